@@ -1,0 +1,106 @@
+//! What could not be seen, in words.
+
+use crate::collect::kernel::{KernelError, Kind};
+use crate::model::{BlindSpot, Gap};
+
+const PRIVILEGES: &str = "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
+
+/// Sockets had to be read from procfs.
+pub(super) fn procfs_only(reason: Option<&KernelError>, matters: bool) -> BlindSpot {
+    BlindSpot {
+        what: "ages of connections, limits of accept queues, and timers".to_owned(),
+        why: match reason {
+            Some(error) => format!("sock_diag could not be used ({error}), and /proc/net/tcp does not have them"),
+            None => "/proc/net/tcp, which was asked for, does not have them".to_owned(),
+        },
+        remedy: match reason {
+            Some(error) if error.kind == Kind::NotPermitted => {
+                "allow AF_NETLINK sockets to this program (seccomp, SELinux, container profile)".to_owned()
+            }
+            Some(_) => "load the modules tcp_diag and inet_diag".to_owned(),
+            None => "leave out --source procfs; or watch for longer than the grace period, for example --observe 4s".to_owned(),
+        },
+        hides_findings: matters,
+    }
+}
+
+/// Records of the socket tables made no sense.
+pub(super) fn malformed_sockets(number: usize) -> BlindSpot {
+    BlindSpot {
+        what: format!("{number} records of the socket tables"),
+        why: "they did not have the documented form".to_owned(),
+        remedy: "report it with `closewait-doctor record --redact -o FILE`".to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// The kernel kept changing its tables.
+pub(super) fn interrupted_dump() -> BlindSpot {
+    BlindSpot {
+        what: "sockets that came or went during the look".to_owned(),
+        why: "the kernel reported its dump as inconsistent (NLM_F_DUMP_INTR) at every attempt".to_owned(),
+        remedy: "look again; narrow it with --port".to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// Descriptors of some processes may not be read.
+pub(super) fn refused_processes(refused: usize, all: usize, unattributed: usize) -> BlindSpot {
+    let sockets = match unattributed {
+        0 => String::new(),
+        1 => "; 1 suspicious socket has no visible owner".to_owned(),
+        number => format!("; {number} suspicious sockets have no visible owner"),
+    };
+    BlindSpot {
+        what: format!("descriptors of {refused} of {all} processes"),
+        why: format!("not permitted{sockets}"),
+        remedy: PRIVILEGES.to_owned(),
+        hides_findings: unattributed > 0,
+    }
+}
+
+/// Processes could not be listed.
+pub(super) fn no_processes(error: &KernelError, matters: bool) -> BlindSpot {
+    BlindSpot {
+        what: "who holds the sockets".to_owned(),
+        why: error.to_string(),
+        remedy: match error.kind {
+            Kind::NotFound => "name the mount of procfs with --procfs".to_owned(),
+            _ => PRIVILEGES.to_owned(),
+        },
+        hides_findings: matters,
+    }
+}
+
+/// All processes were seen, and none holds the socket.
+pub(super) fn no_owner(number: usize) -> BlindSpot {
+    BlindSpot {
+        what: format!(
+            "the owner of {} suspicious {}",
+            number,
+            if number == 1 { "socket" } else { "sockets" }
+        ),
+        why: "no process that can be seen has a descriptor of it: it may be in another pid \
+              namespace, in flight over a unix socket, registered with an io_uring, or held by \
+              the kernel"
+            .to_owned(),
+        remedy: "run it on the host rather than in a container, or with --procfs".to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// What the threads of suspects do could not be seen.
+pub(super) fn hidden_threads(processes: &str, gap: Gap) -> BlindSpot {
+    BlindSpot {
+        what: format!("what the threads of {processes} do"),
+        why: gap.to_string(),
+        remedy: match gap {
+            Gap::NotPermitted => PRIVILEGES,
+            Gap::NotRecorded => "replay with the options it was recorded with, or record again",
+            Gap::NotSupported => "none is known: the kernel lacks /proc/PID/syscall, or it is a 32-bit program",
+            Gap::Vanished | Gap::Malformed | Gap::NotLookedAt | Gap::Failed => "look again",
+        }
+        .to_owned(),
+        hides_findings: true,
+    }
+}

@@ -1,0 +1,509 @@
+//! One look: sockets first; then only the processes they point at; then, when a listener is
+//! suspicious, a few repeated glances. What to look at next is decided in `correlate`; this
+//! alternates the two.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::blind_spots;
+use crate::collect::kernel::{DescriptorTable, DescriptorTables, Kernel, KernelError};
+use crate::collect::proc;
+use crate::collect::sock_diag::{self, Dump, Wanted};
+use crate::correlate::{
+    self, Attention, attention, blocked_descriptors, needs_unaccepted, parse_polled, poll_argument,
+    threads_to_watch,
+};
+use crate::model::{
+    BlindSpot, Connection, Gap, Glance, Holder, Inode, Listener, Pid, PortRange, Reading, Scope,
+    Snapshot, SocketSource, SocketTable, ThreadGlance,
+};
+
+/// How to look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// The age from which on an untended connection is a patient.
+    pub grace: Duration,
+    /// How long to watch suspicious listeners.
+    pub observe: Duration,
+    /// Whether owners are wanted even where nothing is suspicious.
+    pub inventory: bool,
+    /// Whether to read sockets from procfs although `sock_diag` may do.
+    pub procfs: bool,
+}
+
+/// Time between glances. Reading procfs takes longer by itself.
+const GLANCE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Takes one look.
+pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Result<Snapshot> {
+    let mut looker = Looker {
+        kernel,
+        scope,
+        plan,
+        malformed: 0,
+        interrupted: false,
+    };
+    let mut snapshot = looker.sockets()?;
+    let mut seen = attention(&snapshot, plan.grace);
+    if seen.missing_members {
+        looker.look_for_redirected(&mut snapshot);
+        seen = attention(&snapshot, plan.grace);
+    }
+    let tables = if plan.inventory || !seen.is_idle() || !scope.pids.is_empty() {
+        looker.owners(&mut snapshot, &seen)
+    } else {
+        Vec::new()
+    };
+    if !scope.pids.is_empty() {
+        looker.restrict_to_pids(&mut snapshot)?;
+        seen = attention(&snapshot, plan.grace);
+    }
+    looker.examine(&mut snapshot, &seen, &tables);
+    looker.watch(&mut snapshot, &seen);
+    looker.name_what_blocks(&mut snapshot);
+    looker.note_blind_spots(&mut snapshot, &seen);
+    snapshot.elapsed = looker.kernel.elapsed();
+    Ok(snapshot)
+}
+
+struct Looker<'k> {
+    kernel: &'k mut dyn Kernel,
+    scope: &'k Scope,
+    plan: &'k Plan,
+    malformed: usize,
+    interrupted: bool,
+}
+
+impl Looker<'_> {
+    /// The first breath: sockets, from where they can be had.
+    fn sockets(&mut self) -> Result<Snapshot> {
+        let host = self.kernel.host();
+        let mut refusal = None;
+        let read = if self.plan.procfs {
+            None
+        } else {
+            self.sockets_of(SocketSource::InetDiag)
+                .map_err(|error| refusal = Some(error))
+                .ok()
+        };
+        let (source, (sockets, listeners_after)) = match read {
+            Some(sockets) => (SocketSource::InetDiag, sockets),
+            None => {
+                let sockets = self.sockets_of(SocketSource::Procfs);
+                let sockets = match &refusal {
+                    Some(refusal) => sockets.with_context(|| format!("{refusal}, and the fallback failed")),
+                    None => sockets.context("reading sockets from procfs"),
+                }?;
+                (SocketSource::Procfs, sockets)
+            }
+        };
+        let mut snapshot = Snapshot {
+            host,
+            source,
+            sockets,
+            listeners_after,
+            sockets_later: None,
+            holders: Vec::new(),
+            holders_complete: Reading::Unknown(Gap::NotLookedAt),
+            processes: BTreeMap::new(),
+            peers: Vec::new(),
+            glances: Vec::new(),
+            dropped: None,
+            blind_spots: Vec::new(),
+            elapsed: Duration::ZERO,
+        };
+        if source == SocketSource::Procfs {
+            let seen = attention(&snapshot, self.plan.grace);
+            let spot = blind_spots::procfs_only(refusal.as_ref(), !seen.is_idle());
+            snapshot.blind_spots.push(spot);
+        }
+        Ok(snapshot)
+    }
+
+    /// Listeners, connections, and listeners again: queues may have changed meanwhile.
+    fn sockets_of(
+        &mut self,
+        source: SocketSource,
+    ) -> Result<(SocketTable, Vec<Listener>), KernelError> {
+        let ports = &self.scope.ports;
+        let listeners = self.listeners(source, ports)?;
+        let waiting = needs_unaccepted(&listeners);
+        let inodes: HashSet<Inode> = listeners.iter().filter_map(|l| l.inode).collect();
+        let mut connections;
+        if waiting.is_empty() {
+            connections = self.connections(source, Wanted::CloseWait, ports, &inodes)?;
+        } else if ports.is_empty() {
+            connections = self.connections(source, Wanted::Unaccepted, &waiting, &inodes)?;
+            let closed = self.connections(source, Wanted::CloseWait, ports, &inodes)?;
+            merge(&mut connections, closed);
+        } else {
+            connections = self.connections(source, Wanted::Unaccepted, ports, &inodes)?;
+        }
+        let after = if waiting.is_empty() {
+            listeners.clone()
+        } else {
+            in_order_of(&listeners, self.listeners(source, ports)?)
+        };
+        let table = SocketTable {
+            listeners,
+            connections,
+        };
+        Ok((table, after))
+    }
+
+    fn listeners(
+        &mut self,
+        source: SocketSource,
+        ports: &[PortRange],
+    ) -> Result<Vec<Listener>, KernelError> {
+        match source {
+            SocketSource::InetDiag => {
+                let (listeners, dump) = sock_diag::read_listeners(self.kernel, ports)?;
+                self.note_dump(&dump);
+                Ok(listeners)
+            }
+            SocketSource::Procfs => {
+                let nobody = HashSet::new();
+                Ok(self.net_tcp(Wanted::CloseWait, ports, &nobody)?.listeners)
+            }
+        }
+    }
+
+    fn connections(
+        &mut self,
+        source: SocketSource,
+        wanted: Wanted,
+        ports: &[PortRange],
+        listeners: &HashSet<Inode>,
+    ) -> Result<Vec<Connection>, KernelError> {
+        match source {
+            SocketSource::InetDiag => {
+                let (connections, dump) =
+                    sock_diag::read_connections(self.kernel, wanted, ports, listeners)?;
+                self.note_dump(&dump);
+                Ok(connections)
+            }
+            SocketSource::Procfs => Ok(self.net_tcp(wanted, ports, listeners)?.connections),
+        }
+    }
+
+    fn net_tcp(
+        &mut self,
+        wanted: Wanted,
+        ports: &[PortRange],
+        listeners: &HashSet<Inode>,
+    ) -> Result<SocketTable, KernelError> {
+        let (mut table, malformed) = proc::read_net_tcp(self.kernel, wanted, listeners)?;
+        self.malformed = self.malformed.max(malformed);
+        sock_diag::retain_ports(&mut table, ports);
+        Ok(table)
+    }
+
+    fn note_dump(&mut self, dump: &Dump) {
+        self.malformed += dump.malformed;
+        self.interrupted |= dump.interrupted;
+    }
+
+    /// Connections that were redirected to a listener (TPROXY, `sk_lookup`) have another port than
+    /// it, and only what no listener explains can be one.
+    fn look_for_redirected(&mut self, snapshot: &mut Snapshot) {
+        let listeners = &snapshot.sockets.listeners;
+        let inodes: HashSet<Inode> = listeners.iter().filter_map(|l| l.inode).collect();
+        let Ok(all_listeners) = self.listeners(snapshot.source, &[]) else {
+            return;
+        };
+        let Ok(mut unaccepted) = self.connections(snapshot.source, Wanted::Unaccepted, &[], &inodes)
+        else {
+            return;
+        };
+        unaccepted.retain(|connection| {
+            connection.inode.is_none()
+                && correlate::fits_no_listener(&all_listeners, connection)
+                && correlate::may_wait(connection)
+        });
+        merge(&mut snapshot.sockets.connections, unaccepted);
+    }
+
+    /// The second breath: who holds the sockets.
+    fn owners(&mut self, snapshot: &mut Snapshot, seen: &Attention) -> Vec<DescriptorTable> {
+        let mut wanted: HashSet<Inode> =
+            snapshot.sockets.listeners.iter().filter_map(|l| l.inode).collect();
+        wanted.extend(&seen.closed_by_peer);
+        let tables = match self.kernel.descriptor_tables(&wanted) {
+            Ok(tables) => tables,
+            Err(error) => {
+                snapshot.holders_complete = Reading::Unknown(error.gap());
+                let spot = blind_spots::no_processes(&error, !seen.is_idle());
+                snapshot.blind_spots.push(spot);
+                return Vec::new();
+            }
+        };
+        snapshot.holders = holders(&tables);
+        snapshot.holders_complete = if tables.refused.is_empty() {
+            Reading::Known(())
+        } else {
+            Reading::Unknown(Gap::NotPermitted)
+        };
+        self.note_missing_owners(snapshot, seen, &tables);
+        for table in &tables.tables {
+            if let Some(process) = proc::read_process(self.kernel, table) {
+                snapshot.processes.insert(table.pid, process);
+            }
+        }
+        snapshot
+            .holders
+            .retain(|holder| snapshot.processes.contains_key(&holder.pid));
+        tables.tables
+    }
+
+    fn note_missing_owners(
+        &self,
+        snapshot: &mut Snapshot,
+        seen: &Attention,
+        tables: &DescriptorTables,
+    ) {
+        let held: HashSet<Inode> = snapshot.holders.iter().map(|holder| holder.inode).collect();
+        let unattributed = seen
+            .listeners
+            .iter()
+            .chain(&seen.connections)
+            .filter(|inode| !held.contains(inode))
+            .count();
+        if !tables.refused.is_empty() {
+            snapshot.blind_spots.push(blind_spots::refused_processes(
+                tables.refused.len(),
+                tables.processes,
+                unattributed,
+            ));
+        } else if unattributed > 0 {
+            snapshot.blind_spots.push(blind_spots::no_owner(unattributed));
+        }
+    }
+
+    /// Drops the sockets that the given processes do not hold.
+    fn restrict_to_pids(&self, snapshot: &mut Snapshot) -> Result<()> {
+        let pids = &self.scope.pids;
+        let held: HashSet<Inode> = snapshot
+            .holders
+            .iter()
+            .filter(|holder| pids.contains(&holder.pid))
+            .map(|holder| holder.inode)
+            .collect();
+        if held.is_empty() && snapshot.holders_complete == Reading::Known(()) {
+            let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
+            bail!("no TCP socket in scope is held by process {}", names.join(", "));
+        }
+        let is_held = |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
+        snapshot.sockets.listeners.retain(is_held);
+        snapshot.listeners_after.retain(is_held);
+        let listeners = &snapshot.sockets.listeners;
+        snapshot.sockets.connections.retain(|connection| match connection.inode {
+            Some(inode) => held.contains(&inode),
+            None => !correlate::fits_no_listener(listeners, connection),
+        });
+        snapshot.holders.retain(|holder| held.contains(&holder.inode));
+        let shown: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
+        snapshot.processes.retain(|pid, _| shown.contains(pid));
+        Ok(())
+    }
+
+    /// What only those are asked for that hold something suspicious.
+    fn examine(&mut self, snapshot: &mut Snapshot, seen: &Attention, tables: &[DescriptorTable]) {
+        let suspects = seen.suspects(snapshot);
+        for table in tables.iter().filter(|table| suspects.contains(&table.pid)) {
+            if let Some(process) = snapshot.processes.get_mut(&table.pid) {
+                process.examination = Some(proc::examine_process(self.kernel, table));
+            }
+        }
+    }
+
+    /// The third breath: glances at suspicious listeners and those who should serve them.
+    fn watch(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+        if seen.listeners.is_empty() || self.plan.observe.is_zero() {
+            return;
+        }
+        let ports = ports_of(snapshot, &seen.listeners);
+        let threads = self.threads(snapshot, &seen.to_watch(snapshot));
+        let before = proc::read_dropped_counters(self.kernel).ok();
+        let started = self.kernel.elapsed();
+        loop {
+            let Some(glance) = self.glance(snapshot, &ports, &threads) else {
+                break;
+            };
+            let done = glance.at.saturating_sub(started) >= self.plan.observe;
+            snapshot.glances.push(glance);
+            if done {
+                break;
+            }
+            self.kernel.pause(GLANCE_INTERVAL);
+        }
+        let after = proc::read_dropped_counters(self.kernel).ok();
+        snapshot.dropped = before.zip(after);
+        if snapshot.sockets.connections.iter().any(|connection| connection.ages.is_none()) {
+            snapshot.sockets_later = self.sockets_of(snapshot.source).ok().map(|(table, _)| table);
+        }
+    }
+
+    fn threads(&self, snapshot: &Snapshot, pids: &BTreeSet<Pid>) -> Vec<(Pid, Pid, bool)> {
+        let machine = &snapshot.host.machine;
+        pids.iter()
+            .filter_map(|pid| snapshot.processes.get(pid))
+            .flat_map(|process| {
+                let compat = process.examination.as_ref().is_some_and(|e| e.compat);
+                threads_to_watch(process, machine)
+                    .into_iter()
+                    .map(move |tid| (process.pid, tid, compat))
+            })
+            .collect()
+    }
+
+    /// Queue lengths, threads, queue lengths. Nothing where the sockets can be read no more.
+    fn glance(
+        &mut self,
+        snapshot: &Snapshot,
+        ports: &[PortRange],
+        threads: &[(Pid, Pid, bool)],
+    ) -> Option<Glance> {
+        let at = self.kernel.elapsed();
+        let before = self.queue_lengths(snapshot.source, ports)?;
+        let threads = threads
+            .iter()
+            .map(|(pid, tid, compat)| {
+                let seen = proc::glance_at_thread(self.kernel, *pid, *tid, *compat);
+                self.with_polled_fds(&snapshot.host.machine, seen)
+            })
+            .collect();
+        Some(Glance {
+            at,
+            before,
+            threads,
+            after: self.queue_lengths(snapshot.source, ports)?,
+        })
+    }
+
+    fn queue_lengths(
+        &mut self,
+        source: SocketSource,
+        ports: &[PortRange],
+    ) -> Option<BTreeMap<Inode, u32>> {
+        let listeners = self.listeners(source, ports).ok()?;
+        Some(
+            listeners
+                .iter()
+                .filter_map(|listener| Some((listener.inode?, listener.accept_queue_len)))
+                .collect(),
+        )
+    }
+
+    fn with_polled_fds(&mut self, machine: &str, mut seen: ThreadGlance) -> ThreadGlance {
+        if let Some(argument) = poll_argument(machine, &seen.syscall) {
+            let (address, len) = argument.memory();
+            let memory = self.kernel.read_at(&format!("{}/mem", seen.pid), address, len);
+            seen.polled_fds = memory.ok().map(|memory| parse_polled(argument, &memory));
+        }
+        seen
+    }
+
+    /// What threads are blocked on, by name and by peer.
+    fn name_what_blocks(&mut self, snapshot: &mut Snapshot) {
+        for (pid, fd) in blocked_descriptors(snapshot) {
+            let Some(descriptor) = proc::read_descriptor(self.kernel, pid, fd) else {
+                continue;
+            };
+            let process = snapshot.processes.get_mut(&pid);
+            if let Some(examination) = process.and_then(|process| process.examination.as_mut()) {
+                examination.descriptors.push(descriptor);
+            }
+        }
+        let unnamed = correlate::unnamed_sockets(snapshot);
+        if unnamed.is_empty() {
+            return;
+        }
+        let nobody = HashSet::new();
+        if let Ok(open) = self.connections(snapshot.source, Wanted::Open, &[], &nobody) {
+            snapshot.peers = open
+                .into_iter()
+                .filter(|connection| connection.inode.is_some_and(|inode| unnamed.contains(&inode)))
+                .collect();
+        }
+    }
+
+    fn note_blind_spots(&self, snapshot: &mut Snapshot, seen: &Attention) {
+        let mut spots: Vec<BlindSpot> = Vec::new();
+        if self.malformed > 0 {
+            spots.push(blind_spots::malformed_sockets(self.malformed));
+        }
+        if self.interrupted {
+            spots.push(blind_spots::interrupted_dump());
+        }
+        let mut hidden: BTreeMap<Gap, Vec<String>> = BTreeMap::new();
+        let suspects = seen.suspects(snapshot);
+        for process in suspects.iter().filter_map(|pid| snapshot.processes.get(pid)) {
+            if let Some(gap) = correlate::why_threads_are_hidden(process) {
+                let name = format!("{}[{}]", process.command, process.pid);
+                hidden.entry(gap).or_default().push(name);
+            }
+        }
+        spots.extend(
+            hidden
+                .into_iter()
+                .map(|(gap, names)| blind_spots::hidden_threads(&names.join(", "), gap)),
+        );
+        snapshot.blind_spots.extend(spots);
+    }
+}
+
+fn holders(tables: &DescriptorTables) -> Vec<Holder> {
+    let mut holders: Vec<Holder> = tables
+        .tables
+        .iter()
+        .flat_map(|table| {
+            table.sockets.iter().filter_map(|(fd, inode)| {
+                Some(Holder {
+                    inode: Inode::new(*inode)?,
+                    pid: table.pid,
+                    fd: *fd,
+                })
+            })
+        })
+        .collect();
+    holders.sort_unstable();
+    holders
+}
+
+fn ports_of(snapshot: &Snapshot, inodes: &[Inode]) -> Vec<PortRange> {
+    let ports: BTreeSet<u16> = snapshot
+        .sockets
+        .listeners
+        .iter()
+        .filter(|listener| listener.inode.is_some_and(|inode| inodes.contains(&inode)))
+        .map(|listener| listener.local.port())
+        .collect();
+    ports.into_iter().map(PortRange::from).collect()
+}
+
+/// Adds connections that are not there yet. One that changed its state between two dumps is taken
+/// in the later one.
+fn merge(connections: &mut Vec<Connection>, later: Vec<Connection>) {
+    let identity = |connection: &Connection| {
+        (connection.cookie, connection.local, connection.remote, connection.interface)
+    };
+    let known: HashSet<_> = later.iter().map(identity).collect();
+    connections.retain(|connection| !known.contains(&identity(connection)));
+    connections.extend(later);
+}
+
+/// Puts a later reading of listeners in the order of the first; one that is gone keeps its first
+/// reading.
+fn in_order_of(first: &[Listener], later: Vec<Listener>) -> Vec<Listener> {
+    let by_inode: BTreeMap<Option<Inode>, Listener> = later
+        .into_iter()
+        .map(|listener| (listener.inode, listener))
+        .collect();
+    first
+        .iter()
+        .map(|listener| by_inode.get(&listener.inode).unwrap_or(listener).clone())
+        .collect()
+}

@@ -1,0 +1,118 @@
+//! The command line: the only place that knows clap, the clock, standard output and exit codes.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the clock, files that the user names and the terminal are what this folder is for"
+)]
+
+mod blind_spots;
+mod exit_status;
+mod explain;
+mod look;
+mod options;
+mod output;
+mod record;
+mod scan;
+
+use std::ffi::OsString;
+use std::io;
+
+use anstream::ColorChoice;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub use exit_status::ExitStatus;
+
+/// Explains CLOSE_WAIT: which connections are stuck, who should have accepted or closed them, why
+/// it does not, and what to do.
+#[derive(Parser)]
+#[command(name = "closewait-doctor", version, max_term_width = 100)]
+struct Cli {
+    /// When to colour the output.
+    #[arg(long, value_enum, global = true, default_value = "auto")]
+    color: Color,
+
+    /// Show every listener and every connection.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Scan(scan::ScanArgs),
+    Explain(explain::ExplainArgs),
+    Record(record::RecordArgs),
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What every command is told besides its own arguments.
+#[derive(Clone, Copy)]
+struct Manner {
+    color: ColorChoice,
+    verbose: bool,
+}
+
+/// Runs the program with the given arguments, the first of which is its name.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let manner = Manner {
+        color: match cli.color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        },
+        verbose: cli.verbose,
+    };
+    let outcome = match cli.command {
+        Command::Scan(arguments) => scan::run(arguments, manner),
+        Command::Explain(arguments) => explain::run(&arguments, manner),
+        Command::Record(arguments) => record::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitStatus::Success,
+        Err(error) if is_broken_pipe(&error) => ExitStatus::Success,
+        Err(error) => {
+            output::complain(&format!("{error:#}"));
+            ExitStatus::CouldNotLook
+        }
+    }
+}
+
+/// Help and version are answers; everything else is a usage error, which is not clap's 2 here:
+/// 2 always means critical.
+fn usage(error: &clap::Error) -> ExitStatus {
+    // Where not even this can be written, there is nobody to tell.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitStatus::Success,
+        _ => ExitStatus::CouldNotLook,
+    }
+}
+
+/// Whoever reads the output has seen enough: no failure of ours.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause
+            .downcast_ref::<io::Error>()
+            .map(io::Error::kind)
+            .or_else(|| {
+                let json = cause.downcast_ref::<serde_json::Error>()?;
+                json.io_error_kind()
+            });
+        kind == Some(io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,118 @@
+//! Options that several commands share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::SignedDuration;
+
+use super::look::Plan;
+use crate::model::{PortRange, Scope};
+use crate::rules::thresholds;
+
+/// What to look at, and how.
+#[derive(Args)]
+pub(super) struct TargetArgs {
+    /// Only listeners on this port or range, and connections with it on either end (repeatable).
+    #[arg(long = "port", short = 'p', value_name = "PORT[-PORT]")]
+    pub ports: Vec<PortRange>,
+
+    /// Only sockets that this process holds (repeatable).
+    #[arg(long = "pid", value_name = "PID")]
+    pub pids: Vec<u32>,
+
+    /// Look into this network namespace: a name of `ip netns`, a path, or a process id.
+    #[arg(long, value_name = "NAME|PATH|PID")]
+    pub netns: Option<String>,
+
+    /// Where to read sockets from; without it inet_diag, and procfs where that is refused.
+    #[arg(long, value_enum)]
+    pub source: Option<SourceArg>,
+
+    /// Where procfs is mounted.
+    #[arg(long, value_name = "ROOT", default_value = "/proc")]
+    pub procfs: PathBuf,
+
+    /// Leave connections alone that are younger than this.
+    /// [default: 3s; of a recording, what it was made with]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub min_age: Option<Duration>,
+
+    /// How long to watch suspicious listeners; 0 looks once [default: 150ms].
+    #[arg(long, value_name = "DURATION", value_parser = parse_observe)]
+    pub observe: Option<Duration>,
+}
+
+/// Where to read sockets from.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SourceArg {
+    /// The `sock_diag` netlink interface.
+    #[value(name = "inet_diag", alias = "inet-diag")]
+    InetDiag,
+    /// `/proc/net/tcp` and `/proc/net/tcp6`; without queue limits and ages.
+    Procfs,
+}
+
+impl TargetArgs {
+    /// How to look at the running kernel; `inventory` asks for owners of what is healthy too.
+    pub(super) fn plan(&self, inventory: bool) -> Plan {
+        Plan {
+            grace: self.min_age.unwrap_or(thresholds::GRACE),
+            observe: self.observe.unwrap_or(thresholds::OBSERVE),
+            inventory,
+            procfs: self.source == Some(SourceArg::Procfs),
+        }
+    }
+
+    /// What the look is restricted to.
+    pub(super) fn scope(&self) -> Scope {
+        Scope {
+            ports: self.ports.clone(),
+            pids: self.pids.clone(),
+            netns: self.netns.clone(),
+        }
+    }
+}
+
+/// Longer than this nobody waits for an answer.
+const LONGEST_OBSERVATION: Duration = Duration::from_secs(3600);
+
+fn parse_observe(text: &str) -> Result<Duration, String> {
+    let observe = parse_duration(text)?;
+    if observe > LONGEST_OBSERVATION {
+        return Err("at most 1h".to_owned());
+    }
+    Ok(observe)
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let duration: SignedDuration = text
+        .parse()
+        .map_err(|_| "not a duration, such as 150ms, 3s or 1m30s".to_owned())?;
+    Duration::try_from(duration).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(parse_duration("150ms"), Ok(Duration::from_millis(150)));
+        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
+        for text in ["", "3", "-3s", "soon"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        assert!(parse_observe("2h").is_err());
+    }
+
+    #[test]
+    fn the_defaults_that_help_names_are_the_thresholds() {
+        assert_eq!(parse_duration("3s"), Ok(thresholds::GRACE));
+        assert_eq!(parse_observe("150ms"), Ok(thresholds::OBSERVE));
+    }
+}

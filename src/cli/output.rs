@@ -1,0 +1,42 @@
+//! Standard output and standard error.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use anstream::{AutoStream, ColorChoice};
+
+use crate::render::escape::escape;
+
+/// Hands out standard output, buffered, coloured by choice, and makes sure that all of it is
+/// written.
+pub(super) fn with_stdout(
+    color: ColorChoice,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let choice = match color {
+        ColorChoice::Auto => AutoStream::choice(&io::stdout()),
+        chosen => chosen,
+    };
+    let filter = AutoStream::new(io::stdout().lock(), choice);
+    let mut out = BufWriter::with_capacity(OUTPUT_BYTES, filter);
+    write(&mut out)?;
+    out.flush()
+}
+
+/// Standard output takes this much at once.
+const OUTPUT_BYTES: usize = 64 * 1024;
+
+/// The width of the terminal on standard output, where it is one.
+pub(super) fn terminal_width() -> Option<u16> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col)
+}
+
+/// Tells on standard error what went wrong, in one line.
+pub(super) fn complain(message: &str) {
+    // Where not even this can be written, there is nobody to tell.
+    let _ = writeln!(io::stderr(), "closewait-doctor: {}", escape(message));
+}

@@ -1,0 +1,338 @@
+//! The running kernel.
+
+use std::collections::HashSet;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use netlink_packet_core::{
+    DefaultNla, Emitable, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable,
+};
+use netlink_packet_sock_diag::constants::{
+    AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY,
+};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use netlink_sys::{Socket, SocketAddr};
+use rustix::fs::{CWD, Mode, OFlags, RawDir};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+
+use super::{DescriptorTable, DescriptorTables, Kernel, KernelError, SocketDump};
+use crate::collect::sock_diag::port_filter;
+use crate::model::{Host, Inode, Pid};
+
+/// The kernel never fills more than 32 KiB of a dump at once, but remembers the largest buffer it
+/// was offered; one size for all reads avoids truncation, and 64 KiB pages need the larger one.
+const RECEIVE_BYTES: usize = 64 * 1024;
+
+/// How long a dump may stay silent before it is given up.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// `INET_DIAG_REQ_BYTECODE` of `linux/inet_diag.h`, not among the crate's constants.
+const INET_DIAG_REQ_BYTECODE: u16 = 1;
+
+/// Asks the kernel this program runs on, within the network namespace of the calling thread.
+pub struct LiveKernel {
+    procfs: PathBuf,
+    started: Instant,
+    socket: Option<Socket>,
+}
+
+impl LiveKernel {
+    /// Prepares to look through the given procfs mount; nothing is asked yet.
+    pub fn new(procfs: &Path) -> Self {
+        Self {
+            procfs: procfs.to_owned(),
+            started: Instant::now(),
+            socket: None,
+        }
+    }
+
+    fn diag_socket(&mut self) -> Result<&Socket, KernelError> {
+        if self.socket.is_none() {
+            let open = || -> io::Result<Socket> {
+                let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+                socket.bind_auto()?;
+                socket.connect(&SocketAddr::new(0, 0))?;
+                set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(SILENCE))?;
+                Ok(socket)
+            };
+            self.socket = Some(open().map_err(|error| KernelError::new(DIAG, &error))?);
+        }
+        Ok(self.socket.as_ref().expect("the socket was opened above"))
+    }
+}
+
+const DIAG: &str = "sock_diag";
+
+impl Kernel for LiveKernel {
+    fn host(&mut self) -> Host {
+        let uname = rustix::system::uname();
+        let text = |name: &CStr| name.to_string_lossy().into_owned();
+        Host {
+            hostname: text(uname.nodename()),
+            kernel: text(uname.release()),
+            machine: text(uname.machine()),
+        }
+    }
+
+    fn elapsed(&mut self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn pause(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn dump_sockets(
+        &mut self,
+        request: &SocketDump,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KernelError> {
+        let result = self.diag_socket().and_then(|socket| {
+            dump(socket, request, sink).map_err(|error| KernelError::new(DIAG, &error))
+        });
+        if result.is_err() {
+            // What is left of a broken dump must not be taken for the next one's answer.
+            self.socket = None;
+        }
+        result
+    }
+
+    fn descriptor_tables(
+        &mut self,
+        wanted: &HashSet<Inode>,
+    ) -> Result<DescriptorTables, KernelError> {
+        let mut found = DescriptorTables::default();
+        for pid in self.list_numbers("")? {
+            found.processes += 1;
+            let path = self.procfs.join(format!("{pid}/fd"));
+            match read_descriptor_table(&path, pid, wanted) {
+                Ok(table) if table.sockets.is_empty() => {}
+                Ok(table) => found.tables.push(table),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    found.refused.push(pid);
+                }
+                // The process ended while it was looked at.
+                Err(_) => found.processes -= 1,
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
+        let mut bytes = Vec::new();
+        File::open(self.procfs.join(path))
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .map_err(|error| KernelError::new(path, &error))?;
+        Ok(bytes)
+    }
+
+    fn read_at(&mut self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, KernelError> {
+        let mut bytes = vec![0; len];
+        let read = File::open(self.procfs.join(path))
+            .and_then(|file| file.read_at(&mut bytes, offset))
+            .map_err(|error| KernelError::new(path, &error))?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    fn read_link(&mut self, path: &str) -> Result<String, KernelError> {
+        std::fs::read_link(self.procfs.join(path))
+            .map(|target| target.to_string_lossy().into_owned())
+            .map_err(|error| KernelError::new(path, &error))
+    }
+
+    fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError> {
+        let list = || -> io::Result<Vec<u32>> {
+            let directory = open_directory(&self.procfs.join(path))?;
+            let mut numbers = Vec::new();
+            for_each_number(directory.as_fd(), |number, _| numbers.push(number))?;
+            Ok(numbers)
+        };
+        list().map_err(|error| KernelError::new(path, &error))
+    }
+}
+
+/// A dump request with the port filter that the packet crate has no field for.
+struct FilteredRequest {
+    request: InetRequest,
+    filter: Vec<DefaultNla>,
+}
+
+impl NetlinkSerializable for FilteredRequest {
+    fn message_type(&self) -> u16 {
+        SOCK_DIAG_BY_FAMILY
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.request.buffer_len() + self.filter.as_slice().buffer_len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        let (request, filter) = buffer.split_at_mut(self.request.buffer_len());
+        self.request.emit(request);
+        self.filter.as_slice().emit(filter);
+    }
+}
+
+fn encode(dump: &SocketDump) -> Vec<u8> {
+    let request = FilteredRequest {
+        request: InetRequest {
+            family: if dump.ipv6 { AF_INET6 } else { AF_INET },
+            protocol: IPPROTO_TCP,
+            extensions: if dump.tcp_info {
+                ExtensionFlags::INFO
+            } else {
+                ExtensionFlags::empty()
+            },
+            states: StateFlags::from_bits_retain(dump.states),
+            socket_id: SocketId::new_v4(),
+        },
+        filter: port_filter::bytecode(&dump.ports)
+            .map(|code| DefaultNla::new(INET_DIAG_REQ_BYTECODE, code))
+            .into_iter()
+            .collect(),
+    };
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+fn dump(
+    socket: &Socket,
+    request: &SocketDump,
+    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> io::Result<()> {
+    socket.send(&encode(request), 0)?;
+    let mut buffer = Vec::with_capacity(RECEIVE_BYTES);
+    loop {
+        buffer.clear();
+        let length = match socket.recv(&mut buffer, MSG_TRUNC) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            received => received?,
+        };
+        if length > buffer.len() {
+            return Err(io::Error::other(format!(
+                "a datagram of {length} bytes does not fit the buffer"
+            )));
+        }
+        if sink(&buffer).is_break() {
+            return Ok(());
+        }
+    }
+}
+
+/// `MSG_TRUNC`: the true length of a datagram that did not fit is returned (`recv(2)`).
+const MSG_TRUNC: i32 = 0x20;
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(
+        CWD,
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+fn for_each_number(directory: BorrowedFd<'_>, mut each: impl FnMut(u32, &CStr)) -> io::Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if let Some(number) = parse_number(name.to_bytes()) {
+            each(number, name);
+        }
+    }
+    Ok(())
+}
+
+fn parse_number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u32, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u32::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn read_descriptor_table(
+    path: &Path,
+    pid: Pid,
+    wanted: &HashSet<Inode>,
+) -> io::Result<DescriptorTable> {
+    let directory = open_directory(path)?;
+    let mut table = DescriptorTable {
+        pid,
+        ..DescriptorTable::default()
+    };
+    let mut refused = None;
+    for_each_number(directory.as_fd(), |fd, name| {
+        table.open += 1;
+        let mut buffer = [MaybeUninit::uninit(); 64];
+        match rustix::fs::readlinkat_raw(&directory, name, &mut buffer) {
+            Ok((target, _)) => note_descriptor(&mut table, fd, target, wanted),
+            Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
+                refused = Some(io::ErrorKind::PermissionDenied);
+            }
+            // The descriptor was closed while it was looked at.
+            Err(_) => table.open -= 1,
+        }
+    })?;
+    refused.map_or(Ok(table), |kind| Err(kind.into()))
+}
+
+fn note_descriptor(
+    table: &mut DescriptorTable,
+    fd: u32,
+    target: &[u8],
+    wanted: &HashSet<Inode>,
+) {
+    if let Some(inode) = socket_inode(target) {
+        if wanted.contains(&inode) {
+            table.sockets.push((fd, inode.number()));
+        }
+    } else if target == b"anon_inode:[eventpoll]" {
+        table.epolls.push(fd);
+    } else if target == b"anon_inode:[io_uring]" {
+        table.io_urings.push(fd);
+    }
+}
+
+fn socket_inode(target: &[u8]) -> Option<Inode> {
+    let digits = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    parse_number(digits).and_then(Inode::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_link_names_a_socket() {
+        assert_eq!(socket_inode(b"socket:[12326]"), Inode::new(12326));
+        for other in [
+            &b"pipe:[12326]"[..],
+            b"socket:[]",
+            b"socket:[0]",
+            b"socket:[99999999999]",
+            b"socket:[1x]",
+            b"/tmp/socket:[1]",
+        ] {
+            assert_eq!(socket_inode(other), None, "{}", other.escape_ascii());
+        }
+    }
+}

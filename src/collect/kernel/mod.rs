@@ -1,0 +1,124 @@
+//! The seam between the program and the kernel: what was asked, and what was answered.
+//!
+//! It lies at bytes and paths, so that a recording holds what the kernel said and not what we
+//! made of it, and it is coarse: a whole socket dump, the descriptors of all processes, a file.
+//! [`LiveKernel`] asks, [`Recorder`] asks and writes down, [`RecordedKernel`] answers from a file.
+
+mod error;
+mod live;
+mod recorded;
+mod recorder;
+mod recording;
+mod redact;
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Host, Inode, Pid, PortRange};
+
+pub use error::{KernelError, Kind};
+pub use live::LiveKernel;
+pub use recorded::RecordedKernel;
+pub use recorder::Recorder;
+pub use recording::{Header, RecordedScope, RecordingError};
+
+/// What can be asked of a kernel.
+pub trait Kernel {
+    /// Names the machine.
+    fn host(&mut self) -> Host;
+
+    /// Time since the look began.
+    fn elapsed(&mut self) -> Duration;
+
+    /// Lets time pass.
+    fn pause(&mut self, time: Duration);
+
+    /// Dumps sockets: every datagram the kernel sends goes to `sink`, which says when it has seen
+    /// the end.
+    ///
+    /// # Errors
+    ///
+    /// When `sock_diag` is refused, missing, or stops answering before the sink has seen the end.
+    fn dump_sockets(
+        &mut self,
+        request: &SocketDump,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KernelError>;
+
+    /// Finds the descriptors of every process that refer to the wanted sockets.
+    ///
+    /// # Errors
+    ///
+    /// When processes cannot be listed at all.
+    fn descriptor_tables(&mut self, wanted: &HashSet<Inode>) -> Result<DescriptorTables, KernelError>;
+
+    /// Reads a whole file; a relative path is below the procfs root.
+    ///
+    /// # Errors
+    ///
+    /// When it does not exist, is not permitted, or cannot be read.
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError>;
+
+    /// Reads at most `len` bytes of a file from `offset`; fewer at its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::read`].
+    fn read_at(&mut self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, KernelError>;
+
+    /// Reads a symbolic link's text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::read`].
+    fn read_link(&mut self, path: &str) -> Result<String, KernelError>;
+
+    /// Lists the entries of a directory whose names are numbers: processes, tasks, descriptors.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::read`].
+    fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError>;
+}
+
+/// One question to `inet_diag` about TCP sockets.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SocketDump {
+    /// IPv6 (which includes the IPv4 clients of dual-stack listeners) or IPv4.
+    pub ipv6: bool,
+    /// States asked for: bit n stands for state number n.
+    pub states: u32,
+    /// Ports on either end; empty asks for all.
+    pub ports: Vec<PortRange>,
+    /// Whether `tcp_info` is wanted with each socket.
+    pub tcp_info: bool,
+}
+
+/// What the descriptor tables of all processes hold of the wanted sockets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescriptorTables {
+    /// The processes that hold one.
+    pub tables: Vec<DescriptorTable>,
+    /// Processes whose descriptors may not be read.
+    pub refused: Vec<Pid>,
+    /// How many processes there were.
+    pub processes: usize,
+}
+
+/// The interesting part of one process's descriptor table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescriptorTable {
+    /// The process.
+    pub pid: Pid,
+    /// How many descriptors are open.
+    pub open: u64,
+    /// Descriptor and inode of each wanted socket.
+    pub sockets: Vec<(u32, u32)>,
+    /// Descriptors of epoll instances.
+    pub epolls: Vec<u32>,
+    /// Descriptors of `io_uring` instances.
+    pub io_urings: Vec<u32>,
+}

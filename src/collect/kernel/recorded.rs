@@ -1,0 +1,168 @@
+//! Answers from a recording.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::recording::{self, Answer, Header, Outcome, Question, RecordingError};
+use super::{DescriptorTables, Kernel, KernelError, SocketDump};
+use crate::model::{Host, Inode, PortRange};
+
+/// A kernel that says again what it said when it was recorded.
+///
+/// A question that was asked several times is answered in the recorded order, and from then on
+/// with the last answer.
+pub struct RecordedKernel {
+    header: Header,
+    answers: HashMap<Question, VecDeque<Outcome>>,
+}
+
+impl RecordedKernel {
+    /// Reads a recording.
+    ///
+    /// # Errors
+    ///
+    /// When the file is no recording, or not a whole one.
+    pub fn read_from(file: impl Read) -> Result<Self, RecordingError> {
+        let (header, entries) = recording::read(file)?;
+        let mut answers: HashMap<Question, VecDeque<Outcome>> = HashMap::new();
+        for entry in entries {
+            let question = match entry.ask {
+                // Whoever replays may ask for fewer ports; the decoder sorts them out.
+                Question::Sockets(dump) => Question::Sockets(without_ports(&dump)),
+                other => other,
+            };
+            answers.entry(question).or_default().push_back(entry.outcome);
+        }
+        Ok(Self { header, answers })
+    }
+
+    /// What the recording says about itself.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Tells whether all of the given ports were in the recording's scope.
+    pub fn covers(&self, ports: &[PortRange]) -> bool {
+        let recorded = &self.header.scope.ports;
+        recorded.is_empty()
+            || (!ports.is_empty()
+                && ports
+                    .iter()
+                    .all(|range| recorded.iter().any(|wide| wide.covers(*range))))
+    }
+
+    fn next(&mut self, question: &Question) -> Result<Answer, KernelError> {
+        let missing = || KernelError::not_recorded(describe(question));
+        let outcomes = self.answers.get_mut(question).ok_or_else(missing)?;
+        let outcome = if outcomes.len() > 1 {
+            outcomes.pop_front()
+        } else {
+            outcomes.front().cloned()
+        };
+        match outcome.ok_or_else(missing)? {
+            Outcome::Answer(answer) => Ok(answer),
+            Outcome::Error(error) => Err(error),
+        }
+    }
+}
+
+fn without_ports(dump: &SocketDump) -> SocketDump {
+    SocketDump {
+        ports: Vec::new(),
+        ..dump.clone()
+    }
+}
+
+fn describe(question: &Question) -> String {
+    match question {
+        Question::Elapsed => "the clock".to_owned(),
+        Question::Sockets(_) => "sock_diag".to_owned(),
+        Question::DescriptorTables => "the descriptors of processes".to_owned(),
+        Question::Read(path)
+        | Question::ReadAt(path, _)
+        | Question::ReadLink(path)
+        | Question::ListNumbers(path) => path.clone(),
+    }
+}
+
+/// A damaged recording can hold an answer of the wrong form.
+fn wrong_form(question: &Question) -> KernelError {
+    KernelError::malformed(describe(question), "the recorded answer has another form")
+}
+
+impl Kernel for RecordedKernel {
+    fn host(&mut self) -> Host {
+        self.header.host.clone().into()
+    }
+
+    fn elapsed(&mut self) -> Duration {
+        match self.next(&Question::Elapsed) {
+            Ok(Answer::Time(elapsed)) => elapsed,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn pause(&mut self, _: Duration) {}
+
+    fn dump_sockets(
+        &mut self,
+        request: &SocketDump,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KernelError> {
+        let question = Question::Sockets(without_ports(request));
+        let Answer::Datagrams(datagrams) = self.next(&question)? else {
+            return Err(wrong_form(&question));
+        };
+        for datagram in datagrams {
+            if sink(&datagram.0).is_break() {
+                return Ok(());
+            }
+        }
+        Err(KernelError::malformed(
+            describe(&question),
+            "the recorded dump has no end",
+        ))
+    }
+
+    fn descriptor_tables(&mut self, _: &HashSet<Inode>) -> Result<DescriptorTables, KernelError> {
+        let question = Question::DescriptorTables;
+        match self.next(&question)? {
+            Answer::Tables(tables) => Ok(tables),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
+        let question = Question::Read(path.to_owned());
+        match self.next(&question)? {
+            Answer::Bytes(bytes) => Ok(bytes.0),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn read_at(&mut self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, KernelError> {
+        let question = Question::ReadAt(path.to_owned(), offset);
+        match self.next(&question)? {
+            Answer::Bytes(bytes) if bytes.0.len() <= len => Ok(bytes.0),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn read_link(&mut self, path: &str) -> Result<String, KernelError> {
+        let question = Question::ReadLink(path.to_owned());
+        match self.next(&question)? {
+            Answer::Text(target) => Ok(target),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError> {
+        let question = Question::ListNumbers(path.to_owned());
+        match self.next(&question)? {
+            Answer::Numbers(numbers) => Ok(numbers),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Asks another kernel and writes everything down.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::recording::{self, Answer, Bytes, Entry, Header, Outcome, Question};
+use super::redact::Redactor;
+use super::{DescriptorTables, Kernel, KernelError, SocketDump};
+use crate::model::{Host, Inode};
+
+/// A kernel whose answers are kept for a recording.
+pub struct Recorder<'kernel> {
+    kernel: &'kernel mut dyn Kernel,
+    entries: Vec<Entry>,
+}
+
+impl<'kernel> Recorder<'kernel> {
+    /// Records what is asked of the given kernel from now on.
+    pub fn new(kernel: &'kernel mut dyn Kernel) -> Self {
+        Self {
+            kernel,
+            entries: Vec::new(),
+        }
+    }
+
+    /// Writes the recording.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write(mut self, mut header: Header, file: &mut dyn Write) -> io::Result<()> {
+        if header.redacted {
+            Redactor::default().redact(&mut header, &mut self.entries);
+        }
+        recording::write(&header, &self.entries, file)
+    }
+
+    fn note<T: Clone>(
+        &mut self,
+        ask: Question,
+        answer: Result<T, KernelError>,
+        form: impl FnOnce(T) -> Answer,
+    ) -> Result<T, KernelError> {
+        let outcome = match &answer {
+            Ok(value) => Outcome::Answer(form(value.clone())),
+            Err(error) => Outcome::Error(error.clone()),
+        };
+        self.entries.push(Entry { ask, outcome });
+        answer
+    }
+}
+
+impl Kernel for Recorder<'_> {
+    fn host(&mut self) -> Host {
+        self.kernel.host()
+    }
+
+    fn elapsed(&mut self) -> Duration {
+        let elapsed = self.kernel.elapsed();
+        self.entries.push(Entry {
+            ask: Question::Elapsed,
+            outcome: Outcome::Answer(Answer::Time(elapsed)),
+        });
+        elapsed
+    }
+
+    fn pause(&mut self, time: Duration) {
+        self.kernel.pause(time);
+    }
+
+    fn dump_sockets(
+        &mut self,
+        request: &SocketDump,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KernelError> {
+        let mut datagrams = Vec::new();
+        let answer = self.kernel.dump_sockets(request, &mut |bytes| {
+            datagrams.push(Bytes(bytes.to_vec()));
+            sink(bytes)
+        });
+        self.note(Question::Sockets(request.clone()), answer, |()| {
+            Answer::Datagrams(datagrams)
+        })
+    }
+
+    fn descriptor_tables(
+        &mut self,
+        wanted: &HashSet<Inode>,
+    ) -> Result<DescriptorTables, KernelError> {
+        let answer = self.kernel.descriptor_tables(wanted);
+        self.note(Question::DescriptorTables, answer, Answer::Tables)
+    }
+
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
+        let answer = self.kernel.read(path);
+        self.note(Question::Read(path.to_owned()), answer, |bytes| {
+            Answer::Bytes(Bytes(bytes))
+        })
+    }
+
+    fn read_at(&mut self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, KernelError> {
+        let answer = self.kernel.read_at(path, offset, len);
+        self.note(Question::ReadAt(path.to_owned(), offset), answer, |bytes| {
+            Answer::Bytes(Bytes(bytes))
+        })
+    }
+
+    fn read_link(&mut self, path: &str) -> Result<String, KernelError> {
+        let answer = self.kernel.read_link(path);
+        self.note(Question::ReadLink(path.to_owned()), answer, Answer::Text)
+    }
+
+    fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError> {
+        let answer = self.kernel.list_numbers(path);
+        self.note(Question::ListNumbers(path.to_owned()), answer, Answer::Numbers)
+    }
+}

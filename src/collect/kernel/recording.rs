@@ -1,0 +1,355 @@
+//! The file format of a recording: gzip of one JSON object a line.
+//!
+//! The first line is the [`Header`], then comes a line for each question and its answer in the
+//! order they were asked, and last a line that counts them, so that a file that was cut is known
+//! to be cut.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+
+use super::{DescriptorTables, KernelError, SocketDump};
+use crate::model::{Host, PortRange, Scope};
+
+/// Names the format and its version; a reader refuses any other.
+pub const FORMAT: &str = "closewait-doctor.recording/v1";
+
+/// A recording may unpack to this much; more is taken for an attack.
+const MOST_BYTES: u64 = 2 << 30;
+
+/// The first line of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`FORMAT`].
+    pub recording: String,
+    /// The program's version that wrote it.
+    pub tool_version: String,
+    /// When the look began (RFC 3339, UTC).
+    pub taken_at: String,
+    /// The machine.
+    pub host: RecordedHost,
+    /// What the look was restricted to.
+    pub scope: RecordedScope,
+    /// Connections younger than this were left alone.
+    pub min_age_ms: u64,
+    /// How long suspicious listeners were watched.
+    pub observe_ms: u64,
+    /// Whether sockets were read from procfs because the user asked for it.
+    pub procfs_source: bool,
+    /// Whether addresses and command lines were replaced.
+    pub redacted: bool,
+}
+
+impl Header {
+    /// Describes a recording that is about to be made.
+    pub fn new(
+        taken_at: String,
+        host: &Host,
+        scope: &Scope,
+        grace: Duration,
+        observe: Duration,
+        procfs_source: bool,
+        redacted: bool,
+    ) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            recording: FORMAT.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            taken_at,
+            host: host.into(),
+            scope: scope.into(),
+            min_age_ms: millis(grace),
+            observe_ms: millis(observe),
+            procfs_source,
+            redacted,
+        }
+    }
+
+    /// How long suspicious listeners were watched.
+    pub fn observe(&self) -> Duration {
+        Duration::from_millis(self.observe_ms)
+    }
+
+    /// The age from which on connections were patients.
+    pub fn grace(&self) -> Duration {
+        Duration::from_millis(self.min_age_ms)
+    }
+}
+
+/// The machine of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the same fields as Host, which documents them")]
+pub struct RecordedHost {
+    pub hostname: String,
+    pub kernel: String,
+    pub machine: String,
+}
+
+/// The scope of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the same fields as Scope, which documents them")]
+pub struct RecordedScope {
+    pub ports: Vec<PortRange>,
+    pub pids: Vec<u32>,
+    pub netns: Option<String>,
+}
+
+impl From<&Host> for RecordedHost {
+    fn from(host: &Host) -> Self {
+        Self {
+            hostname: host.hostname.clone(),
+            kernel: host.kernel.clone(),
+            machine: host.machine.clone(),
+        }
+    }
+}
+
+impl From<RecordedHost> for Host {
+    fn from(host: RecordedHost) -> Self {
+        Self {
+            hostname: host.hostname,
+            kernel: host.kernel,
+            machine: host.machine,
+        }
+    }
+}
+
+impl From<&Scope> for RecordedScope {
+    fn from(scope: &Scope) -> Self {
+        Self {
+            ports: scope.ports.clone(),
+            pids: scope.pids.clone(),
+            netns: scope.netns.clone(),
+        }
+    }
+}
+
+impl From<RecordedScope> for Scope {
+    fn from(scope: RecordedScope) -> Self {
+        Self {
+            ports: scope.ports,
+            pids: scope.pids,
+            netns: scope.netns,
+        }
+    }
+}
+
+/// A question and what was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub ask: Question,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// A question, as it is written down and looked up again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Question {
+    Elapsed,
+    Sockets(SocketDump),
+    DescriptorTables,
+    Read(String),
+    ReadAt(String, u64),
+    ReadLink(String),
+    ListNumbers(String),
+}
+
+/// The kernel's answer, or its failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Answer(Answer),
+    Error(KernelError),
+}
+
+/// An answer by its form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    Time(Duration),
+    Datagrams(Vec<Bytes>),
+    Tables(DescriptorTables),
+    Bytes(Bytes),
+    Text(String),
+    Numbers(Vec<u32>),
+}
+
+/// Bytes, written as text where they are text, so that a recording can be read with `zless`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "WrittenBytes", try_from = "WrittenBytes")]
+pub(super) struct Bytes(pub Vec<u8>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenBytes {
+    Utf8(String),
+    Base64(String),
+}
+
+impl From<Bytes> for WrittenBytes {
+    fn from(bytes: Bytes) -> Self {
+        match String::from_utf8(bytes.0) {
+            Ok(text) => Self::Utf8(text),
+            Err(error) => Self::Base64(BASE64.encode(error.as_bytes())),
+        }
+    }
+}
+
+impl TryFrom<WrittenBytes> for Bytes {
+    type Error = base64::DecodeError;
+
+    fn try_from(written: WrittenBytes) -> Result<Self, Self::Error> {
+        match written {
+            WrittenBytes::Utf8(text) => Ok(Self(text.into_bytes())),
+            WrittenBytes::Base64(text) => BASE64.decode(text).map(Self),
+        }
+    }
+}
+
+/// The last line.
+#[derive(Debug, Serialize, Deserialize)]
+struct End {
+    end: usize,
+}
+
+/// Why a file could not be read as a recording.
+#[derive(Debug)]
+pub enum RecordingError {
+    /// It is something else.
+    Foreign,
+    /// It is a recording in a version that this program does not know.
+    Version(String),
+    /// It ends before its end.
+    Truncated,
+    /// A line of it makes no sense.
+    Corrupt(String),
+    /// It unpacks to more than is reasonable.
+    TooLarge,
+    /// The file could not be read.
+    Io(io::Error),
+}
+
+impl fmt::Display for RecordingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign => write!(f, "not a recording made by `closewait-doctor record`"),
+            Self::Version(found) => write!(
+                f,
+                "the recording has the format {found}, this version reads {FORMAT}"
+            ),
+            Self::Truncated => write!(f, "the recording is cut short; copy or record it again"),
+            Self::Corrupt(detail) => write!(f, "the recording is damaged: {detail}"),
+            Self::TooLarge => write!(f, "the recording unpacks to more than 2 GiB"),
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for RecordingError {}
+
+/// Writes a recording.
+pub(super) fn write(header: &Header, entries: &[Entry], file: &mut dyn Write) -> io::Result<()> {
+    let mut gzip = GzEncoder::new(io::BufWriter::new(file), Compression::default());
+    write_line(&mut gzip, header)?;
+    for entry in entries {
+        write_line(&mut gzip, entry)?;
+    }
+    write_line(&mut gzip, &End { end: entries.len() })?;
+    gzip.finish()?.flush()
+}
+
+fn write_line(writer: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *writer, line)?;
+    writer.write_all(b"\n")
+}
+
+/// Reads a recording, whole or not at all.
+pub(super) fn read(file: impl Read) -> Result<(Header, Vec<Entry>), RecordingError> {
+    let mut lines = BufReader::new(GzDecoder::new(file).take(MOST_BYTES));
+    let mut line = Vec::new();
+    let header = next_line(&mut lines, &mut line).map_err(|error| match error {
+        // What does not unpack from the first byte is no recording.
+        RecordingError::Corrupt(_) => RecordingError::Foreign,
+        other => other,
+    })?;
+    let header = parse_header(header.ok_or(RecordingError::Truncated)?)?;
+    let mut entries = Vec::new();
+    while let Some(text) = next_line(&mut lines, &mut line)? {
+        match serde_json::from_slice::<Entry>(text) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => {
+                let end = serde_json::from_slice::<End>(text)
+                    .map_err(|_| RecordingError::Corrupt(error.to_string()))?;
+                return finish(&mut lines, header, entries, end.end);
+            }
+        }
+    }
+    if lines.get_ref().limit() == 0 {
+        return Err(RecordingError::TooLarge);
+    }
+    Err(RecordingError::Truncated)
+}
+
+/// Reads on to the end, because only there does gzip check its sum.
+fn finish(
+    lines: &mut impl BufRead,
+    header: Header,
+    entries: Vec<Entry>,
+    counted: usize,
+) -> Result<(Header, Vec<Entry>), RecordingError> {
+    if counted != entries.len() {
+        return Err(RecordingError::Corrupt(format!(
+            "{counted} entries were written, {} found",
+            entries.len()
+        )));
+    }
+    match lines.read(&mut [0]).map_err(|error| unpacking(&error))? {
+        0 => Ok((header, entries)),
+        _ => Err(RecordingError::Corrupt(
+            "something follows its end".to_owned(),
+        )),
+    }
+}
+
+fn next_line<'line>(
+    lines: &mut impl BufRead,
+    line: &'line mut Vec<u8>,
+) -> Result<Option<&'line [u8]>, RecordingError> {
+    line.clear();
+    let read = lines
+        .read_until(b'\n', line)
+        .map_err(|error| unpacking(&error))?;
+    Ok((read > 0).then_some(&line[..]))
+}
+
+fn unpacking(error: &io::Error) -> RecordingError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => RecordingError::Truncated,
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            RecordingError::Corrupt(error.to_string())
+        }
+        _ => RecordingError::Io(io::Error::new(error.kind(), error.to_string())),
+    }
+}
+
+fn parse_header(line: &[u8]) -> Result<Header, RecordingError> {
+    #[derive(Deserialize)]
+    struct Format {
+        recording: String,
+    }
+    let Ok(Format { recording }) = serde_json::from_slice(line) else {
+        return Err(RecordingError::Foreign);
+    };
+    if recording != FORMAT {
+        return Err(RecordingError::Version(recording.escape_debug().collect()));
+    }
+    serde_json::from_slice(line).map_err(|error| RecordingError::Corrupt(error.to_string()))
+}

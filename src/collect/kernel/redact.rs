@@ -1,0 +1,278 @@
+//! Replaces in a recording what names people, hosts and customers: addresses, command lines,
+//! paths, cgroups and the host's name.
+//!
+//! The replacement is consistent, so that the same findings come out. Loopback and unspecified
+//! addresses stay, and so do short process names: a finding without them would be useless.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netlink_packet_core::NetlinkBuffer;
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, SOCK_DIAG_BY_FAMILY};
+
+use super::recording::{Answer, Bytes, Entry, Header, Outcome, Question};
+
+/// Where the two addresses lie in `struct inet_diag_msg`.
+const ADDRESS_OFFSETS: [usize; 2] = [8, 24];
+
+/// Stands for whatever was taken out.
+const REDACTED: &str = "redacted";
+
+/// The replacements made so far.
+#[derive(Default)]
+pub(super) struct Redactor {
+    addresses: HashMap<IpAddr, IpAddr>,
+    cgroups: HashMap<String, String>,
+}
+
+impl Redactor {
+    pub(super) fn redact(&mut self, header: &mut Header, entries: &mut [Entry]) {
+        header.host.hostname = REDACTED.to_owned();
+        header.scope.netns = header.scope.netns.take().map(|_| REDACTED.to_owned());
+        // First the files that name cgroups, then the questions that contain those names.
+        for entry in &mut *entries {
+            self.redact_answer(entry);
+        }
+        for entry in entries {
+            self.redact_question(&mut entry.ask);
+            if let Outcome::Error(error) = &mut entry.outcome
+                && error.what.starts_with('/')
+            {
+                REDACTED.clone_into(&mut error.what);
+            }
+        }
+    }
+
+    fn redact_question(&self, ask: &mut Question) {
+        let Question::Read(path) = ask else { return };
+        // The deepest group first: a path contains those of its parents.
+        let name = self
+            .cgroups
+            .iter()
+            .filter(|(group, _)| path.contains(&format!("{group}/")))
+            .max_by_key(|(group, _)| group.len());
+        if let Some((group, replacement)) = name
+            && path.starts_with("/sys/fs/cgroup")
+        {
+            *path = path.replace(&format!("{group}/"), &format!("{replacement}/"));
+        }
+    }
+
+    fn redact_answer(&mut self, entry: &mut Entry) {
+        let Outcome::Answer(answer) = &mut entry.outcome else {
+            return;
+        };
+        match (&entry.ask, answer) {
+            (Question::Sockets(_), Answer::Datagrams(datagrams)) => {
+                for datagram in datagrams {
+                    self.redact_datagram(&mut datagram.0);
+                }
+            }
+            (Question::Read(path), Answer::Bytes(Bytes(bytes))) => self.redact_file(path, bytes),
+            (Question::ReadLink(_), Answer::Text(target)) if target.starts_with('/') => {
+                *target = redact_path(target);
+            }
+            _ => {}
+        }
+    }
+
+    fn redact_file(&mut self, path: &str, bytes: &mut Vec<u8>) {
+        if path.ends_with("/cmdline") {
+            *bytes = redact_command_line(bytes);
+        } else if path.ends_with("/cgroup") {
+            let text = String::from_utf8_lossy(bytes);
+            let lines: Vec<String> = text.lines().map(|line| self.redact_cgroup(line)).collect();
+            *bytes = lines.join("\n").into_bytes();
+        } else if path.ends_with("net/tcp") || path.ends_with("net/tcp6") {
+            let text = String::from_utf8_lossy(bytes);
+            let lines: Vec<String> = text.lines().map(|line| self.redact_row(line)).collect();
+            *bytes = lines.join("\n").into_bytes();
+        }
+    }
+
+    /// A line of `/proc/PID/cgroup`: `hierarchy:controllers:path`.
+    fn redact_cgroup(&mut self, line: &str) -> String {
+        let mut parts = line.splitn(3, ':');
+        let (Some(hierarchy), Some(controllers), Some(group)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
+            return REDACTED.to_owned();
+        };
+        if group == "/" {
+            return line.to_owned();
+        }
+        let next = format!("/{REDACTED}-{}", self.cgroups.len() + 1);
+        let replacement = self.cgroups.entry(group.to_owned()).or_insert(next);
+        format!("{hierarchy}:{controllers}:{replacement}")
+    }
+
+    /// A row of `/proc/net/tcp`: addresses are words of the machine's byte order in hexadecimal.
+    fn redact_row(&mut self, line: &str) -> String {
+        line.split(' ')
+            .map(|word| {
+                self.redact_hex_address(word)
+                    .unwrap_or_else(|| word.to_owned())
+            })
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    fn redact_hex_address(&mut self, word: &str) -> Option<String> {
+        let (address, port) = word.split_once(':')?;
+        // Only addresses are followed by a port of four digits; queues are followed by eight.
+        if port.len() != 4 {
+            return None;
+        }
+        let bytes = decode_words(address)?;
+        let address = match bytes.len() {
+            4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
+            _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
+        };
+        let hex = match self.replace(address) {
+            IpAddr::V4(v4) => encode_words(&v4.octets()),
+            IpAddr::V6(v6) => encode_words(&v6.octets()),
+        };
+        Some(format!("{hex}:{port}"))
+    }
+
+    fn redact_datagram(&mut self, datagram: &mut [u8]) {
+        let mut start = 0;
+        while let Ok(message) = NetlinkBuffer::new_checked(&datagram[start..]) {
+            let length = message.length() as usize;
+            let is_socket = message.message_type() == SOCK_DIAG_BY_FAMILY;
+            let end = start + length;
+            if is_socket && length > 16 {
+                self.redact_message(&mut datagram[start + 16..end]);
+            }
+            start = (start + length.next_multiple_of(4)).min(datagram.len());
+        }
+    }
+
+    fn redact_message(&mut self, message: &mut [u8]) {
+        let family = message[0];
+        for offset in ADDRESS_OFFSETS {
+            let Some(field) = message.get_mut(offset..offset + 16) else {
+                return;
+            };
+            if family == AF_INET {
+                let old: [u8; 4] = field[..4].try_into().expect("the slice has 4 bytes");
+                if let IpAddr::V4(new) = self.replace(IpAddr::from(old)) {
+                    field[..4].copy_from_slice(&new.octets());
+                }
+            } else if family == AF_INET6 {
+                let old: [u8; 16] = (&*field).try_into().expect("the slice has 16 bytes");
+                if let IpAddr::V6(new) = self.replace(IpAddr::from(old)) {
+                    field.copy_from_slice(&new.octets());
+                }
+            }
+        }
+    }
+
+    /// Gives an address its replacement of the same family, from ranges that nobody uses.
+    fn replace(&mut self, address: IpAddr) -> IpAddr {
+        if address.is_unspecified() || address.is_loopback() {
+            return address;
+        }
+        if let IpAddr::V6(v6) = address
+            && let Some(v4) = v6.to_ipv4_mapped()
+        {
+            return match self.replace(IpAddr::V4(v4)) {
+                IpAddr::V4(v4) => IpAddr::V6(v4.to_ipv6_mapped()),
+                v6 @ IpAddr::V6(_) => v6,
+            };
+        }
+        let number = u32::try_from(self.addresses.len() + 1).unwrap_or(u32::MAX);
+        *self
+            .addresses
+            .entry(address)
+            .or_insert_with(|| match address {
+                // 198.18.0.0/15 is reserved for benchmarks (RFC 2544).
+                IpAddr::V4(_) => Ipv4Addr::from_bits(0xc612_0000 | (number & 0x1_ffff)).into(),
+                // 2001:db8::/32 is reserved for documentation (RFC 3849).
+                IpAddr::V6(_) => {
+                    Ipv6Addr::from_bits(0x2001_0db8_u128 << 96 | u128::from(number)).into()
+                }
+            })
+    }
+}
+
+/// Keeps the program's name: it tells the runtime.
+fn redact_command_line(bytes: &[u8]) -> Vec<u8> {
+    let mut arguments = bytes.split(|byte| *byte == 0);
+    let program = arguments.next().unwrap_or_default();
+    let name = program.rsplit(|byte| *byte == b'/').next();
+    let mut redacted = name.unwrap_or_default().to_vec();
+    // A program that rewrote its title has it all in the first argument.
+    if let Some(space) = redacted.iter().position(|byte| *byte == b' ') {
+        redacted.truncate(space);
+    }
+    redacted.push(0);
+    if arguments.any(|argument| !argument.is_empty()) {
+        redacted.extend(REDACTED.bytes());
+        redacted.push(0);
+    }
+    redacted
+}
+
+fn redact_path(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    format!("/{REDACTED}/{name}")
+}
+
+fn decode_words(hex: &str) -> Option<Vec<u8>> {
+    if !matches!(hex.len(), 8 | 32) || !hex.is_ascii() {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(16);
+    for start in (0..hex.len()).step_by(8) {
+        let word = u32::from_str_radix(&hex[start..start + 8], 16).ok()?;
+        bytes.extend(word.to_ne_bytes());
+    }
+    Some(bytes)
+}
+
+fn encode_words(bytes: &[u8]) -> String {
+    bytes
+        .chunks_exact(4)
+        .map(|word| {
+            let word = u32::from_ne_bytes(word.try_into().expect("the chunk has 4 bytes"));
+            format!("{word:08X}")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_replaced_alike_wherever_it_stands() {
+        let mut redactor = Redactor::default();
+        let v4: IpAddr = "203.0.113.7".parse().unwrap();
+        let mapped: IpAddr = "::ffff:203.0.113.7".parse().unwrap();
+        let IpAddr::V4(new) = redactor.replace(v4) else {
+            panic!("the family must stay");
+        };
+        assert_ne!(IpAddr::V4(new), v4);
+        assert_eq!(redactor.replace(mapped), IpAddr::V6(new.to_ipv6_mapped()));
+        let row = "0: 077100CB:1F90 00000000:0000 0A 00000000:00000000";
+        let words: Vec<u8> = decode_words(&redactor.redact_row(row)[3..11]).unwrap();
+        assert_eq!(words, new.octets());
+    }
+
+    #[test]
+    fn loopback_and_unspecified_addresses_stay() {
+        let mut redactor = Redactor::default();
+        for address in ["127.0.0.1", "0.0.0.0", "::", "::1", "::ffff:127.0.0.1"] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(redactor.replace(address), address);
+        }
+    }
+
+    #[test]
+    fn of_a_command_line_only_the_program_stays() {
+        let line = b"/opt/acme/bin/server\0--token\0secret\0";
+        assert_eq!(redact_command_line(line), b"server\0redacted\0");
+        assert_eq!(redact_command_line(b"nginx: worker process"), b"nginx:\0");
+    }
+}

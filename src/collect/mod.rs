@@ -1,0 +1,13 @@
+//! Kernel bytes to facts: the only place that reads files, sockets and namespaces.
+//!
+//! Nothing is interpreted here. What relates one fact to another, and what to look at next, is
+//! decided in `correlate`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reading the machine is what this folder is for"
+)]
+
+pub mod kernel;
+pub mod netns;
+pub mod proc;
+pub mod sock_diag;

@@ -1,0 +1,20 @@
+//! Processes and tables below `/proc`, and the cgroup files beside it.
+
+mod cgroup;
+mod elf;
+mod fdinfo;
+mod limits;
+mod net_tcp;
+mod netstat;
+mod process;
+mod runtime;
+mod stat;
+mod syscall;
+
+pub use fdinfo::parse_epoll_watches;
+pub use limits::parse_open_files_limit;
+pub use net_tcp::{parse_net_tcp, read_net_tcp};
+pub use netstat::{parse_dropped_counters, read_dropped_counters};
+pub use process::{examine_process, glance_at_thread, list_threads, read_descriptor, read_process};
+pub use stat::{Stat, parse_stat};
+pub use syscall::parse_syscall;

@@ -1,0 +1,161 @@
+//! `/proc/net/tcp` and `/proc/net/tcp6`: what is left where `sock_diag` is refused.
+//!
+//! It knows no queue limit, no ages and no timers, and its table is not read at one moment.
+
+use std::collections::HashSet;
+
+use procfs::FromBufReadSI;
+use procfs::net::{TcpNetEntries, TcpNetEntry};
+
+use crate::collect::kernel::{Kernel, KernelError, Kind};
+use crate::collect::sock_diag::Wanted;
+use crate::model::{Connection, Gap, Inode, Listener, Reading, SocketTable, TcpState};
+
+/// The tables as seen by the thread that looks: `/proc/net` would be those of the whole process.
+const IPV4: &str = "thread-self/net/tcp";
+const IPV6: &str = "thread-self/net/tcp6";
+
+/// Reads both tables; also counts lines that could not be understood.
+///
+/// # Errors
+///
+/// When the IPv4 table cannot be read; a kernel without IPv6 has no other.
+pub fn read_net_tcp(
+    kernel: &mut dyn Kernel,
+    wanted: Wanted,
+    listeners: &HashSet<Inode>,
+) -> Result<(SocketTable, usize), KernelError> {
+    let (mut table, mut malformed) = parse_net_tcp(&kernel.read(IPV4)?, wanted, listeners);
+    match kernel.read(IPV6) {
+        Ok(bytes) => {
+            let (more, odd) = parse_net_tcp(&bytes, wanted, listeners);
+            table.listeners.extend(more.listeners);
+            table.connections.extend(more.connections);
+            malformed += odd;
+        }
+        Err(error) if error.kind == Kind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok((table, malformed))
+}
+
+/// Parses one table line by line, so that an odd line loses no other.
+pub fn parse_net_tcp(
+    bytes: &[u8],
+    wanted: Wanted,
+    listeners: &HashSet<Inode>,
+) -> (SocketTable, usize) {
+    let mut table = SocketTable::default();
+    let mut malformed = 0;
+    for line in bytes.split(|byte| *byte == b'\n').skip(1) {
+        if line.is_empty() {
+            continue;
+        }
+        match parse_line(line) {
+            Some(entry) => add(&mut table, &entry, wanted, listeners),
+            None => malformed += 1,
+        }
+    }
+    (table, malformed)
+}
+
+fn parse_line(line: &[u8]) -> Option<TcpNetEntry> {
+    // The parser skips a first line, the header.
+    let with_header = [b"\n", line].concat();
+    let entries =
+        TcpNetEntries::from_buf_read(&with_header[..], procfs::current_system_info()).ok()?;
+    entries.0.into_iter().next()
+}
+
+fn add(
+    table: &mut SocketTable,
+    entry: &TcpNetEntry,
+    wanted: Wanted,
+    listeners: &HashSet<Inode>,
+) {
+    let Ok(inode) = u32::try_from(entry.inode) else {
+        return;
+    };
+    let inode = Inode::new(inode);
+    let state = TcpState::from_number(entry.state.to_u8());
+    match state {
+        TcpState::Listen => table.listeners.push(Listener {
+            local: entry.local_address,
+            interface: 0,
+            inode,
+            accept_queue_len: entry.rx_queue,
+            accept_queue_limit: Reading::Unknown(Gap::NotSupported),
+            v6_only: None,
+            cgroup: None,
+        }),
+        // A TCP Fast Open child cannot be told from a half-open request here.
+        TcpState::Established | TcpState::CloseWait | TcpState::FinWait2
+            if wanted.keeps(state, inode, listeners) =>
+        {
+            table.connections.push(Connection {
+                state,
+                local: entry.local_address,
+                remote: entry.remote_address,
+                interface: 0,
+                inode,
+                cookie: None,
+                recv_q: entry.rx_queue,
+                send_q: entry.tx_queue,
+                timer: Reading::Unknown(Gap::NotSupported),
+                ages: None,
+                cgroup: None,
+                mptcp_subflow: false,
+            });
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEADER: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const LISTEN: &str = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000016 00:00000000 00000000     0        0 31415 1 0000000000000000 100 0 0 10 0\n";
+    const CLOSE_WAIT: &str = "   1: 0100007F:1F90 0100007F:C73C 08 00000000:0000002E 00:00000000 00000000     0        0 0 1 0000000000000000 20 4 30 10 -1\n";
+
+    #[test]
+    fn a_listener_and_a_waiting_connection_of_kernel_6_18() {
+        let text = format!("{HEADER}{LISTEN}{CLOSE_WAIT}");
+        let (table, malformed) = parse_net_tcp(text.as_bytes(), Wanted::Unaccepted, &HashSet::new());
+        assert_eq!(malformed, 0);
+        let listener = &table.listeners[0];
+        assert_eq!(listener.local, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(listener.accept_queue_len, 22);
+        assert_eq!(listener.accept_queue_limit, Reading::Unknown(Gap::NotSupported));
+        let connection = &table.connections[0];
+        assert_eq!(connection.state, TcpState::CloseWait);
+        assert_eq!((connection.inode, connection.recv_q), (None, 46));
+    }
+
+    #[test]
+    fn one_odd_line_does_not_lose_the_table() {
+        let odd = LISTEN.replace("0A 0000", "FF 0000");
+        let text = format!("{HEADER}{odd}\nnonsense\n\u{1f4a5}\n{LISTEN}{CLOSE_WAIT}");
+        let (table, malformed) = parse_net_tcp(text.as_bytes(), Wanted::Unaccepted, &HashSet::new());
+        assert_eq!((table.listeners.len(), table.connections.len()), (1, 1));
+        assert_eq!(malformed, 3);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in any::<Vec<u8>>(), line in ".{0,120}") {
+            parse_net_tcp(&bytes, Wanted::Unaccepted, &HashSet::new());
+            parse_net_tcp(format!("{HEADER}{line}").as_bytes(), Wanted::Unaccepted, &HashSet::new());
+        }
+
+        #[test]
+        fn a_changed_line_never_panics(place in 0_usize..150, byte in any::<u8>()) {
+            let mut text = format!("{HEADER}{CLOSE_WAIT}").into_bytes();
+            let place = (HEADER.len() + place).min(text.len() - 1);
+            text[place] = byte;
+            parse_net_tcp(&text, Wanted::Unaccepted, &HashSet::new());
+        }
+    }
+}

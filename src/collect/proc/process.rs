@@ -1,0 +1,170 @@
+//! One process: what every owner is asked for, and what only a suspect is.
+
+use super::elf::{Elf, read_elf};
+use super::{cgroup, parse_epoll_watches, parse_open_files_limit, parse_stat, parse_syscall, runtime};
+use crate::collect::kernel::{DescriptorTable, Kernel, KernelError};
+use crate::model::{
+    Descriptor, EpollSet, Examination, Gap, Pid, Process, Reading, Syscall, Thread, ThreadGlance,
+};
+
+/// Reads what is shown of every owner; nothing where it has ended meanwhile.
+pub fn read_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Option<Process> {
+    let pid = table.pid;
+    let stat = match kernel.read(&format!("{pid}/stat")) {
+        Ok(bytes) => parse_stat(&bytes).ok_or(Gap::Malformed),
+        Err(error) if error.gap() == Gap::Vanished => return None,
+        Err(error) => Err(error.gap()),
+    };
+    let limit = known_or_gap(kernel, &format!("{pid}/limits"), parse_open_files_limit);
+    let (command, parent, state) = match stat {
+        Ok(stat) => (
+            stat.command,
+            Reading::Known(stat.parent),
+            Reading::Known(stat.state),
+        ),
+        Err(gap) => (String::new(), Reading::Unknown(gap), Reading::Unknown(gap)),
+    };
+    Some(Process {
+        pid,
+        command,
+        command_line: known_or_gap(kernel, &format!("{pid}/cmdline"), |bytes| {
+            Some(parse_command_line(bytes))
+        }),
+        parent,
+        state,
+        open_fds: Reading::Known(table.open),
+        fd_limit: limit,
+        examination: None,
+    })
+}
+
+/// Reads what only a suspect is asked for.
+pub fn examine_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Examination {
+    let pid = table.pid;
+    let executable = match kernel.read_link(&format!("{pid}/exe")) {
+        Ok(path) => Reading::Known(path),
+        Err(error) => Reading::Unknown(error.gap()),
+    };
+    let elf = read_elf(kernel, &format!("{pid}/exe")).unwrap_or_default();
+    let threads = read_threads(kernel, pid, elf);
+    let runtime = runtime::recognise(
+        executable.known().map_or("", String::as_str),
+        elf,
+        threads.known().map_or(&[], Vec::as_slice),
+    );
+    Examination {
+        threads,
+        epoll_sets: table
+            .epolls
+            .iter()
+            .map(|fd| read_epoll_set(kernel, pid, *fd))
+            .collect(),
+        io_urings: table.io_urings.clone(),
+        frozen: cgroup::read_frozen(kernel, pid),
+        runtime,
+        compat: elf.bits_32,
+        executable,
+        descriptors: Vec::new(),
+    }
+}
+
+/// Lists the threads of a process, the main one first.
+///
+/// # Errors
+///
+/// When the process has ended or hides its tasks.
+pub fn list_threads(kernel: &mut dyn Kernel, pid: Pid) -> Result<Vec<Pid>, KernelError> {
+    kernel.list_numbers(&format!("{pid}/task"))
+}
+
+/// Reads what a thread does at this moment; `compat` says that it numbers system calls differently.
+pub fn glance_at_thread(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> ThreadGlance {
+    // The call first: a thread that was seen in it and is asleep after was asleep in it.
+    let syscall = read_syscall(kernel, pid, tid, compat);
+    let state = known_or_gap(kernel, &format!("{pid}/task/{tid}/stat"), parse_stat);
+    ThreadGlance {
+        pid,
+        tid,
+        state: state.map(|stat| stat.state),
+        syscall,
+        polled_fds: None,
+    }
+}
+
+/// Reads what a descriptor refers to; nothing where it is closed or may not be seen.
+pub fn read_descriptor(kernel: &mut dyn Kernel, pid: Pid, fd: u32) -> Option<Descriptor> {
+    let target = kernel.read_link(&format!("{pid}/fd/{fd}")).ok()?;
+    Some(Descriptor { fd, target })
+}
+
+fn read_threads(kernel: &mut dyn Kernel, pid: Pid, elf: Elf) -> Reading<Vec<Thread>> {
+    let tids = match list_threads(kernel, pid) {
+        Ok(tids) => tids,
+        Err(error) => return Reading::Unknown(error.gap()),
+    };
+    Reading::Known(
+        tids.into_iter()
+            .filter_map(|tid| read_thread(kernel, pid, tid, elf.bits_32))
+            .collect(),
+    )
+}
+
+/// Nothing where the thread has ended meanwhile.
+fn read_thread(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> Option<Thread> {
+    let stat = known_or_gap(kernel, &format!("{pid}/task/{tid}/stat"), parse_stat);
+    if stat.gap() == Some(Gap::Vanished) {
+        return None;
+    }
+    let wchan = known_or_gap(kernel, &format!("{pid}/task/{tid}/wchan"), |bytes| {
+        // "0" stands for not sleeping, and for not permitted to know where.
+        match bytes {
+            b"" | b"0" => None,
+            name => Some(String::from_utf8_lossy(name).into_owned()),
+        }
+    });
+    Some(Thread {
+        tid,
+        command: stat.known().map_or(String::new(), |stat| stat.command.clone()),
+        state: stat.map(|stat| stat.state),
+        syscall: read_syscall(kernel, pid, tid, compat),
+        wchan,
+    })
+}
+
+fn read_syscall(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> Reading<Syscall> {
+    let syscall = known_or_gap(kernel, &format!("{pid}/task/{tid}/syscall"), parse_syscall);
+    match syscall {
+        // The numbers of a 32-bit program mean other calls.
+        Reading::Known(Syscall::Call { .. }) if compat => Reading::Unknown(Gap::NotSupported),
+        other => other,
+    }
+}
+
+fn read_epoll_set(kernel: &mut dyn Kernel, pid: Pid, fd: u32) -> EpollSet {
+    let watches = match kernel.read(&format!("{pid}/fdinfo/{fd}")) {
+        Ok(bytes) => match parse_epoll_watches(&bytes) {
+            (watches, 0) => Reading::Known(watches),
+            // A registration that was not understood could be the one that matters.
+            (_, _) => Reading::Unknown(Gap::Malformed),
+        },
+        Err(error) => Reading::Unknown(error.gap()),
+    };
+    EpollSet { fd, watches }
+}
+
+/// Arguments are ended by zero bytes; a title that the process gave itself may be padded with more.
+fn parse_command_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.trim_end_matches('\0').replace('\0', " ")
+}
+
+fn known_or_gap<T>(
+    kernel: &mut dyn Kernel,
+    path: &str,
+    parse: impl FnOnce(&[u8]) -> Option<T>,
+) -> Reading<T> {
+    match kernel.read(path) {
+        Ok(bytes) => parse(&bytes).map_or(Reading::Unknown(Gap::Malformed), Reading::Known),
+        Err(error) => Reading::Unknown(error.gap()),
+    }
+}

@@ -1,0 +1,198 @@
+//! Sockets over the `inet_diag` netlink interface.
+
+mod decode;
+pub(super) mod port_filter;
+mod tcp_info;
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use super::kernel::{Kernel, KernelError, SocketDump};
+use crate::model::{Connection, Inode, Listener, PortRange, SocketTable, TcpState};
+
+pub use decode::{Datagram, Socket, decode_datagram};
+
+/// How often an interrupted dump is asked for again before what was received is taken as it is.
+const ATTEMPTS: u32 = 3;
+
+/// State bits of a dump request: bit n stands for state number n.
+const LISTEN: u32 = 1 << 10;
+const ESTABLISHED: u32 = 1 << 1;
+const SYN_RECV: u32 = 1 << 3;
+const FIN_WAIT2: u32 = 1 << 5;
+const CLOSE_WAIT: u32 = 1 << 8;
+
+/// Which connections to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those whose peer has closed, and the closing ends that tell when.
+    CloseWait,
+    /// Those, and whatever may wait in an accept queue: never accepted, in any state.
+    Unaccepted,
+    /// Every open connection, for naming the peer of a descriptor; without ages.
+    Open,
+}
+
+impl Wanted {
+    fn states(self) -> u32 {
+        match self {
+            Self::CloseWait => CLOSE_WAIT | FIN_WAIT2,
+            Self::Unaccepted => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_RECV,
+            Self::Open => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | 1 << 2,
+        }
+    }
+
+    /// An accepted and open connection is nobody's patient, and there can be very many.
+    pub(super) fn keeps(
+        self,
+        state: TcpState,
+        inode: Option<Inode>,
+        listeners: &HashSet<Inode>,
+    ) -> bool {
+        match self {
+            Self::CloseWait => true,
+            Self::Unaccepted => match state {
+                TcpState::Established | TcpState::SynRecv => {
+                    inode.is_none_or(|inode| listeners.contains(&inode))
+                }
+                _ => true,
+            },
+            Self::Open => inode.is_some(),
+        }
+    }
+}
+
+/// What a dump gave, and whether the kernel says that it is consistent.
+#[derive(Debug, Default)]
+pub struct Dump {
+    /// The sockets.
+    pub sockets: SocketTable,
+    /// Records that did not have the documented form.
+    pub malformed: usize,
+    /// The kernel reported an interruption (`NLM_F_DUMP_INTR`) at every attempt.
+    pub interrupted: bool,
+}
+
+/// Reads the listeners on the given ports.
+///
+/// # Errors
+///
+/// When `sock_diag` does not answer.
+pub fn read_listeners(
+    kernel: &mut dyn Kernel,
+    ports: &[PortRange],
+) -> Result<(Vec<Listener>, Dump), KernelError> {
+    let mut dump = read(kernel, LISTEN, false, ports, &mut |_, _| false)?;
+    Ok((std::mem::take(&mut dump.sockets.listeners), dump))
+}
+
+/// Reads connections that have one of the given ports on either end.
+///
+/// A few kernels (6.16.6 to 6.16.8, 6.17-rc5 and rc6) report a connection that was never accepted
+/// with the inode of its listener; `listeners` are those inodes.
+///
+/// # Errors
+///
+/// When `sock_diag` does not answer.
+pub fn read_connections(
+    kernel: &mut dyn Kernel,
+    wanted: Wanted,
+    ports: &[PortRange],
+    listeners: &HashSet<Inode>,
+) -> Result<(Vec<Connection>, Dump), KernelError> {
+    let mut dump = read(
+        kernel,
+        wanted.states(),
+        wanted != Wanted::Open,
+        ports,
+        &mut |state, inode| wanted.keeps(state, inode, listeners),
+    )?;
+    Ok((std::mem::take(&mut dump.sockets.connections), dump))
+}
+
+fn read(
+    kernel: &mut dyn Kernel,
+    states: u32,
+    tcp_info: bool,
+    ports: &[PortRange],
+    keep: &mut dyn FnMut(TcpState, Option<Inode>) -> bool,
+) -> Result<Dump, KernelError> {
+    let mut both = Dump::default();
+    for ipv6 in [false, true] {
+        let request = SocketDump {
+            ipv6,
+            states,
+            ports: ports.to_vec(),
+            tcp_info,
+        };
+        let one = read_family(kernel, &request, keep)?;
+        both.sockets.listeners.extend(one.sockets.listeners);
+        both.sockets.connections.extend(one.sockets.connections);
+        both.malformed += one.malformed;
+        both.interrupted |= one.interrupted;
+    }
+    Ok(both)
+}
+
+fn read_family(
+    kernel: &mut dyn Kernel,
+    request: &SocketDump,
+    keep: &mut dyn FnMut(TcpState, Option<Inode>) -> bool,
+) -> Result<Dump, KernelError> {
+    let mut attempt = 1;
+    loop {
+        let dump = read_once(kernel, request, keep)?;
+        if !dump.interrupted || attempt == ATTEMPTS {
+            return Ok(dump);
+        }
+        attempt += 1;
+    }
+}
+
+fn read_once(
+    kernel: &mut dyn Kernel,
+    request: &SocketDump,
+    keep: &mut dyn FnMut(TcpState, Option<Inode>) -> bool,
+) -> Result<Dump, KernelError> {
+    let mut dump = Dump::default();
+    let mut failure = None;
+    let mut sink = |bytes: &[u8]| {
+        let datagram = decode_datagram(bytes, keep, &mut |socket| match socket {
+            Socket::Listener(listener) => dump.sockets.listeners.push(listener),
+            Socket::Connection(connection) => dump.sockets.connections.push(connection),
+        });
+        dump.malformed += datagram.malformed;
+        dump.interrupted |= datagram.interrupted;
+        match datagram.end {
+            None => ControlFlow::Continue(()),
+            Some(Ok(())) => ControlFlow::Break(()),
+            Some(Err(errno)) => {
+                failure = Some(errno);
+                ControlFlow::Break(())
+            }
+        }
+    };
+    kernel.dump_sockets(request, &mut sink)?;
+    if let Some(errno) = failure {
+        let error = std::io::Error::from_raw_os_error(errno);
+        return Err(KernelError::new("sock_diag", &error));
+    }
+    // Every range is applied here too: the kernel is not asked to filter very many of them, and a
+    // recording may hold more than is asked for.
+    retain_ports(&mut dump.sockets, &request.ports);
+    Ok(dump)
+}
+
+/// Keeps what has one of the given ports on either end; no ports keep all.
+pub fn retain_ports(sockets: &mut SocketTable, ports: &[PortRange]) {
+    if ports.is_empty() {
+        return;
+    }
+    let wanted = |port: u16| ports.iter().any(|range| range.contains(port));
+    sockets
+        .listeners
+        .retain(|listener| wanted(listener.local.port()));
+    sockets
+        .connections
+        .retain(|connection| wanted(connection.local.port()) || wanted(connection.remote.port()));
+}

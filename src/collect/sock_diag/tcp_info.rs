@@ -1,0 +1,47 @@
+//! The few fields of `struct tcp_info` that the program uses, by offset.
+//!
+//! The struct only ever grows at its end, so a short one from an old kernel has the early fields.
+
+use std::time::Duration;
+
+use crate::model::TcpAges;
+
+const LAST_DATA_SENT: usize = 44;
+const LAST_DATA_RECV: usize = 52;
+const LAST_ACK_RECV: usize = 56;
+
+/// Reads the clocks; nothing where the struct is too short to hold them.
+pub(super) fn decode_ages(info: &[u8]) -> Option<TcpAges> {
+    let millis = |offset: usize| {
+        let word = info.get(offset..)?.first_chunk()?;
+        Some(Duration::from_millis(u32::from_ne_bytes(*word).into()))
+    };
+    Some(TcpAges {
+        last_data_sent: millis(LAST_DATA_SENT)?,
+        last_data_recv: millis(LAST_DATA_RECV)?,
+        last_ack_recv: millis(LAST_ACK_RECV)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_struct_that_ends_before_the_clocks_has_none() {
+        assert_eq!(decode_ages(&[0; 59]), None);
+        assert!(decode_ages(&[0; 60]).is_some());
+    }
+
+    #[test]
+    fn each_clock_is_read_from_its_own_field() {
+        let mut info = vec![0; 104];
+        info[LAST_DATA_SENT] = 1;
+        info[LAST_DATA_RECV] = 2;
+        info[LAST_ACK_RECV] = 3;
+        let ages = decode_ages(&info).unwrap();
+        assert_eq!(ages.last_data_sent, Duration::from_millis(1));
+        assert_eq!(ages.last_data_recv, Duration::from_millis(2));
+        assert_eq!(ages.last_ack_recv, Duration::from_millis(3));
+    }
+}

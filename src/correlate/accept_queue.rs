@@ -1,0 +1,429 @@
+//! Accept queues, reconciled: which connections wait in which queue, and how many that no socket
+//! list shows.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::age;
+use super::matching::Listeners;
+use crate::model::{Connection, Inode, Listener, Snapshot, TcpState};
+
+/// The queue of one listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptQueue {
+    /// Connections that wait, whatever their state.
+    pub length: u32,
+    /// The connections that certainly wait in this very queue, by their index in the snapshot.
+    pub members: Vec<usize>,
+    /// How many of the waiting are ESTABLISHED, where members are certain.
+    pub established: Option<u32>,
+    /// How many of the waiting are in `CLOSE_WAIT`, where members are certain.
+    pub close_wait: Option<u32>,
+    /// How many were reset while they waited: they still take a place, and no socket list shows
+    /// them. Known where the queue certainly did not change while it was read.
+    pub reset: Option<u32>,
+    /// How long the oldest member has waited.
+    pub oldest: Option<Duration>,
+    /// Whether members wait for whom it cannot be known how long.
+    pub unknown_waits: bool,
+    /// Whether the queue was non-empty whenever it was looked at.
+    pub never_empty: bool,
+    /// Whether its length was the same whenever it was looked at.
+    pub steady: bool,
+    /// Whether it was ever seen to get shorter.
+    pub shrank: bool,
+    /// The least it was ever seen to hold.
+    pub shortest: u32,
+    /// How often its length was looked at.
+    pub looks: usize,
+    /// Other listeners on the same address (`SO_REUSEPORT`), by index.
+    pub siblings: Vec<usize>,
+}
+
+/// Where a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In an accept queue: the listener's index where it is certain which.
+    AcceptQueue(Option<usize>),
+    /// Some process got it, or makes it: its inode.
+    Accepted(Inode),
+}
+
+/// Every queue, and every connection's place, in the order of the snapshot.
+pub struct Queues {
+    /// By listener.
+    pub queues: Vec<AcceptQueue>,
+    /// By connection.
+    pub places: Vec<Place>,
+}
+
+/// Assigns waiting connections to listeners.
+///
+/// `grace` is the age from which on a member is old: a queue is first in, first out, so while an
+/// old member is in it, nothing behind it has left.
+pub fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
+    let listeners = &snapshot.sockets.listeners;
+    let lengths = Lengths::of(snapshot);
+    let listener_inodes: HashSet<Inode> = listeners.iter().filter_map(|l| l.inode).collect();
+    let candidates = candidates(snapshot, &listener_inodes);
+    let mut queues: Vec<AcceptQueue> = listeners
+        .iter()
+        .enumerate()
+        .map(|(index, listener)| lengths.empty_queue(listener, siblings(listeners, index)))
+        .collect();
+    let mut doubtful = vec![false; listeners.len()];
+    let mut places = Vec::with_capacity(snapshot.sockets.connections.len());
+    for (index, connection) in snapshot.sockets.connections.iter().enumerate() {
+        let Some(candidates) = &candidates[index] else {
+            places.push(connection.inode.map_or(Place::AcceptQueue(None), Place::Accepted));
+            continue;
+        };
+        let chosen = choose(connection, candidates, listeners, &queues, &lengths);
+        match chosen {
+            Some(listener) => queues[listener].members.push(index),
+            None => candidates.iter().for_each(|index| doubtful[*index] = true),
+        }
+        places.push(Place::AcceptQueue(chosen));
+    }
+    for (index, queue) in queues.iter_mut().enumerate() {
+        count(queue, snapshot, &lengths.of_listener(&listeners[index]), doubtful[index], grace);
+    }
+    attribute_redirected(&mut queues, &mut places, snapshot, grace, &lengths);
+    Queues { queues, places }
+}
+
+/// For each connection that was never accepted, the listeners it may wait at; `None` for others.
+fn candidates(snapshot: &Snapshot, listener_inodes: &HashSet<Inode>) -> Vec<Option<Vec<usize>>> {
+    let listeners = Listeners::new(&snapshot.sockets.listeners);
+    snapshot
+        .sockets
+        .connections
+        .iter()
+        .map(|connection| {
+            never_accepted(connection, listener_inodes).then(|| listeners.of(connection))
+        })
+        .collect()
+}
+
+/// Tells whether a connection never left its accept queue.
+///
+/// A connection without an inode never got a socket; an orphan, which lost its own, is in no such
+/// state. A few kernels (6.16.6 to 6.16.8, 6.17-rc5 and rc6) show the listener's inode instead. Of
+/// an MPTCP subflow the inode says nothing.
+pub fn never_accepted(connection: &Connection, listener_inodes: &HashSet<Inode>) -> bool {
+    let waiting_state = matches!(
+        connection.state,
+        TcpState::Established | TcpState::CloseWait | TcpState::SynRecv
+    );
+    waiting_state
+        && !connection.mptcp_subflow
+        && connection
+            .inode
+            .is_none_or(|inode| listener_inodes.contains(&inode))
+}
+
+fn siblings(listeners: &[Listener], index: usize) -> Vec<usize> {
+    let this = &listeners[index];
+    (0..listeners.len())
+        .filter(|other| {
+            let that = &listeners[*other];
+            *other != index
+                && that.local == this.local
+                && that.interface == this.interface
+                && that.v6_only == this.v6_only
+        })
+        .collect()
+}
+
+/// Chooses the one listener of several at which a connection certainly waits.
+fn choose(
+    connection: &Connection,
+    candidates: &[usize],
+    listeners: &[Listener],
+    queues: &[AcceptQueue],
+    lengths: &Lengths,
+) -> Option<usize> {
+    let only = |fits: &dyn Fn(usize) -> bool| {
+        let mut fitting = candidates.iter().copied().filter(|index| fits(*index));
+        fitting.next().filter(|_| fitting.next().is_none())
+    };
+    if let [one] = candidates {
+        return Some(*one);
+    }
+    // A child inherits the cgroup of its listener's maker.
+    if connection.cgroup.is_some()
+        && let Some(one) = only(&|index| listeners[index].cgroup == connection.cgroup)
+    {
+        return Some(one);
+    }
+    // It waits where somebody waits: at the only queue that is not empty, or, when it waited
+    // through the whole look, at the only one that never was.
+    let waited = age::waiting(connection);
+    if waited.is_some_and(|waited| waited > lengths.span) {
+        return only(&|index| queues[index].never_empty && queues[index].length > 0);
+    }
+    only(&|index| lengths.longest(&listeners[index]) > 0)
+}
+
+fn count(
+    queue: &mut AcceptQueue,
+    snapshot: &Snapshot,
+    lengths: &[u32],
+    doubtful: bool,
+    grace: Duration,
+) {
+    let members: Vec<&Connection> = queue
+        .members
+        .iter()
+        .map(|index| &snapshot.sockets.connections[*index])
+        .collect();
+    let waits: Vec<Option<Duration>> = members
+        .iter()
+        .map(|member| waited_at_least(member, snapshot))
+        .collect();
+    queue.unknown_waits = members.iter().any(|member| member.ages.is_none());
+    queue.oldest = waits.iter().copied().flatten().max();
+    if doubtful {
+        return;
+    }
+    let in_state = |state: TcpState| {
+        let count = members.iter().filter(|member| member.state == state).count();
+        u32::try_from(count).ok()
+    };
+    let visible = u32::try_from(members.len()).unwrap_or(u32::MAX);
+    queue.close_wait = in_state(TcpState::CloseWait);
+    queue.established = in_state(TcpState::CloseWait).map(|close_wait| visible - close_wait);
+    let unchanged = lengths.first() == lengths.get(1);
+    let old = queue.oldest.is_some_and(|oldest| oldest >= grace);
+    let watched = queue.steady && queue.looks > 2;
+    queue.reset = match queue.length.checked_sub(visible) {
+        Some(0) => Some(0),
+        Some(missing) if unchanged && (old || watched) => Some(missing),
+        Some(_) | None => None,
+    };
+    if queue.reset.is_none() && visible > queue.length {
+        // Some came after the length was read; the length is behind, not the list.
+        queue.reset = Some(0);
+        queue.length = visible;
+    }
+}
+
+/// How long a connection has waited: by its own clock, or because it was there at the first look
+/// and at the last.
+fn waited_at_least(connection: &Connection, snapshot: &Snapshot) -> Option<Duration> {
+    age::waiting(connection).or_else(|| {
+        let later = snapshot.sockets_later.as_ref()?;
+        let still_there = later.connections.iter().any(|other| {
+            other.local == connection.local
+                && other.remote == connection.remote
+                && other.inode == connection.inode
+        });
+        let span = snapshot.glances.last()?.at.checked_sub(snapshot.glances.first()?.at)?;
+        still_there.then_some(span)
+    })
+}
+
+/// A connection that fits no listener was redirected (TPROXY, `sk_lookup`): it belongs to the one
+/// listener whose queue is longer than what is visible of it, if it is just one.
+fn attribute_redirected(
+    queues: &mut [AcceptQueue],
+    places: &mut [Place],
+    snapshot: &Snapshot,
+    grace: Duration,
+    lengths: &Lengths,
+) {
+    let listeners = Listeners::new(&snapshot.sockets.listeners);
+    let connections = &snapshot.sockets.connections;
+    let homeless: Vec<usize> = (0..connections.len())
+        .filter(|index| {
+            places[*index] == Place::AcceptQueue(None) && listeners.of(&connections[*index]).is_empty()
+        })
+        .collect();
+    if homeless.is_empty() {
+        return;
+    }
+    let mut surplus = (0..queues.len()).filter(|index| {
+        let visible = u32::try_from(queues[*index].members.len()).unwrap_or(u32::MAX);
+        queues[*index].length > visible
+    });
+    let (Some(only), None) = (surplus.next(), surplus.next()) else {
+        return;
+    };
+    for index in homeless {
+        places[index] = Place::AcceptQueue(Some(only));
+        queues[only].members.push(index);
+    }
+    let seen = lengths.of_listener(&snapshot.sockets.listeners[only]);
+    count(&mut queues[only], snapshot, &seen, false, grace);
+}
+
+/// Every length of every queue that the look read, in order.
+struct Lengths {
+    by_inode: HashMap<Inode, Vec<u32>>,
+    /// Time between the first and the last reading.
+    span: Duration,
+}
+
+impl Lengths {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut by_inode: HashMap<Inode, Vec<u32>> = HashMap::new();
+        let tables = [&snapshot.sockets.listeners, &snapshot.listeners_after];
+        for listener in tables.into_iter().flatten() {
+            if let Some(inode) = listener.inode {
+                by_inode.entry(inode).or_default().push(listener.accept_queue_len);
+            }
+        }
+        for glance in &snapshot.glances {
+            for (inode, length) in glance.before.iter().chain(&glance.after) {
+                by_inode.entry(*inode).or_default().push(*length);
+            }
+        }
+        let span = snapshot.glances.last().map_or(Duration::ZERO, |last| last.at);
+        Self { by_inode, span }
+    }
+
+    fn of_listener(&self, listener: &Listener) -> Vec<u32> {
+        listener
+            .inode
+            .and_then(|inode| self.by_inode.get(&inode).cloned())
+            .unwrap_or_default()
+    }
+
+    fn longest(&self, listener: &Listener) -> u32 {
+        self.of_listener(listener).into_iter().max().unwrap_or(0)
+    }
+
+    fn empty_queue(&self, listener: &Listener, siblings: Vec<usize>) -> AcceptQueue {
+        let lengths = self.of_listener(listener);
+        AcceptQueue {
+            // Read right after the connections were; the first reading is older than they are.
+            length: lengths.get(1).copied().unwrap_or(listener.accept_queue_len),
+            members: Vec::new(),
+            established: None,
+            close_wait: None,
+            reset: None,
+            oldest: None,
+            unknown_waits: false,
+            never_empty: lengths.iter().all(|length| *length > 0),
+            steady: lengths.windows(2).all(|pair| pair[0] == pair[1]),
+            shrank: lengths.windows(2).any(|pair| pair[1] < pair[0]),
+            shortest: lengths.iter().copied().min().unwrap_or(0),
+            looks: lengths.len(),
+            siblings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::samples::{self, listener, waiting_connection};
+    use crate::model::SocketTable;
+
+    const GRACE: Duration = Duration::from_secs(3);
+
+    fn snapshot(listeners: Vec<Listener>, connections: Vec<Connection>) -> Snapshot {
+        samples::snapshot(SocketTable {
+            listeners,
+            connections,
+        })
+    }
+
+    fn with_length(local: &str, inode: u32, length: u32) -> Listener {
+        Listener {
+            accept_queue_len: length,
+            ..listener(local, inode)
+        }
+    }
+
+    #[test]
+    fn what_is_missing_of_an_old_queue_was_reset() {
+        let snapshot = snapshot(
+            vec![with_length("127.0.0.1:8080", 1, 3)],
+            vec![waiting_connection(9400)],
+        );
+        let queue = &reconcile(&snapshot, GRACE).queues[0];
+        assert_eq!(queue.close_wait, Some(1));
+        assert_eq!(queue.established, Some(0));
+        assert_eq!(queue.reset, Some(2));
+        assert_eq!(queue.oldest, Some(Duration::from_millis(9400)));
+    }
+
+    #[test]
+    fn what_is_missing_of_a_young_queue_is_not_known_to_be_reset() {
+        let snapshot = snapshot(
+            vec![with_length("127.0.0.1:8080", 1, 3)],
+            vec![waiting_connection(10)],
+        );
+        assert_eq!(reconcile(&snapshot, GRACE).queues[0].reset, None);
+    }
+
+    #[test]
+    fn a_queue_that_changed_while_it_was_read_has_no_certain_resets() {
+        let mut snapshot = snapshot(
+            vec![with_length("127.0.0.1:8080", 1, 5)],
+            vec![waiting_connection(9400)],
+        );
+        snapshot.listeners_after[0].accept_queue_len = 4;
+        assert_eq!(reconcile(&snapshot, GRACE).queues[0].reset, None);
+    }
+
+    #[test]
+    fn of_a_reuseport_group_the_only_queue_that_is_not_empty_has_them_all() {
+        let snapshot = snapshot(
+            vec![
+                with_length("127.0.0.1:8080", 1, 0),
+                with_length("127.0.0.1:8080", 2, 2),
+            ],
+            vec![waiting_connection(10), waiting_connection(9400)],
+        );
+        let queues = reconcile(&snapshot, GRACE).queues;
+        assert_eq!(queues[1].members.len(), 2);
+        assert_eq!(queues[0].close_wait, Some(0));
+    }
+
+    #[test]
+    fn members_of_a_reuseport_group_are_not_guessed() {
+        let snapshot = snapshot(
+            vec![
+                with_length("127.0.0.1:8080", 1, 1),
+                with_length("127.0.0.1:8080", 2, 1),
+            ],
+            vec![waiting_connection(9400), waiting_connection(9400)],
+        );
+        let Queues { queues, places } = reconcile(&snapshot, GRACE);
+        assert!(queues.iter().all(|queue| queue.members.is_empty()));
+        assert!(queues.iter().all(|queue| queue.reset.is_none() && queue.close_wait.is_none()));
+        assert_eq!(places[0], Place::AcceptQueue(None));
+    }
+
+    #[test]
+    fn the_cgroup_tells_members_of_a_reuseport_group_apart() {
+        let mut one = with_length("127.0.0.1:8080", 1, 1);
+        one.cgroup = Some(10);
+        let mut two = with_length("127.0.0.1:8080", 2, 1);
+        two.cgroup = Some(20);
+        let mut child = waiting_connection(9400);
+        child.cgroup = Some(20);
+        let queues = reconcile(&snapshot(vec![one, two], vec![child]), GRACE).queues;
+        assert_eq!(queues[1].members, [0]);
+    }
+
+    #[test]
+    fn a_child_with_its_listeners_inode_was_never_accepted() {
+        let mut child = waiting_connection(9400);
+        child.inode = Inode::new(1);
+        let snapshot = snapshot(vec![with_length("127.0.0.1:8080", 1, 1)], vec![child]);
+        assert_eq!(reconcile(&snapshot, GRACE).places, [Place::AcceptQueue(Some(0))]);
+    }
+
+    #[test]
+    fn a_redirected_connection_belongs_to_the_only_queue_with_a_surplus() {
+        let mut child = waiting_connection(9400);
+        child.local = "127.0.0.1:6210".parse().unwrap();
+        let snapshot = snapshot(vec![with_length("127.0.0.1:6211", 1, 1)], vec![child]);
+        let Queues { queues, places } = reconcile(&snapshot, GRACE);
+        assert_eq!(places, [Place::AcceptQueue(Some(0))]);
+        assert_eq!(queues[0].reset, Some(0));
+    }
+}

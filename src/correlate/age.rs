@@ -1,0 +1,133 @@
+//! How long a connection has been in its state.
+
+use std::time::Duration;
+
+use crate::model::{Connection, Reading, TcpState, Timer};
+
+/// An age known from one side or both; equal bounds mean that it is exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Age {
+    /// It is at least this.
+    pub at_least: Option<Duration>,
+    /// It is at most this.
+    pub at_most: Option<Duration>,
+}
+
+impl Age {
+    fn exactly(time: Duration) -> Self {
+        Self {
+            at_least: Some(time),
+            at_most: Some(time),
+        }
+    }
+
+    /// Tells whether it has certainly reached the given age.
+    pub fn reaches(self, age: Duration) -> bool {
+        self.at_least.is_some_and(|at_least| at_least >= age)
+    }
+
+    /// Tells whether it is certainly below the given age.
+    pub fn is_below(self, age: Duration) -> bool {
+        self.at_most.is_some_and(|at_most| at_most < age)
+    }
+}
+
+/// The time since a connection's peer closed it.
+///
+/// No data can follow a FIN, and a FIN carries an acknowledgement: so the time since the last
+/// acknowledgement is a lower bound and the time since the last data an upper one. The lower
+/// bound is exact unless something makes the peer acknowledge later: data that we sent since, or
+/// probes of ours.
+pub fn since_fin(connection: &Connection) -> Age {
+    let Some(ages) = connection.ages else {
+        return Age::default();
+    };
+    let quiet = connection.timer == Reading::Known(Timer::Off);
+    if quiet && ages.last_data_sent >= ages.last_ack_recv {
+        return Age::exactly(ages.last_ack_recv);
+    }
+    Age {
+        at_least: Some(ages.last_ack_recv),
+        at_most: Some(ages.last_data_recv.max(ages.last_ack_recv)),
+    }
+}
+
+/// The time a never accepted connection has waited in its queue.
+///
+/// The clock of sent data starts when the handshake ends and nobody can send before `accept`.
+pub fn waiting(connection: &Connection) -> Option<Duration> {
+    connection.ages.map(|ages| ages.last_data_sent)
+}
+
+/// The age of a connection in the state it is in, where that can be known.
+pub fn in_state(connection: &Connection, never_accepted: bool) -> Age {
+    if connection.state == TcpState::CloseWait {
+        return since_fin(connection);
+    }
+    if never_accepted {
+        return waiting(connection).map_or(Age::default(), Age::exactly);
+    }
+    Age::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TcpAges;
+
+    fn connection(timer: Timer, sent: u64, received: u64, acked: u64) -> Connection {
+        let address = "127.0.0.1:1".parse().unwrap();
+        Connection {
+            state: TcpState::CloseWait,
+            local: address,
+            remote: address,
+            interface: 0,
+            inode: None,
+            cookie: None,
+            recv_q: 1,
+            send_q: 0,
+            timer: Reading::Known(timer),
+            ages: Some(TcpAges {
+                last_data_sent: Duration::from_millis(sent),
+                last_data_recv: Duration::from_millis(received),
+                last_ack_recv: Duration::from_millis(acked),
+            }),
+            cgroup: None,
+            mptcp_subflow: false,
+        }
+    }
+
+    fn bounds(age: Age) -> (u128, u128) {
+        (
+            age.at_least.unwrap().as_millis(),
+            age.at_most.unwrap().as_millis(),
+        )
+    }
+
+    #[test]
+    fn a_quiet_connection_has_an_exact_age() {
+        let age = since_fin(&connection(Timer::Off, 3504, 2504, 1504));
+        assert_eq!(bounds(age), (1504, 1504));
+    }
+
+    #[test]
+    fn our_keep_alive_makes_the_age_an_interval() {
+        let timer = Timer::KeepAlive(Duration::from_secs(1));
+        let age = since_fin(&connection(timer, 9000, 8000, 400));
+        assert_eq!(bounds(age), (400, 8000));
+    }
+
+    #[test]
+    fn data_sent_after_the_fin_makes_the_age_an_interval() {
+        let age = since_fin(&connection(Timer::Off, 200, 8000, 200 + 1));
+        assert_eq!(bounds(age), (201, 8000));
+    }
+
+    #[test]
+    fn without_clocks_nothing_is_known() {
+        let mut connection = connection(Timer::Off, 0, 0, 0);
+        connection.ages = None;
+        assert_eq!(since_fin(&connection), Age::default());
+        assert!(!since_fin(&connection).reaches(Duration::ZERO));
+    }
+}

@@ -1,0 +1,222 @@
+//! What to look at next, decided on what has been seen.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
+use super::activity::{self, Activity};
+use super::leak::is_old;
+use super::matching::Listeners;
+use crate::model::{
+    Connection, Gap, Inode, Listener, Pid, PortRange, Process, Reading, RunState, Snapshot, Syscall, TcpState, Thread,
+};
+
+/// What deserves a closer look.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attention {
+    /// Listeners with connections that may be stuck.
+    pub listeners: Vec<Inode>,
+    /// Accepted connections that may have been left open.
+    pub connections: HashSet<Inode>,
+    /// Accepted connections whose peer has closed, old or not.
+    pub closed_by_peer: HashSet<Inode>,
+    /// Whether connections are missing in a queue that may have been redirected from other ports.
+    pub missing_members: bool,
+}
+
+impl Attention {
+    /// Tells whether all is as it should be.
+    pub fn is_idle(&self) -> bool {
+        self.listeners.is_empty() && self.connections.is_empty()
+    }
+
+    /// The processes that hold what is suspicious.
+    pub fn suspects(&self, snapshot: &Snapshot) -> BTreeSet<Pid> {
+        snapshot
+            .holders
+            .iter()
+            .filter(|holder| {
+                self.listeners.contains(&holder.inode) || self.connections.contains(&holder.inode)
+            })
+            .map(|holder| holder.pid)
+            .collect()
+    }
+
+    /// The processes that hold a suspicious listener, which are to be watched for a while.
+    pub fn to_watch(&self, snapshot: &Snapshot) -> BTreeSet<Pid> {
+        snapshot
+            .holders
+            .iter()
+            .filter(|holder| self.listeners.contains(&holder.inode))
+            .map(|holder| holder.pid)
+            .collect()
+    }
+}
+
+/// Decides what deserves a closer look; `grace` is how old a connection may grow untended.
+pub fn attention(snapshot: &Snapshot, grace: Duration) -> Attention {
+    let reconciled = reconcile(snapshot, grace);
+    let listeners = &snapshot.sockets.listeners;
+    let mut attention = Attention::default();
+    for (listener, queue) in listeners.iter().zip(&reconciled.queues) {
+        if is_suspicious(listener, queue, snapshot, &reconciled.places, grace) {
+            attention.listeners.extend(listener.inode);
+            let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
+            attention.missing_members |= visible < queue.length;
+        }
+    }
+    for (connection, place) in snapshot.sockets.connections.iter().zip(&reconciled.places) {
+        if let Place::Accepted(inode) = place
+            && connection.state == TcpState::CloseWait
+        {
+            attention.closed_by_peer.insert(*inode);
+            if is_old(connection, grace) {
+                attention.connections.insert(*inode);
+            }
+        }
+    }
+    attention
+}
+
+/// A queue is suspicious when somebody in it has waited too long or may have, when it holds what
+/// cannot be seen, or when it is full.
+fn is_suspicious(
+    listener: &Listener,
+    queue: &AcceptQueue,
+    snapshot: &Snapshot,
+    places: &[Place],
+    grace: Duration,
+) -> bool {
+    if queue.length == 0 {
+        return false;
+    }
+    let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
+    let full = listener
+        .accept_queue_limit
+        .copied()
+        .is_some_and(|limit| queue.length > limit);
+    let old = queue.oldest.is_some_and(|oldest| oldest >= grace);
+    let unassigned = !queue.siblings.is_empty()
+        && snapshot
+            .sockets
+            .connections
+            .iter()
+            .zip(places)
+            .any(|(connection, place)| {
+                *place == Place::AcceptQueue(None)
+                    && connection.local.port() == listener.local.port()
+                    && super::age::waiting(connection).is_none_or(|waited| waited >= grace)
+            });
+    full || old || queue.unknown_waits || visible < queue.length && queue.siblings.is_empty() || unassigned
+}
+
+/// Ports of the listeners at which connections wait: only there is it worth asking for those that
+/// were never accepted.
+pub fn needs_unaccepted(listeners: &[Listener]) -> Vec<PortRange> {
+    let ports: BTreeSet<u16> = listeners
+        .iter()
+        .filter(|listener| listener.accept_queue_len > 0)
+        .map(|listener| listener.local.port())
+        .collect();
+    ports.into_iter().map(PortRange::from).collect()
+}
+
+/// Descriptors that threads of examined processes are blocked on, and whose other end should be
+/// named.
+pub fn blocked_descriptors(snapshot: &Snapshot) -> BTreeSet<(Pid, u32)> {
+    let machine = &snapshot.host.machine;
+    let mut blocked = BTreeSet::new();
+    let mut note = |pid: Pid,
+                    state: &Reading<RunState>,
+                    syscall: &Reading<Syscall>,
+                    polled: Option<&Vec<u32>>| {
+        match activity::interpret(machine, state.clone(), syscall.clone(), polled) {
+            Activity::OnDescriptor { fd, .. } | Activity::Accept { fd } => {
+                blocked.insert((pid, fd));
+            }
+            Activity::Poll { fds: Some(fds), .. } => {
+                if let [fd] = fds[..] {
+                    blocked.insert((pid, fd));
+                }
+            }
+            _ => {}
+        }
+    };
+    for process in snapshot.processes.values() {
+        let threads = process
+            .examination
+            .as_ref()
+            .and_then(|examination| examination.threads.known());
+        for thread in threads.into_iter().flatten() {
+            note(process.pid, &thread.state, &thread.syscall, None);
+        }
+    }
+    for seen in snapshot.glances.iter().flat_map(|glance| &glance.threads) {
+        note(seen.pid, &seen.state, &seen.syscall, seen.polled_fds.as_ref());
+    }
+    blocked
+}
+
+/// Threads of a process that are worth watching.
+///
+/// A process with very many threads has most of them waiting for each other; those say nothing
+/// about who should accept.
+pub fn threads_to_watch(process: &Process, machine: &str) -> Vec<Pid> {
+    const ALL_UP_TO: usize = 256;
+    let threads = process
+        .examination
+        .as_ref()
+        .and_then(|examination| examination.threads.known())
+        .map_or(&[][..], Vec::as_slice);
+    let waits_for_another = |thread: &Thread| {
+        let state = thread.state.clone();
+        activity::interpret(machine, state, thread.syscall.clone(), None) == Activity::Futex
+    };
+    threads
+        .iter()
+        .enumerate()
+        .filter(|(index, thread)| {
+            threads.len() <= ALL_UP_TO || *index == 0 || !waits_for_another(thread)
+        })
+        .map(|(_, thread)| thread.tid)
+        .collect()
+}
+
+/// Tells whether no listener explains a connection.
+pub fn fits_no_listener(listeners: &[Listener], connection: &Connection) -> bool {
+    Listeners::new(listeners).of(connection).is_empty()
+}
+
+/// Tells whether a connection is in a state in which it can wait to be accepted.
+pub fn may_wait(connection: &Connection) -> bool {
+    never_accepted(connection, &HashSet::new())
+}
+
+/// Sockets that threads are blocked on and that no connection of the look names.
+pub fn unnamed_sockets(snapshot: &Snapshot) -> HashSet<Inode> {
+    let named: HashSet<Inode> = snapshot
+        .sockets
+        .connections
+        .iter()
+        .filter_map(|connection| connection.inode)
+        .collect();
+    snapshot
+        .processes
+        .values()
+        .filter_map(|process| process.examination.as_ref())
+        .flat_map(|examination| &examination.descriptors)
+        .filter_map(|descriptor| descriptor.socket())
+        .filter(|inode| !named.contains(inode))
+        .collect()
+}
+
+/// Tells why what a process's threads do could not be seen, if it could not.
+pub fn why_threads_are_hidden(process: &Process) -> Option<Gap> {
+    let threads = &process.examination.as_ref()?.threads;
+    let gap = match threads {
+        Reading::Unknown(gap) => Some(*gap),
+        Reading::Known(threads) => threads.iter().find_map(|thread| thread.syscall.gap()),
+    };
+    // What ended meanwhile needs no remedy.
+    gap.filter(|gap| *gap != Gap::Vanished)
+}

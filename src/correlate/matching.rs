@@ -1,0 +1,126 @@
+//! Which listeners a connection can have come in through.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::model::{Connection, Listener};
+
+/// Listeners by port, for finding those of a connection.
+pub struct Listeners<'a> {
+    all: &'a [Listener],
+    by_port: HashMap<u16, Vec<usize>>,
+}
+
+impl<'a> Listeners<'a> {
+    /// Sorts listeners by their ports.
+    pub fn new(all: &'a [Listener]) -> Self {
+        let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
+        for (index, listener) in all.iter().enumerate() {
+            by_port.entry(listener.local.port()).or_default().push(index);
+        }
+        Self { all, by_port }
+    }
+
+    /// The listeners the kernel would have chosen among for a connection to this address: one,
+    /// or the members of an `SO_REUSEPORT` group, or none where it was redirected here.
+    ///
+    /// A listener on the very address goes before one on all addresses, and of those the one that
+    /// is bound to the interface.
+    pub fn of(&self, connection: &Connection) -> Vec<usize> {
+        let on_port = self.by_port.get(&connection.local.port());
+        let mut best = Vec::new();
+        let mut best_score = None;
+        for index in on_port.into_iter().flatten() {
+            let Some(score) = score(&self.all[*index], connection.local, connection.interface)
+            else {
+                continue;
+            };
+            if best_score < Some(score) {
+                best.clear();
+                best_score = Some(score);
+            }
+            if best_score == Some(score) {
+                best.push(*index);
+            }
+        }
+        best
+    }
+}
+
+/// How closely a listener fits a local address: an exact address, then an exact interface.
+fn score(listener: &Listener, local: SocketAddr, interface: u32) -> Option<(bool, bool)> {
+    if listener.interface != 0 && listener.interface != interface {
+        return None;
+    }
+    let exact = listener.local.ip() == local.ip();
+    if !exact && !accepts_any(listener, local.ip()) {
+        return None;
+    }
+    Some((exact, listener.interface != 0))
+}
+
+fn accepts_any(listener: &Listener, address: IpAddr) -> bool {
+    match (listener.local.ip(), address) {
+        (IpAddr::V4(any), IpAddr::V4(_)) => any.is_unspecified(),
+        // An IPv4 client of an IPv6 listener is an IPv6 socket with a mapped address.
+        (IpAddr::V6(any), IpAddr::V6(address)) => {
+            let mapped = address.to_ipv4_mapped().is_some();
+            any.is_unspecified() && !(mapped && listener.v6_only == Some(true))
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::samples;
+
+    fn matched(listeners: &[Listener], local: &str, interface: u32) -> Vec<usize> {
+        let mut connection = samples::waiting_connection(1);
+        connection.local = local.parse().unwrap();
+        connection.interface = interface;
+        Listeners::new(listeners).of(&connection)
+    }
+
+    fn listener(local: &str) -> Listener {
+        samples::listener(local, 1)
+    }
+
+    #[test]
+    fn a_specific_address_goes_before_the_wildcard() {
+        let all = [listener("0.0.0.0:80"), listener("127.0.0.2:80")];
+        assert_eq!(matched(&all, "127.0.0.2:80", 0), [1]);
+        assert_eq!(matched(&all, "127.0.0.1:80", 0), [0]);
+    }
+
+    #[test]
+    fn an_ipv4_client_reaches_a_dual_stack_listener_as_a_mapped_address() {
+        let mut only_v6 = listener("[::]:80");
+        only_v6.v6_only = Some(true);
+        let all = [listener("0.0.0.0:80"), only_v6, listener("[::]:80")];
+        assert_eq!(matched(&all, "[::ffff:127.0.0.1]:80", 0), [2]);
+        assert_eq!(matched(&all, "127.0.0.1:80", 0), [0]);
+        assert_eq!(matched(&all, "[::1]:80", 0), [1, 2]);
+    }
+
+    #[test]
+    fn a_listener_bound_to_an_interface_takes_only_what_comes_in_there() {
+        let mut bound = listener("0.0.0.0:80");
+        bound.interface = 7;
+        let all = [listener("0.0.0.0:80"), bound];
+        assert_eq!(matched(&all, "10.0.0.1:80", 7), [1]);
+        assert_eq!(matched(&all, "10.0.0.1:80", 8), [0]);
+    }
+
+    #[test]
+    fn members_of_a_reuseport_group_fit_equally() {
+        let all = [listener("0.0.0.0:80"), listener("0.0.0.0:80")];
+        assert_eq!(matched(&all, "10.0.0.1:80", 0), [0, 1]);
+    }
+
+    #[test]
+    fn a_redirected_connection_fits_none() {
+        assert!(matched(&[listener("0.0.0.0:6211")], "10.0.0.1:6210", 0).is_empty());
+    }
+}

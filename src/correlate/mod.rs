@@ -1,0 +1,26 @@
+//! One fact related to another: which queue a connection waits in, who owns it, who watches it,
+//! how old it is. Pure; also decides what to look at next.
+
+mod accept_queue;
+pub mod acceptor;
+mod activity;
+pub mod age;
+mod attention;
+mod matching;
+mod leak;
+mod picture;
+#[cfg(test)]
+pub(crate) mod samples;
+mod threads;
+mod watch;
+
+pub use accept_queue::{AcceptQueue, Place};
+pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
+pub use attention::{
+    Attention, attention, blocked_descriptors, fits_no_listener, may_wait, needs_unaccepted,
+    threads_to_watch, unnamed_sockets, why_threads_are_hidden,
+};
+pub use leak::{Endpoint, Leak, Reader};
+pub use picture::{Case, Picture, Waiting};
+pub use threads::ThreadRecord;
+pub use watch::Watch;

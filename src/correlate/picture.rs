@@ -1,0 +1,199 @@
+//! The correlated picture that rules judge.
+
+use std::time::Duration;
+
+use super::accept_queue::{AcceptQueue, Place, reconcile};
+use super::acceptor::{self, Acceptor, Standing};
+use super::activity::Activity;
+use super::leak::{self, Leak};
+use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
+
+/// Everything one look saw, with its relations.
+pub struct Picture<'a> {
+    /// What was seen.
+    pub snapshot: &'a Snapshot,
+    /// The queue of each listener, in the snapshot's order.
+    pub queues: Vec<AcceptQueue>,
+    /// The place of each connection, in the snapshot's order.
+    pub places: Vec<Place>,
+    /// The age from which on an untended connection is a patient.
+    pub grace: Duration,
+}
+
+/// A listener at which connections may be stuck.
+pub struct Case<'a> {
+    /// The listener.
+    pub listener: &'a Listener,
+    /// Its queue.
+    pub queue: &'a AcceptQueue,
+    /// How long somebody has waited in it.
+    pub waiting: Waiting,
+    /// The processes that would accept.
+    pub acceptors: Vec<Acceptor<'a>>,
+    /// Processes that merely hold the listener.
+    pub holders: Vec<&'a Process>,
+    /// How often its queue was looked at while threads were watched, and over which time.
+    pub glances: usize,
+    /// The time between the first and the last of those glances.
+    pub span: Duration,
+}
+
+/// How long a queue has been waiting to be tended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// Somebody has waited at least this long, and that is too long.
+    TooLong(Duration),
+    /// It cannot be known how long, but nobody left the queue while it was watched.
+    Unknown,
+    /// Nobody has waited too long.
+    Briefly,
+}
+
+impl<'a> Picture<'a> {
+    /// Correlates a snapshot.
+    pub fn new(snapshot: &'a Snapshot, grace: Duration) -> Self {
+        let reconciled = reconcile(snapshot, grace);
+        Self {
+            snapshot,
+            queues: reconciled.queues,
+            places: reconciled.places,
+            grace,
+        }
+    }
+
+    /// The listeners at which connections wait, with those who should accept them.
+    pub fn cases(&'a self) -> impl Iterator<Item = Case<'a>> {
+        let listeners = &self.snapshot.sockets.listeners;
+        listeners
+            .iter()
+            .zip(&self.queues)
+            .filter(|(_, queue)| queue.length > 0)
+            .map(|(listener, queue)| self.case(listener, queue))
+    }
+
+    /// Accepted connections whose peer has closed and that are still open, in groups.
+    pub fn leaks(&'a self) -> Vec<Leak<'a>> {
+        leak::leaks(self.snapshot, &self.places, self.grace)
+    }
+
+    fn case(&'a self, listener: &'a Listener, queue: &'a AcceptQueue) -> Case<'a> {
+        let glances = &self.snapshot.glances;
+        let span = match (glances.first(), glances.last()) {
+            (Some(first), Some(last)) => last.at.saturating_sub(first.at),
+            _ => Duration::ZERO,
+        };
+        let waiting = self.waiting(listener, queue);
+        // Who merely has a connection in passing is not looked into.
+        let (acceptors, holders) = if waiting == Waiting::Briefly {
+            (Vec::new(), Vec::new())
+        } else {
+            acceptor::acceptors(self.snapshot, listener)
+        };
+        Case {
+            listener,
+            queue,
+            waiting,
+            acceptors,
+            holders,
+            glances: glances.len(),
+            span,
+        }
+    }
+
+    fn waiting(&self, listener: &Listener, queue: &AcceptQueue) -> Waiting {
+        if !queue.never_empty {
+            return Waiting::Briefly;
+        }
+        let oldest = queue.oldest.or_else(|| self.oldest_unassigned(listener, queue));
+        match oldest {
+            Some(oldest) if oldest >= self.grace => Waiting::TooLong(oldest),
+            Some(_) if !queue.unknown_waits => Waiting::Briefly,
+            // Nobody in it is visible, or nobody's clock is.
+            _ if queue.steady => Waiting::Unknown,
+            _ => Waiting::Briefly,
+        }
+    }
+
+    /// In an `SO_REUSEPORT` group it may not be certain whose the oldest is. A queue of the group
+    /// that did not move in the whole look is where the old ones are.
+    fn oldest_unassigned(&self, listener: &Listener, queue: &AcceptQueue) -> Option<Duration> {
+        if queue.siblings.is_empty() || !queue.steady {
+            return None;
+        }
+        self.snapshot
+            .sockets
+            .connections
+            .iter()
+            .zip(&self.places)
+            .filter(|(connection, place)| {
+                **place == Place::AcceptQueue(None) && connection.local.port() == listener.local.port()
+            })
+            .filter_map(|(connection, _)| super::age::waiting(connection))
+            .max()
+    }
+
+    /// The connection that a descriptor refers to, where it is a known TCP connection, or the text
+    /// of what else it refers to.
+    pub fn describe_descriptor(&self, process: &Process, fd: u32) -> Option<String> {
+        let examination = process.examination.as_ref()?;
+        let descriptor = examination.descriptors.iter().find(|d| d.fd == fd)?;
+        let connection = descriptor.socket().and_then(|inode| self.connection(inode));
+        Some(match connection {
+            Some(connection) => format!(
+                "{} with {} ({})",
+                connection.local,
+                connection.remote,
+                connection.state.name()
+            ),
+            None => descriptor.target.clone(),
+        })
+    }
+
+    fn connection(&self, inode: Inode) -> Option<&Connection> {
+        let known = &self.snapshot.sockets.connections;
+        self.snapshot
+            .peers
+            .iter()
+            .chain(known)
+            .find(|connection| connection.inode == Some(inode))
+    }
+
+    /// An activity in words, with what the descriptor in it refers to.
+    pub fn describe_activity(&self, process: &Process, activity: &Activity) -> String {
+        let fd = match activity {
+            Activity::OnDescriptor { fd, .. } | Activity::Accept { fd } => Some(*fd),
+            Activity::Poll { fds: Some(fds), .. } if fds.len() == 1 => Some(fds[0]),
+            _ => None,
+        };
+        match fd.and_then(|fd| self.describe_descriptor(process, fd)) {
+            Some(target) => format!("{activity}: {target}"),
+            None => activity.to_string(),
+        }
+    }
+
+    /// The process with this id, where it was read.
+    pub fn process(&self, pid: Pid) -> Option<&'a Process> {
+        self.snapshot.processes.get(&pid)
+    }
+}
+
+impl<'a> Case<'a> {
+    /// The acceptors of which the standing is of the wanted kind.
+    pub fn with_standing(
+        &self,
+        wanted: impl Fn(&Standing) -> bool,
+    ) -> impl Iterator<Item = &Acceptor<'a>> {
+        self.acceptors
+            .iter()
+            .filter(move |acceptor| wanted(&acceptor.standing))
+    }
+
+    /// Tells whether every acceptor's standing is of the wanted kind, and there is one.
+    pub fn all_stand(&self, wanted: impl Fn(&Standing) -> bool) -> bool {
+        !self.acceptors.is_empty()
+            && self
+                .acceptors
+                .iter()
+                .all(|acceptor| wanted(&acceptor.standing))
+    }
+}

@@ -1,0 +1,94 @@
+//! Small values that tests of this folder and of the rules start from.
+
+use std::time::Duration;
+
+use crate::model::{
+    Connection, Examination, FdLimit, Host, Inode, Listener, Pid, Process, Reading, RunState, Runtime,
+    Snapshot, SocketSource, SocketTable, TcpAges,
+    TcpState, Timer,
+};
+
+/// A listener with an empty queue of 128 places.
+pub(crate) fn listener(local: &str, inode: u32) -> Listener {
+    Listener {
+        local: local.parse().expect("tests name good addresses"),
+        interface: 0,
+        inode: Inode::new(inode),
+        accept_queue_len: 0,
+        accept_queue_limit: Reading::Known(128),
+        v6_only: None,
+        cgroup: None,
+    }
+}
+
+/// A connection to port 8080 that waits in the accept queue and whose client closed at once.
+pub(crate) fn waiting_connection(waited_ms: u64) -> Connection {
+    let waited = Duration::from_millis(waited_ms);
+    Connection {
+        state: TcpState::CloseWait,
+        local: "127.0.0.1:8080".parse().expect("a good address"),
+        remote: "127.0.0.1:51004".parse().expect("a good address"),
+        interface: 0,
+        inode: None,
+        cookie: Some(waited_ms),
+        recv_q: 46,
+        send_q: 0,
+        timer: Reading::Known(Timer::Off),
+        ages: Some(TcpAges {
+            last_data_sent: waited,
+            last_data_recv: waited,
+            last_ack_recv: waited,
+        }),
+        cgroup: None,
+        mptcp_subflow: false,
+    }
+}
+
+/// A look that saw just these sockets, and saw the listeners unchanged after.
+pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
+    Snapshot {
+        host: Host {
+            hostname: "host".to_owned(),
+            kernel: "6.18.44".to_owned(),
+            machine: "x86_64".to_owned(),
+        },
+        source: SocketSource::InetDiag,
+        listeners_after: sockets.listeners.clone(),
+        sockets,
+        sockets_later: None,
+        holders: Vec::new(),
+        holders_complete: Reading::Known(()),
+        processes: std::collections::BTreeMap::new(),
+        peers: Vec::new(),
+        glances: Vec::new(),
+        dropped: None,
+        blind_spots: Vec::new(),
+        elapsed: Duration::ZERO,
+    }
+}
+
+/// An examined process without threads or epoll sets.
+pub(crate) fn process(pid: Pid) -> Process {
+    Process {
+        pid,
+        command: "server".to_owned(),
+        command_line: Reading::Known("server --limit 1".to_owned()),
+        parent: Reading::Known(1),
+        state: Reading::Known(RunState::Sleeping),
+        open_fds: Reading::Known(8),
+        fd_limit: Reading::Known(FdLimit {
+            soft: 1024,
+            hard: 4096,
+        }),
+        examination: Some(Examination {
+            threads: Reading::Known(Vec::new()),
+            epoll_sets: Vec::new(),
+            io_urings: Vec::new(),
+            frozen: Reading::Known(false),
+            runtime: Runtime::Unknown,
+            compat: false,
+            executable: Reading::Known("/srv/server".to_owned()),
+            descriptors: Vec::new(),
+        }),
+    }
+}

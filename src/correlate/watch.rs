@@ -1,0 +1,165 @@
+//! Which epoll sets watch a socket, and by waiting on which sets that is noticed.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::model::{EpollWatch, Inode, Process};
+
+/// A registration of a socket in an epoll set of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// The set it is registered in.
+    pub epoll_fd: u32,
+    /// The registration.
+    pub registration: EpollWatch,
+    /// The sets on which a waiting thread is woken by it: its own, and those that this one is
+    /// nested in.
+    pub reached_by: Vec<u32>,
+    /// Whether the registration itself or one on the way to it reports a change only once.
+    pub edge_triggered: bool,
+}
+
+/// All registrations of one process, for looking up many sockets.
+pub struct Watches<'a> {
+    process: &'a Process,
+    by_inode: HashMap<u64, Vec<(u32, EpollWatch)>>,
+    by_fd: HashMap<u32, Vec<(u32, EpollWatch)>>,
+    /// Whether every set could be read.
+    pub complete: bool,
+    /// Whether there is any set.
+    pub any: bool,
+}
+
+impl<'a> Watches<'a> {
+    /// Collects the registrations of an examined process.
+    pub fn of(process: &'a Process) -> Self {
+        let mut watches = Self {
+            process,
+            by_inode: HashMap::new(),
+            by_fd: HashMap::new(),
+            complete: process.examination.is_some(),
+            any: false,
+        };
+        let sets = process.examination.iter().flat_map(|e| &e.epoll_sets);
+        for set in sets {
+            watches.any = true;
+            let Some(registrations) = set.watches.known() else {
+                watches.complete = false;
+                continue;
+            };
+            for registration in registrations {
+                let entry = (set.fd, *registration);
+                match registration.target_inode {
+                    Some(inode) => watches.by_inode.entry(inode).or_default().push(entry),
+                    // Before Linux 4.13 there is only the descriptor number to go by.
+                    None => watches.by_fd.entry(registration.target_fd).or_default().push(entry),
+                }
+            }
+        }
+        watches
+    }
+
+    /// Finds the registrations of a socket that the process holds as one of these descriptors.
+    pub fn find(&self, inode: Inode, fds: &[u32]) -> Vec<Watch> {
+        let by_inode = self.by_inode.get(&u64::from(inode.number()));
+        let by_fd = fds.iter().filter_map(|fd| self.by_fd.get(fd));
+        by_inode
+            .into_iter()
+            .chain(by_fd)
+            .flatten()
+            .map(|(epoll_fd, registration)| self.describe(*epoll_fd, *registration))
+            .collect()
+    }
+
+    fn describe(&self, epoll_fd: u32, registration: EpollWatch) -> Watch {
+        let mut reached_by = vec![epoll_fd];
+        let mut edge_triggered = registration.edge_triggered();
+        let mut seen = HashSet::from([epoll_fd]);
+        let mut next = 0;
+        while let Some(inner) = reached_by.get(next).copied() {
+            next += 1;
+            for (outer, nested) in self.nested_in(inner) {
+                if nested.wants_input() && seen.insert(outer) {
+                    reached_by.push(outer);
+                    edge_triggered |= nested.edge_triggered();
+                }
+            }
+        }
+        Watch {
+            epoll_fd,
+            registration,
+            reached_by,
+            edge_triggered,
+        }
+    }
+
+    /// Registrations of an epoll set in another. All sets share one inode, so the number tells.
+    fn nested_in(&self, inner: u32) -> impl Iterator<Item = (u32, EpollWatch)> {
+        let sets = self.process.examination.iter().flat_map(|e| &e.epoll_sets);
+        sets.filter(move |outer| outer.fd != inner)
+            .filter_map(|outer| Some((outer.fd, outer.watches.known()?)))
+            .flat_map(move |(outer, registrations)| {
+                registrations
+                    .iter()
+                    .filter(move |registration| registration.target_fd == inner)
+                    .map(move |registration| (outer, *registration))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::samples;
+    use crate::model::{EpollSet, Reading};
+
+    fn watch(target_fd: u32, events: u32, inode: u64) -> EpollWatch {
+        EpollWatch {
+            target_fd,
+            events,
+            target_inode: Some(inode),
+        }
+    }
+
+    fn process(sets: Vec<(u32, Vec<EpollWatch>)>) -> Process {
+        let mut process = samples::process(1);
+        process.examination.as_mut().unwrap().epoll_sets = sets
+            .into_iter()
+            .map(|(fd, watches)| EpollSet {
+                fd,
+                watches: Reading::Known(watches),
+            })
+            .collect();
+        process
+    }
+
+    #[test]
+    fn a_nested_set_is_reached_through_the_outer_one() {
+        let process = process(vec![
+            (4, vec![watch(3, 0x8000_0019, 77)]),
+            (5, vec![watch(4, 0x1, 1060)]),
+        ]);
+        let found = Watches::of(&process).find(Inode::new(77).unwrap(), &[3]);
+        assert_eq!(found[0].reached_by, [4, 5]);
+        assert!(found[0].edge_triggered);
+    }
+
+    #[test]
+    fn sets_that_watch_each_other_end() {
+        let process = process(vec![
+            (4, vec![watch(3, 1, 77), watch(5, 1, 1060)]),
+            (5, vec![watch(4, 1, 1060)]),
+        ]);
+        let found = Watches::of(&process).find(Inode::new(77).unwrap(), &[3]);
+        assert_eq!(found[0].reached_by, [4, 5]);
+    }
+
+    #[test]
+    fn an_old_kernel_without_inodes_is_matched_by_descriptor() {
+        let mut old = watch(3, 1, 0);
+        old.target_inode = None;
+        let process = process(vec![(4, vec![old])]);
+        let watches = Watches::of(&process);
+        assert_eq!(watches.find(Inode::new(77).unwrap(), &[3]).len(), 1);
+        assert!(watches.find(Inode::new(77).unwrap(), &[9]).is_empty());
+    }
+}

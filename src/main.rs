@@ -1,0 +1,7 @@
+//! The `closewait-doctor` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    closewait_doctor::cli::run(std::env::args_os()).into()
+}

@@ -1,0 +1,128 @@
+//! One look at the patient: everything that was read, before anything is concluded.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Connection, Inode, Listener, Pid, Process, Reading, RunState, Syscall};
+
+/// The machine that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Its node name.
+    pub hostname: String,
+    /// Its kernel release.
+    pub kernel: String,
+    /// Its architecture (`uname -m`), which numbers the system calls.
+    pub machine: String,
+}
+
+/// Where the sockets were read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketSource {
+    /// The `sock_diag` netlink interface.
+    InetDiag,
+    /// `/proc/net/tcp` and `/proc/net/tcp6`.
+    Procfs,
+}
+
+/// The sockets in scope at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SocketTable {
+    /// Every listener in scope.
+    pub listeners: Vec<Listener>,
+    /// Connections in the states the rules ask for.
+    pub connections: Vec<Connection>,
+}
+
+/// A process's descriptor of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    /// The socket.
+    pub inode: Inode,
+    /// The process.
+    pub pid: Pid,
+    /// The descriptor.
+    pub fd: u32,
+}
+
+/// Counters of connections that were refused because a queue was full (`TcpExt` of
+/// `/proc/net/netstat`), per network namespace since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DroppedCounters {
+    /// `ListenOverflows`: the accept queue was full.
+    pub overflows: u64,
+    /// `ListenDrops`: dropped at a listener for whatever reason; includes the former.
+    pub drops: u64,
+}
+
+/// One of several quick looks at suspicious listeners and the threads that should serve them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glance {
+    /// When it was taken, since the look began.
+    pub at: Duration,
+    /// Accept queue lengths just before the threads were read.
+    pub before: BTreeMap<Inode, u32>,
+    /// The threads.
+    pub threads: Vec<ThreadGlance>,
+    /// Accept queue lengths just after.
+    pub after: BTreeMap<Inode, u32>,
+}
+
+/// What one thread was doing at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadGlance {
+    /// Its process.
+    pub pid: Pid,
+    /// The thread.
+    pub tid: Pid,
+    /// Whether it ran, slept or was stopped.
+    pub state: Reading<RunState>,
+    /// The system call it was in.
+    pub syscall: Reading<Syscall>,
+    /// The descriptors it waited for in poll or select, where they could be read.
+    pub polled_fds: Option<Vec<u32>>,
+}
+
+/// Something that could not be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlindSpot {
+    /// What was not seen.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// What would make it visible.
+    pub remedy: String,
+    /// Whether a finding could hide in it.
+    pub hides_findings: bool,
+}
+
+/// Everything one look read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The machine.
+    pub host: Host,
+    /// Where sockets came from.
+    pub source: SocketSource,
+    /// The sockets at the start.
+    pub sockets: SocketTable,
+    /// The listeners again, right after their connections were read.
+    pub listeners_after: Vec<Listener>,
+    /// The sockets at the end of the observation, where they were needed again.
+    pub sockets_later: Option<SocketTable>,
+    /// Who holds the sockets, sorted by inode.
+    pub holders: Vec<Holder>,
+    /// Whether all holders are known: every process's descriptors could be read.
+    pub holders_complete: Reading<()>,
+    /// Processes behind `holders`.
+    pub processes: BTreeMap<Pid, Process>,
+    /// Accepted connections that threads are blocked on.
+    pub peers: Vec<Connection>,
+    /// Repeated glances at suspicious listeners.
+    pub glances: Vec<Glance>,
+    /// Drop counters before and after the observation.
+    pub dropped: Option<(DroppedCounters, DroppedCounters)>,
+    /// What could not be seen.
+    pub blind_spots: Vec<BlindSpot>,
+    /// How long the look took.
+    pub elapsed: Duration,
+}

@@ -1,0 +1,174 @@
+//! TCP sockets as the kernel reports them.
+//!
+//! A listener and a connection are different types on purpose: the kernel's queue fields mean
+//! connections on the one and bytes on the other.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::Reading;
+
+/// The inode number of a socket on sockfs.
+///
+/// A connection that was never accepted has none: the kernel gives a socket its inode when a
+/// program gets it. Reported as 0 by `inet_diag` (`idiag_inode`) and `/proc/net/tcp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Inode(NonZeroU32);
+
+impl Inode {
+    /// Makes an inode of the kernel's number, where 0 stands for none.
+    pub fn new(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+
+    /// The number as the kernel prints it.
+    pub fn number(self) -> u32 {
+        self.0.get()
+    }
+}
+
+/// The state of a TCP socket (`include/net/tcp_states.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TcpState {
+    /// 1: open in both directions.
+    Established,
+    /// 2: our SYN is out.
+    SynSent,
+    /// 3: handshake, or a TCP Fast Open child that already waits in the accept queue.
+    SynRecv,
+    /// 4: we closed first and wait for the acknowledgement.
+    FinWait1,
+    /// 5: our close was acknowledged, the peer's is awaited.
+    FinWait2,
+    /// 6: both closed, the pair of addresses rests.
+    TimeWait,
+    /// 7: no connection any more.
+    Close,
+    /// 8: the peer has closed, we have not.
+    CloseWait,
+    /// 9: both have closed, our last FIN is not acknowledged yet.
+    LastAck,
+    /// 10: waits for connections.
+    Listen,
+    /// 11: both closed at once.
+    Closing,
+    /// A number this program does not know; kept as it is.
+    Other(u8),
+}
+
+impl TcpState {
+    /// Reads the kernel's state number.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Established,
+            2 => Self::SynSent,
+            3 => Self::SynRecv,
+            4 => Self::FinWait1,
+            5 => Self::FinWait2,
+            6 => Self::TimeWait,
+            7 => Self::Close,
+            8 => Self::CloseWait,
+            9 => Self::LastAck,
+            10 => Self::Listen,
+            11 => Self::Closing,
+            other => Self::Other(other),
+        }
+    }
+
+    /// The state's name as `netstat` prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Established => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait1 => "FIN_WAIT1",
+            Self::FinWait2 => "FIN_WAIT2",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::Closing => "CLOSING",
+            Self::Other(_) => "UNKNOWN",
+        }
+    }
+}
+
+/// A socket that listens for connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The address it is bound to; an unspecified address listens on every one.
+    pub local: SocketAddr,
+    /// The interface it is bound to with `SO_BINDTODEVICE` (`idiag_if`); 0 for none.
+    pub interface: u32,
+    /// Its socket inode. A listener always has one, or it could not have been made to listen.
+    pub inode: Option<Inode>,
+    /// How many connections wait to be accepted, whatever their state (`sk_ack_backlog`; `ss`
+    /// Recv-Q of a listener).
+    pub accept_queue_len: u32,
+    /// How many may wait: min(backlog, somaxconn) (`sk_max_ack_backlog`; `ss` Send-Q of a
+    /// listener). The kernel admits one more than this.
+    pub accept_queue_limit: Reading<u32>,
+    /// Whether an IPv6 listener refuses IPv4 clients (`INET_DIAG_SKV6ONLY`).
+    pub v6_only: Option<bool>,
+    /// The cgroup v2 of the task that made the listener (`INET_DIAG_CGROUP_ID`, since 5.8).
+    pub cgroup: Option<u64>,
+}
+
+/// A TCP connection, accepted or waiting to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Its state.
+    pub state: TcpState,
+    /// Our end. The client of a dual-stack listener shows as `::ffff:a.b.c.d`.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// The interface the socket is bound to (`idiag_if`); 0 for none.
+    pub interface: u32,
+    /// Its inode; none until it is accepted.
+    pub inode: Option<Inode>,
+    /// What identifies the socket for its life (`idiag_cookie`, since 2.6.14).
+    pub cookie: Option<u64>,
+    /// Received and not yet read: bytes, plus one for a FIN that was not consumed (`rcv_nxt -
+    /// copied_seq`; `ss` Recv-Q).
+    pub recv_q: u32,
+    /// Sent and not yet acknowledged, or not yet sent: bytes (`write_seq - snd_una`; `ss` Send-Q).
+    pub send_q: u32,
+    /// The timer that runs, where the source reports timers.
+    pub timer: Reading<Timer>,
+    /// The clocks of `tcp_info`, where the source reports them.
+    pub ages: Option<TcpAges>,
+    /// The cgroup v2 of the listener's maker, inherited by the child (`INET_DIAG_CGROUP_ID`).
+    pub cgroup: Option<u64>,
+    /// A subflow of an MPTCP connection (`INET_DIAG_ULP_INFO`): its inode says nothing.
+    pub mptcp_subflow: bool,
+}
+
+/// The timer of a TCP socket (`idiag_timer`, `idiag_expires`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// No timer runs.
+    Off,
+    /// Retransmission.
+    Retransmit,
+    /// Keep-alive: fires in this time.
+    KeepAlive(Duration),
+    /// `FIN_WAIT2` or `TIME_WAIT` remainder: ends in this time.
+    TimeWait(Duration),
+    /// Probing a window that the peer keeps shut.
+    ZeroWindowProbe,
+}
+
+/// Times since something last happened on a connection (`struct tcp_info`), in kernel jiffies
+/// rounded to milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpAges {
+    /// Since we last sent data; since the handshake when none was sent (`tcpi_last_data_sent`).
+    pub last_data_sent: Duration,
+    /// Since data last came; since the handshake when none came (`tcpi_last_data_recv`).
+    pub last_data_recv: Duration,
+    /// Since an acknowledgement last came; a FIN carries one (`tcpi_last_ack_recv`).
+    pub last_ack_recv: Duration,
+}

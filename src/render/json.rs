@@ -1,0 +1,692 @@
+//! The JSON report, `closewait-doctor.report/v1`.
+//!
+//! Its structs are its own: a change of a model type must not change the wire by accident. Field
+//! names, ids and units are promises; more fields may come.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
+
+use super::escape::is_dangerous;
+use crate::correlate::{Activity, Place};
+use crate::model::{BlindSpot, Holder, PortRange, Reading, RunState};
+use crate::report::{ConnectionRow, ListenerRow, ProcessRow, Report, Source, Verdict};
+use crate::rules::{Confidence, Finding, Severity, SubjectKind};
+
+/// The schema's name and version.
+pub const SCHEMA: &str = "closewait-doctor.report/v1";
+
+/// The report.
+#[derive(Serialize, JsonSchema)]
+#[schemars(title = "closewait-doctor.report/v1")]
+struct ReportV1<'a> {
+    /// Always `closewait-doctor.report/v1`.
+    schema: &'static str,
+    /// Version of the program.
+    tool_version: &'static str,
+    /// When the look began, RFC 3339 in UTC.
+    taken_at: &'a str,
+    /// How long the look took, in milliseconds.
+    elapsed_ms: u64,
+    host: HostV1<'a>,
+    scope: ScopeV1<'a>,
+    sources: SourcesV1,
+    /// What could not be seen.
+    blind_spots: Vec<BlindSpotV1<'a>>,
+    summary: SummaryV1,
+    /// What is wrong, the worst first.
+    findings: Vec<FindingV1<'a>>,
+    /// Every listener in scope.
+    listeners: Vec<ListenerV1<'a>>,
+    /// Connections in CLOSE_WAIT, and every one that waits in an accept queue.
+    connections: Vec<ConnectionV1<'a>>,
+    /// The processes that hold what is shown.
+    processes: Vec<ProcessV1<'a>>,
+}
+
+/// The machine that was looked at.
+#[derive(Serialize, JsonSchema)]
+struct HostV1<'a> {
+    hostname: &'a str,
+    /// Kernel release.
+    kernel: &'a str,
+}
+
+/// What the look was restricted to.
+#[derive(Serialize, JsonSchema)]
+struct ScopeV1<'a> {
+    /// Ports, and ranges as `first-last`; empty for all.
+    ports: Vec<PortV1>,
+    /// Processes; empty for all.
+    pids: &'a [u32],
+    /// `current`, or the namespace as it was named.
+    netns: &'a str,
+}
+
+/// A port or a range.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum PortV1 {
+    One(u16),
+    Range(String),
+}
+
+/// Where the facts came from.
+#[derive(Serialize, JsonSchema)]
+struct SourcesV1 {
+    sockets: SocketSourceV1,
+    accept_queues: QueueSourceV1,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum SocketSourceV1 {
+    InetDiag,
+    Procfs,
+    Recording,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum QueueSourceV1 {
+    /// From inodes, addresses and lengths.
+    Inferred,
+}
+
+/// Something that could not be seen.
+#[derive(Serialize, JsonSchema)]
+struct BlindSpotV1<'a> {
+    what: &'a str,
+    why: &'a str,
+    /// What would make it visible.
+    remedy: &'a str,
+    /// Whether a finding could hide in it.
+    hides_findings: bool,
+}
+
+/// The answer in numbers.
+#[derive(Serialize, JsonSchema)]
+struct SummaryV1 {
+    verdict: VerdictV1,
+    close_wait: CloseWaitV1,
+    listeners: usize,
+    findings: FindingCountsV1,
+}
+
+/// `critical` when there is a critical finding, `degraded` when there are only warnings,
+/// `unknown` when a blind spot could hide one, else `healthy`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum VerdictV1 {
+    Healthy,
+    Degraded,
+    Critical,
+    Unknown,
+}
+
+/// Connections in CLOSE_WAIT; `total` is the sum of the other three.
+#[derive(Serialize, JsonSchema)]
+struct CloseWaitV1 {
+    total: usize,
+    /// Never accepted.
+    accept_queue: usize,
+    /// Held by a process that is known.
+    owned: usize,
+    /// Accepted, and it is not known by whom.
+    unattributed: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct FindingCountsV1 {
+    critical: usize,
+    warning: usize,
+    info: usize,
+}
+
+/// What is wrong.
+#[derive(Serialize, JsonSchema)]
+struct FindingV1<'a> {
+    id: &'a str,
+    severity: SeverityV1,
+    confidence: ConfidenceV1,
+    subject: SubjectV1<'a>,
+    headline: &'a str,
+    /// What was seen.
+    evidence: &'a [String],
+    /// What follows from it, where the headline does not say all.
+    conclusion: Option<&'a str>,
+    /// What to do.
+    remedies: &'a [String],
+    /// How many connections it covers.
+    connections: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum SeverityV1 {
+    Critical,
+    Warning,
+    Info,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ConfidenceV1 {
+    Certain,
+    Likely,
+    Possible,
+}
+
+/// What a finding is about.
+#[derive(Serialize, JsonSchema)]
+struct SubjectV1<'a> {
+    kind: SubjectKindV1,
+    netns: &'a str,
+    /// The local address, of a listener or of connections that came in there.
+    local: Option<String>,
+    /// The port of `local`.
+    port: Option<u16>,
+    /// The remote service, of connections that this host opened.
+    remote: Option<String>,
+    pids: &'a [u32],
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum SubjectKindV1 {
+    Listener,
+    Process,
+    Connection,
+}
+
+/// A listener.
+#[derive(Serialize, JsonSchema)]
+struct ListenerV1<'a> {
+    local: String,
+    port: u16,
+    netns: &'a str,
+    inode: Option<u32>,
+    accept_queue: AcceptQueueV1,
+    owners: Vec<OwnerV1<'a>>,
+    /// Epoll registrations; looked for only where something is suspicious.
+    watchers: Vec<WatcherV1>,
+}
+
+/// An accept queue; null where it is not certain.
+#[derive(Serialize, JsonSchema)]
+struct AcceptQueueV1 {
+    /// Connections that wait, whatever their state.
+    length: u32,
+    /// The queue holds one more than this.
+    limit: Option<u32>,
+    /// Of these, ESTABLISHED.
+    established: Option<u32>,
+    /// Of these, in CLOSE_WAIT.
+    close_wait: Option<u32>,
+    /// Of these, reset while they waited; no socket list shows them.
+    reset: Option<u32>,
+    /// How long the oldest visible one has waited, in milliseconds.
+    oldest_ms: Option<u64>,
+}
+
+/// A process's descriptor.
+#[derive(Serialize, JsonSchema)]
+struct OwnerV1<'a> {
+    pid: u32,
+    fd: u32,
+    command: &'a str,
+}
+
+/// An epoll registration.
+#[derive(Serialize, JsonSchema)]
+struct WatcherV1 {
+    pid: u32,
+    epoll_fd: u32,
+    /// As in `epoll_ctl(2)`, joined by `|`.
+    events: String,
+    edge_triggered: bool,
+}
+
+/// A connection.
+#[derive(Serialize, JsonSchema)]
+struct ConnectionV1<'a> {
+    state: &'static str,
+    local: String,
+    remote: String,
+    netns: &'a str,
+    /// 0 when it was never accepted.
+    inode: u32,
+    /// Bytes received and not read; in CLOSE_WAIT the FIN counts as one.
+    recv_q: u32,
+    /// Bytes not yet acknowledged.
+    send_q: u32,
+    eof: Option<EofV1>,
+    /// In its state for at least this long, in milliseconds.
+    age_ms: Option<u64>,
+    /// And for at most this long; the same where it is exact.
+    age_at_most_ms: Option<u64>,
+    place: PlaceV1,
+    owners: Vec<OwnerV1<'a>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum EofV1 {
+    Unread,
+    Consumed,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum PlaceV1 {
+    AcceptQueue,
+    Process,
+    Unattributed,
+}
+
+/// A process.
+#[derive(Serialize, JsonSchema)]
+struct ProcessV1<'a> {
+    pid: u32,
+    command: &'a str,
+    command_line: Option<&'a str>,
+    /// `running`, `sleeping`, `uninterruptible`, `stopped`, `traced`, `zombie` or `other`.
+    state: Option<&'static str>,
+    /// Whether threads and epoll sets were looked at: only where something is suspicious.
+    examined: bool,
+    /// Language runtime or server, where it was recognised.
+    runtime: Option<&'static str>,
+    /// Whether its cgroup is frozen.
+    frozen: Option<bool>,
+    fds: FdsV1,
+    threads: Vec<ThreadV1<'a>>,
+    /// Connections in CLOSE_WAIT that it holds.
+    close_wait: usize,
+}
+
+/// Descriptors of a process.
+#[derive(Serialize, JsonSchema)]
+struct FdsV1 {
+    open: Option<u64>,
+    /// Soft `RLIMIT_NOFILE`.
+    limit: Option<u64>,
+}
+
+/// A thread.
+#[derive(Serialize, JsonSchema)]
+struct ThreadV1<'a> {
+    tid: u32,
+    command: &'a str,
+    state: Option<&'static str>,
+    /// The system call it is blocked in, by name.
+    syscall: Option<String>,
+    /// What it waits for, in words, or the kernel function it sleeps in.
+    waiting_on: Option<String>,
+}
+
+/// Writes the report as one JSON object, indented, and a newline.
+///
+/// # Errors
+///
+/// When the writer fails.
+pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let formatter = Harmless(PrettyFormatter::new());
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, formatter);
+    convert(report).serialize(&mut serializer)?;
+    out.write_all(b"\n")
+}
+
+/// The JSON Schema of the report.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(ReportV1);
+    serde_json::to_string_pretty(&schema).expect("a schema has only string keys")
+}
+
+fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
+    let netns = report.scope.netns_name();
+    ReportV1 {
+        schema: SCHEMA,
+        tool_version: env!("CARGO_PKG_VERSION"),
+        taken_at: &report.taken_at,
+        elapsed_ms: millis(report.elapsed),
+        host: HostV1 {
+            hostname: &report.host.hostname,
+            kernel: &report.host.kernel,
+        },
+        scope: ScopeV1 {
+            ports: report.scope.ports.iter().copied().map(PortV1::from).collect(),
+            pids: &report.scope.pids,
+            netns,
+        },
+        sources: SourcesV1 {
+            sockets: match report.source {
+                Source::InetDiag => SocketSourceV1::InetDiag,
+                Source::Procfs => SocketSourceV1::Procfs,
+                Source::Recording => SocketSourceV1::Recording,
+            },
+            accept_queues: QueueSourceV1::Inferred,
+        },
+        blind_spots: report.blind_spots.iter().map(BlindSpotV1::from).collect(),
+        summary: summary(report),
+        findings: report
+            .findings
+            .iter()
+            .map(|finding| convert_finding(finding, netns))
+            .collect(),
+        listeners: report
+            .listeners
+            .iter()
+            .map(|row| convert_listener(report, row, netns))
+            .collect(),
+        connections: report
+            .connections
+            .iter()
+            .map(|row| convert_connection(report, row, netns))
+            .collect(),
+        processes: report.processes.iter().map(convert_process).collect(),
+    }
+}
+
+fn summary(report: &Report) -> SummaryV1 {
+    SummaryV1 {
+        verdict: match report.verdict {
+            Verdict::Healthy => VerdictV1::Healthy,
+            Verdict::Degraded => VerdictV1::Degraded,
+            Verdict::Critical => VerdictV1::Critical,
+            Verdict::Unknown => VerdictV1::Unknown,
+        },
+        close_wait: CloseWaitV1 {
+            total: report.close_wait.total(),
+            accept_queue: report.close_wait.accept_queue,
+            owned: report.close_wait.owned,
+            unattributed: report.close_wait.unattributed,
+        },
+        listeners: report.listeners.len(),
+        findings: FindingCountsV1 {
+            critical: report.count(Severity::Critical),
+            warning: report.count(Severity::Warning),
+            info: report.count(Severity::Info),
+        },
+    }
+}
+
+fn convert_finding<'a>(finding: &'a Finding, netns: &'a str) -> FindingV1<'a> {
+    FindingV1 {
+        id: finding.id,
+        severity: match finding.severity {
+            Severity::Critical => SeverityV1::Critical,
+            Severity::Warning => SeverityV1::Warning,
+            Severity::Info => SeverityV1::Info,
+        },
+        confidence: match finding.confidence {
+            Confidence::Certain => ConfidenceV1::Certain,
+            Confidence::Likely => ConfidenceV1::Likely,
+            Confidence::Possible => ConfidenceV1::Possible,
+        },
+        subject: SubjectV1 {
+            kind: match finding.subject.kind {
+                SubjectKind::Listener => SubjectKindV1::Listener,
+                SubjectKind::Process => SubjectKindV1::Process,
+                SubjectKind::Connection => SubjectKindV1::Connection,
+            },
+            netns,
+            local: finding.subject.local.map(|local| local.to_string()),
+            port: finding.subject.local.map(|local| local.port()),
+            remote: finding.subject.remote.map(|remote| remote.to_string()),
+            pids: &finding.subject.pids,
+        },
+        headline: &finding.headline,
+        evidence: &finding.evidence,
+        conclusion: finding.conclusion.as_deref(),
+        remedies: &finding.remedies,
+        connections: finding.connections,
+    }
+}
+
+fn convert_listener<'a>(
+    report: &'a Report,
+    row: &ListenerRow<'a>,
+    netns: &'a str,
+) -> ListenerV1<'a> {
+    ListenerV1 {
+        local: row.listener.local.to_string(),
+        port: row.listener.local.port(),
+        netns,
+        inode: row.listener.inode.map(crate::model::Inode::number),
+        accept_queue: AcceptQueueV1 {
+            length: row.queue.length,
+            limit: row.listener.accept_queue_limit.copied(),
+            established: row.queue.established,
+            close_wait: row.queue.close_wait,
+            reset: row.queue.reset,
+            oldest_ms: row.queue.oldest.map(millis),
+        },
+        owners: owners(report, row.owners),
+        watchers: row
+            .watchers
+            .iter()
+            .map(|(pid, watch)| WatcherV1 {
+                pid: *pid,
+                epoll_fd: watch.epoll_fd,
+                events: watch.registration.events_text(),
+                edge_triggered: watch.registration.edge_triggered(),
+            })
+            .collect(),
+    }
+}
+
+fn convert_connection<'a>(
+    report: &'a Report,
+    row: &ConnectionRow<'a>,
+    netns: &'a str,
+) -> ConnectionV1<'a> {
+    let connection = row.connection;
+    ConnectionV1 {
+        state: connection.state.name(),
+        local: connection.local.to_string(),
+        remote: connection.remote.to_string(),
+        netns,
+        inode: match row.place {
+            Place::AcceptQueue(_) => 0,
+            Place::Accepted(inode) => inode.number(),
+        },
+        recv_q: connection.recv_q,
+        send_q: connection.send_q,
+        eof: row.eof_read().map(|read| if read { EofV1::Consumed } else { EofV1::Unread }),
+        age_ms: row.age.at_least.map(millis),
+        age_at_most_ms: row.age.at_most.map(millis),
+        place: match row.place {
+            Place::AcceptQueue(_) => PlaceV1::AcceptQueue,
+            Place::Accepted(_) if row.owners.is_empty() => PlaceV1::Unattributed,
+            Place::Accepted(_) => PlaceV1::Process,
+        },
+        owners: owners(report, row.owners),
+    }
+}
+
+fn owners<'a>(report: &'a Report, holders: &[Holder]) -> Vec<OwnerV1<'a>> {
+    holders
+        .iter()
+        .map(|holder| OwnerV1 {
+            pid: holder.pid,
+            fd: holder.fd,
+            command: report.command(holder.pid),
+        })
+        .collect()
+}
+
+fn convert_process<'a>(row: &ProcessRow<'a>) -> ProcessV1<'a> {
+    let process = row.process;
+    let examination = process.examination.as_ref();
+    ProcessV1 {
+        pid: process.pid,
+        command: &process.command,
+        command_line: process.command_line.known().map(String::as_str),
+        state: state_name(&process.state),
+        examined: examination.is_some(),
+        runtime: examination.and_then(|examination| examination.runtime.name()),
+        frozen: examination.and_then(|examination| examination.frozen.copied()),
+        fds: FdsV1 {
+            open: process.open_fds.copied(),
+            limit: process.fd_limit.copied().map(|limit| limit.soft),
+        },
+        threads: row
+            .threads
+            .iter()
+            .map(|(thread, activity)| ThreadV1 {
+                tid: thread.tid,
+                command: &thread.command,
+                state: state_name(&thread.state),
+                syscall: syscall_name(activity),
+                waiting_on: waiting_on(activity, thread.wchan.known()),
+            })
+            .collect(),
+        close_wait: row.close_wait,
+    }
+}
+
+fn state_name(state: &Reading<RunState>) -> Option<&'static str> {
+    state.copied().map(RunState::name)
+}
+
+fn syscall_name(activity: &Activity) -> Option<String> {
+    let name = match activity {
+        Activity::Running | Activity::OutsideCalls | Activity::Unseen(_) => return None,
+        Activity::EpollWait { .. } => "epoll_wait",
+        Activity::Accept { .. } => "accept",
+        Activity::Futex => "futex",
+        Activity::IoUring => "io_uring_enter",
+        Activity::Poll { call, .. }
+        | Activity::OnDescriptor { call, .. }
+        | Activity::Sleep { call }
+        | Activity::ChildOrSignal { call } => call,
+        Activity::Other(call) => call,
+    };
+    Some(name.to_owned())
+}
+
+fn waiting_on(activity: &Activity, wchan: Option<&String>) -> Option<String> {
+    match activity {
+        Activity::EpollWait { fd } => Some(format!("epoll fd {fd}")),
+        Activity::Accept { fd } | Activity::OnDescriptor { fd, .. } => Some(format!("fd {fd}")),
+        Activity::Running | Activity::Unseen(_) => None,
+        Activity::Poll { .. }
+        | Activity::Futex
+        | Activity::Sleep { .. }
+        | Activity::ChildOrSignal { .. }
+        | Activity::IoUring
+        | Activity::Other(_)
+        | Activity::OutsideCalls => wchan.cloned(),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<PortRange> for PortV1 {
+    fn from(range: PortRange) -> Self {
+        if range.first() == range.last() {
+            Self::One(range.first())
+        } else {
+            Self::Range(range.to_string())
+        }
+    }
+}
+
+impl<'a> From<&'a BlindSpot> for BlindSpotV1<'a> {
+    fn from(spot: &'a BlindSpot) -> Self {
+        Self {
+            what: &spot.what,
+            why: &spot.why,
+            remedy: &spot.remedy,
+            hides_findings: spot.hides_findings,
+        }
+    }
+}
+
+/// Escapes what JSON lets through and terminals act on, such as the one-byte CSI U+009B.
+struct Harmless<'a>(PrettyFormatter<'a>);
+
+impl Formatter for Harmless<'_> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, character)) = rest.char_indices().find(|(_, c)| is_dangerous(*c)) {
+            CompactFormatter.write_string_fragment(writer, &rest[..at])?;
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &rest[at + character.len_utf8()..];
+        }
+        CompactFormatter.write_string_fragment(writer, rest)
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_escaped_and_reads_back() {
+        let text = "\u{1b}[31m \u{9b}2J \u{202e} \"quoted\" \u{7f}";
+        let mut bytes = Vec::new();
+        let formatter = Harmless(PrettyFormatter::new());
+        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
+        text.serialize(&mut serializer).unwrap();
+        let written = String::from_utf8(bytes).unwrap();
+        assert!(!written.chars().any(is_dangerous), "{written}");
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+    }
+}

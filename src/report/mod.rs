@@ -1,0 +1,322 @@
+//! What renderers see: findings, listeners, connections, blind spots, totals.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use crate::correlate::acceptor;
+use crate::correlate::age::{self, Age};
+use crate::correlate::{AcceptQueue, Activity, Picture, Place, Watch, interpret};
+use crate::model::{
+    BlindSpot, Connection, Holder, Host, Inode, Listener, Pid, Process, Scope, SocketSource,
+    TcpState, Thread,
+};
+use crate::rules::{Finding, Severity};
+
+/// The whole answer.
+pub struct Report<'a> {
+    /// When the look began (RFC 3339, UTC).
+    pub taken_at: String,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The machine.
+    pub host: &'a Host,
+    /// What was looked at.
+    pub scope: &'a Scope,
+    /// Where the sockets came from.
+    pub source: Source,
+    /// The answer in one word.
+    pub verdict: Verdict,
+    /// The age from which on an untended connection is a patient.
+    pub grace: Duration,
+    /// Numbers of connections in `CLOSE_WAIT` by place.
+    pub close_wait: CloseWaitTotals,
+    /// What is wrong, the worst first.
+    pub findings: Vec<Finding>,
+    /// Every listener in scope.
+    pub listeners: Vec<ListenerRow<'a>>,
+    /// Connections in `CLOSE_WAIT`, and those that wait in a queue.
+    pub connections: Vec<ConnectionRow<'a>>,
+    /// The processes that hold what is shown.
+    pub processes: Vec<ProcessRow<'a>>,
+    /// What could not be seen.
+    pub blind_spots: &'a [BlindSpot],
+}
+
+/// Where the sockets of a report came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The running kernel, over `sock_diag`.
+    InetDiag,
+    /// The running kernel, over `/proc/net/tcp`.
+    Procfs,
+    /// A recording.
+    Recording,
+}
+
+/// The answer in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong.
+    Healthy,
+    /// Something is wrong; nobody is hurt yet.
+    Degraded,
+    /// Clients are hurt now.
+    Critical,
+    /// Nothing was found, and something could hide in a blind spot.
+    Unknown,
+}
+
+/// Connections in `CLOSE_WAIT` by place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CloseWaitTotals {
+    /// In an accept queue.
+    pub accept_queue: usize,
+    /// Held by a process that is known.
+    pub owned: usize,
+    /// Accepted, and it is not known by whom.
+    pub unattributed: usize,
+}
+
+impl CloseWaitTotals {
+    /// All of them.
+    pub fn total(self) -> usize {
+        self.accept_queue + self.owned + self.unattributed
+    }
+}
+
+/// A listener and its queue.
+pub struct ListenerRow<'a> {
+    /// The listener.
+    pub listener: &'a Listener,
+    /// Its queue.
+    pub queue: AcceptQueue,
+    /// Who holds it.
+    pub owners: &'a [Holder],
+    /// Where it is registered: process and registration.
+    pub watchers: Vec<(Pid, Watch)>,
+}
+
+/// A connection and where it is.
+pub struct ConnectionRow<'a> {
+    /// The connection.
+    pub connection: &'a Connection,
+    /// Where it is.
+    pub place: Place,
+    /// How long it has been in its state.
+    pub age: Age,
+    /// Who holds it.
+    pub owners: &'a [Holder],
+}
+
+impl ConnectionRow<'_> {
+    /// Whether the end of the stream was read, of a connection that has one.
+    pub fn eof_read(&self) -> Option<bool> {
+        (self.connection.state == TcpState::CloseWait).then_some(self.connection.recv_q == 0)
+    }
+
+    /// Bytes that were received and not read, without the FIN.
+    pub fn unread_bytes(&self) -> u32 {
+        if self.connection.state == TcpState::CloseWait {
+            self.connection.recv_q.saturating_sub(1)
+        } else {
+            self.connection.recv_q
+        }
+    }
+}
+
+/// A process that holds what is shown.
+pub struct ProcessRow<'a> {
+    /// The process.
+    pub process: &'a Process,
+    /// Its threads and what they do; empty where it was not examined.
+    pub threads: Vec<(&'a Thread, Activity)>,
+    /// How many connections in `CLOSE_WAIT` it holds.
+    pub close_wait: usize,
+}
+
+/// What a report needs to know besides the picture.
+pub struct Circumstances<'a> {
+    /// When the look began (RFC 3339, UTC).
+    pub taken_at: String,
+    /// What was looked at.
+    pub scope: &'a Scope,
+    /// Whether it was replayed from a recording.
+    pub replayed: bool,
+}
+
+impl<'a> Report<'a> {
+    /// Gathers the answer.
+    pub fn new(
+        picture: &'a Picture<'a>,
+        findings: Vec<Finding>,
+        circumstances: Circumstances<'a>,
+    ) -> Self {
+        let snapshot = picture.snapshot;
+        let connections = connection_rows(picture);
+        Self {
+            taken_at: circumstances.taken_at,
+            elapsed: snapshot.elapsed,
+            host: &snapshot.host,
+            scope: circumstances.scope,
+            source: match snapshot.source {
+                _ if circumstances.replayed => Source::Recording,
+                SocketSource::InetDiag => Source::InetDiag,
+                SocketSource::Procfs => Source::Procfs,
+            },
+            verdict: verdict(&findings, &snapshot.blind_spots),
+            grace: picture.grace,
+            close_wait: totals(&connections),
+            listeners: listener_rows(picture),
+            processes: process_rows(picture, &connections),
+            connections,
+            findings,
+            blind_spots: &snapshot.blind_spots,
+        }
+    }
+
+    /// How many findings are of this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
+    }
+
+    /// The name of a process.
+    pub fn command(&self, pid: Pid) -> &str {
+        self.processes
+            .binary_search_by_key(&pid, |row| row.process.pid)
+            .map_or("", |index| &self.processes[index].process.command)
+    }
+}
+
+fn verdict(findings: &[Finding], blind_spots: &[BlindSpot]) -> Verdict {
+    match findings.iter().map(|finding| finding.severity).max() {
+        Some(Severity::Critical) => Verdict::Critical,
+        Some(Severity::Warning) => Verdict::Degraded,
+        Some(Severity::Info) | None if blind_spots.iter().any(|spot| spot.hides_findings) => {
+            Verdict::Unknown
+        }
+        Some(Severity::Info) | None => Verdict::Healthy,
+    }
+}
+
+fn listener_rows<'a>(picture: &'a Picture<'a>) -> Vec<ListenerRow<'a>> {
+    picture
+        .snapshot
+        .sockets
+        .listeners
+        .iter()
+        .zip(&picture.queues)
+        .map(|(listener, queue)| ListenerRow {
+            listener,
+            queue: queue.clone(),
+            owners: holders(picture, listener.inode),
+            watchers: watchers(picture, listener),
+        })
+        .collect()
+}
+
+fn watchers(picture: &Picture, listener: &Listener) -> Vec<(Pid, Watch)> {
+    let (acceptors, _) = acceptor::acceptors(picture.snapshot, listener);
+    acceptors
+        .into_iter()
+        .flat_map(|acceptor| {
+            let pid = acceptor.process.pid;
+            acceptor.watches.into_iter().map(move |watch| (pid, watch))
+        })
+        .collect()
+}
+
+fn connection_rows<'a>(picture: &'a Picture<'a>) -> Vec<ConnectionRow<'a>> {
+    picture
+        .snapshot
+        .sockets
+        .connections
+        .iter()
+        .zip(&picture.places)
+        .filter_map(|(connection, place)| {
+            let waits = matches!(place, Place::AcceptQueue(_));
+            let shown = connection.state == TcpState::CloseWait || is_unaccepted(connection, *place);
+            shown.then(|| ConnectionRow {
+                connection,
+                place: *place,
+                age: age::in_state(connection, waits),
+                owners: match place {
+                    Place::AcceptQueue(_) => &[],
+                    Place::Accepted(inode) => holders(picture, Some(*inode)),
+                },
+            })
+        })
+        .collect()
+}
+
+/// Closing ends without an inode are orphans, not members of a queue.
+fn is_unaccepted(connection: &Connection, place: Place) -> bool {
+    matches!(place, Place::AcceptQueue(_))
+        && matches!(connection.state, TcpState::Established | TcpState::SynRecv)
+}
+
+fn holders<'a>(picture: &Picture<'a>, inode: Option<Inode>) -> &'a [Holder] {
+    let all = &picture.snapshot.holders;
+    let Some(inode) = inode else { return &[] };
+    let start = all.partition_point(|holder| holder.inode < inode);
+    let length = all[start..].partition_point(|holder| holder.inode == inode);
+    &all[start..start + length]
+}
+
+fn totals(connections: &[ConnectionRow]) -> CloseWaitTotals {
+    let mut totals = CloseWaitTotals::default();
+    for row in connections {
+        if row.connection.state != TcpState::CloseWait {
+            continue;
+        }
+        match row.place {
+            Place::AcceptQueue(_) => totals.accept_queue += 1,
+            Place::Accepted(_) if row.owners.is_empty() => totals.unattributed += 1,
+            Place::Accepted(_) => totals.owned += 1,
+        }
+    }
+    totals
+}
+
+fn process_rows<'a>(
+    picture: &'a Picture<'a>,
+    connections: &[ConnectionRow],
+) -> Vec<ProcessRow<'a>> {
+    let mut close_wait: HashMap<Pid, usize> = HashMap::new();
+    for row in connections {
+        let mut pids: Vec<Pid> = row.owners.iter().map(|holder| holder.pid).collect();
+        pids.dedup();
+        for pid in pids {
+            *close_wait.entry(pid).or_default() += 1;
+        }
+    }
+    let processes: &BTreeMap<Pid, Process> = &picture.snapshot.processes;
+    processes
+        .values()
+        .map(|process| ProcessRow {
+            process,
+            threads: threads(picture, process),
+            close_wait: close_wait.get(&process.pid).copied().unwrap_or(0),
+        })
+        .collect()
+}
+
+fn threads<'a>(picture: &Picture, process: &'a Process) -> Vec<(&'a Thread, Activity)> {
+    process
+        .examination
+        .iter()
+        .filter_map(|examination| examination.threads.known())
+        .flatten()
+        .map(|thread| {
+            let activity = interpret(
+                &picture.snapshot.host.machine,
+                thread.state.clone(),
+                thread.syscall.clone(),
+                None,
+            );
+            (thread, activity)
+        })
+        .collect()
+}

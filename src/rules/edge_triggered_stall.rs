@@ -1,0 +1,110 @@
+#![doc = include_str!("../../docs/findings/edge-triggered-stall.md")]
+
+use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
+use super::thresholds::{PROOF_LOOKS, PROOF_SHARE_PERCENT};
+use super::{Check, Confidence, Finding, Rule, Severity};
+use crate::correlate::acceptor::{Acceptor, Standing};
+use crate::correlate::{Case, Picture, Waiting};
+
+pub(super) const RULE: Rule = Rule {
+    id: "edge-triggered-stall",
+    page: include_str!("../../docs/findings/edge-triggered-stall.md"),
+    check: Check::Cause(check),
+};
+
+fn check(picture: &Picture, case: &Case) -> Option<Finding> {
+    if case.waiting == Waiting::Briefly {
+        return None;
+    }
+    let asleep: Vec<&Acceptor> = case
+        .with_standing(|standing| matches!(standing, Standing::AsleepOnEdge { .. }))
+        .collect();
+    let first = asleep.first()?;
+    let confidence = confidence(case, &asleep)?;
+    let mut seen = queue_evidence(picture, case);
+    seen.extend(acceptor_evidence(picture, case));
+    Some(Finding {
+        id: RULE.id,
+        severity: Severity::Critical,
+        confidence,
+        subject: listener_subject(
+            case,
+            asleep.iter().map(|acceptor| acceptor.process.pid).collect(),
+        ),
+        headline: format!(
+            "{}, and {} sleeps in epoll_wait: nothing will wake it for them",
+            evidence::waiting_clause(case),
+            evidence::process_names(asleep.iter().map(|acceptor| acceptor.process)),
+        ),
+        evidence: seen,
+        conclusion: Some(conclusion(first)),
+        remedies: remedies(first),
+        connections: case.queue.length as usize,
+    })
+}
+
+/// Asleep on the very set that holds the listener while connections wait cannot be under level
+/// triggering; seen often enough and over long enough, it is no moment before a wake-up either.
+fn confidence(case: &Case, asleep: &[&Acceptor]) -> Option<Confidence> {
+    let Standing::AsleepOnEdge {
+        asleep: times,
+        looks,
+        other_at_work,
+        ..
+    } = asleep.first()?.standing
+    else {
+        return None;
+    };
+    let often = times >= PROOF_LOOKS && times * 100 >= looks * PROOF_SHARE_PERCENT;
+    let alone = !other_at_work && asleep.len() == case.acceptors.len();
+    if evidence::watched_long_enough(case) && often && alone {
+        return Some(Confidence::Certain);
+    }
+    match case.waiting {
+        Waiting::TooLong(_) => Some(Confidence::Likely),
+        // Seen once, and nobody is known to have waited: a healthy server looks like that too.
+        Waiting::Unknown | Waiting::Briefly => often.then_some(Confidence::Likely),
+    }
+}
+
+fn conclusion(acceptor: &Acceptor) -> String {
+    let runtime = evidence::runtime(acceptor);
+    match runtime.name() {
+        Some(name) if runtime.registers_edge_triggered() => format!(
+            "{name} registers every descriptor edge-triggered and accepts in a loop: that loop is \
+             parked, usually behind a connection limit (a semaphore, a full channel), or has ended"
+        ),
+        _ => "the accept loop stopped before EAGAIN, and an edge is not reported twice. Each new \
+              client frees one old connection and takes its place"
+            .to_owned(),
+    }
+}
+
+fn remedies(acceptor: &Acceptor) -> Vec<String> {
+    let runtime = evidence::runtime(acceptor);
+    let mut remedies = Vec::new();
+    if runtime.registers_edge_triggered() {
+        remedies.push(
+            "in the code: find what the accept loop waits for (a semaphore or a full queue behind \
+             a connection limit) and who does not give it back; at the limit accept and close, \
+             rather than stop accepting"
+                .to_owned(),
+        );
+    }
+    remedies.push(
+        "in the code: accept until EAGAIN: `continue`, not `return`, after the close() at the \
+         connection limit"
+            .to_owned(),
+    );
+    remedies.push(
+        "or register the listener without EPOLLET (level-triggered): it is then reported for as \
+         long as somebody waits"
+            .to_owned(),
+    );
+    remedies.push(format!(
+        "right now: nothing but a wake-up helps. Each new connection frees one old one; restarting \
+         {} resets all that wait",
+        evidence::process_name(acceptor.process)
+    ));
+    remedies
+}

@@ -1,0 +1,353 @@
+//! Sentences that several rules say.
+
+use std::time::Duration;
+
+use super::thresholds::{PROOF_LOOKS, PROOF_SPAN};
+use super::{Severity, Subject, SubjectKind};
+use crate::correlate::acceptor::{Acceptor, Doubt, Halt, Standing, Unwatched};
+use crate::correlate::{Activity, Case, Picture, Waiting};
+use crate::model::{Pid, Process, Reading, Runtime};
+
+/// A number of things, with the plural's s.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    if number == 1 {
+        format!("1 {thing}")
+    } else {
+        format!("{number} {thing}s")
+    }
+}
+
+/// A duration as people say it.
+pub(super) fn seconds(time: Duration) -> String {
+    let millis = time.as_millis();
+    match millis {
+        0..1000 => format!("{millis} ms"),
+        1000..100_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        100_000..7_200_000 => format!("{} min", millis / 60_000),
+        _ => format!("{} h", millis / 3_600_000),
+    }
+}
+
+/// A process as people name it.
+pub(super) fn process_name(process: &Process) -> String {
+    format!("{}[{}]", process.command, process.pid)
+}
+
+/// Several processes, the first few by name.
+pub(super) fn process_names<'a>(processes: impl Iterator<Item = &'a Process>) -> String {
+    const NAMED: usize = 3;
+    let names: Vec<String> = processes.map(process_name).collect();
+    if names.len() <= NAMED {
+        return names.join(", ");
+    }
+    format!("{} and {} more", names[..NAMED].join(", "), names.len() - NAMED)
+}
+
+/// The listener as the subject of a finding, with those who should do something.
+pub(super) fn listener_subject(case: &Case, pids: Vec<Pid>) -> Subject {
+    Subject {
+        kind: SubjectKind::Listener,
+        local: Some(case.listener.local),
+        remote: None,
+        pids,
+    }
+}
+
+/// `22 connections wait in the accept queue`.
+pub(super) fn waiting_clause(case: &Case) -> String {
+    let length = case.queue.length as usize;
+    let verb = if length == 1 { "waits" } else { "wait" };
+    format!("{} {verb} in the accept queue", count(length, "connection"))
+}
+
+/// What the queue holds and how long it has.
+pub(super) fn queue_evidence(picture: &Picture, case: &Case) -> Vec<String> {
+    let queue = case.queue;
+    let mut parts = Vec::new();
+    for (number, state) in [
+        (queue.close_wait, "CLOSE_WAIT"),
+        (queue.established, "ESTABLISHED"),
+        (queue.reset, "reset while they waited"),
+    ] {
+        match number {
+            Some(0) | None => {}
+            Some(number) => parts.push(format!("{number} {state}")),
+        }
+    }
+    let limit = match &case.listener.accept_queue_limit {
+        Reading::Known(limit) => format!("{} of {limit}", queue.length),
+        Reading::Unknown(_) => format!("{}, limit unknown", queue.length),
+    };
+    let mut line = format!("accept queue {limit}");
+    if !parts.is_empty() {
+        line = format!("{line}: {}", parts.join(", "));
+    }
+    let mut evidence = vec![line];
+    evidence.extend(oldest_evidence(picture, case));
+    if queue.looks > 2 {
+        let progress = if queue.steady {
+            "its length did not change"
+        } else if queue.shrank {
+            "it was never empty, though some left it"
+        } else {
+            "nobody left it"
+        };
+        evidence.push(format!(
+            "{progress} in {} looks over {}",
+            queue.looks,
+            seconds(case.span)
+        ));
+    }
+    if !queue.siblings.is_empty() {
+        evidence.push(format!(
+            "it is one of {} listeners on this address (SO_REUSEPORT); the kernel gives each \
+             connection to one of them and never moves it",
+            queue.siblings.len() + 1
+        ));
+    }
+    evidence
+}
+
+fn oldest_evidence(picture: &Picture, case: &Case) -> Option<String> {
+    let age = match case.waiting {
+        Waiting::TooLong(oldest) => seconds(oldest),
+        Waiting::Unknown => return Some("how long they have waited is not known".to_owned()),
+        Waiting::Briefly => seconds(case.queue.oldest?),
+    };
+    let oldest = case
+        .queue
+        .members
+        .iter()
+        .map(|index| &picture.snapshot.sockets.connections[*index])
+        .max_by_key(|connection| crate::correlate::age::waiting(connection));
+    let closed = oldest.filter(|connection| connection.state == crate::model::TcpState::CloseWait);
+    Some(match closed {
+        Some(connection) => format!(
+            "the oldest has waited {age}; its client {} sent {} and closed",
+            connection.remote,
+            count(connection.recv_q.saturating_sub(1) as usize, "byte")
+        ),
+        None => format!("the oldest has waited {age}"),
+    })
+}
+
+/// What each acceptor was seen doing.
+pub(super) fn acceptor_evidence(picture: &Picture, case: &Case) -> Vec<String> {
+    const SHOWN: usize = 4;
+    let mut evidence: Vec<String> = case
+        .acceptors
+        .iter()
+        .take(SHOWN)
+        .flat_map(|acceptor| standing_evidence(picture, acceptor, case))
+        .collect();
+    if case.acceptors.len() > SHOWN {
+        evidence.push(format!(
+            "and {} more of the processes that would accept",
+            case.acceptors.len() - SHOWN
+        ));
+    }
+    if !case.holders.is_empty() {
+        evidence.push(format!(
+            "{} also {} the listener and does not accept from it",
+            process_names(case.holders.iter().copied()),
+            if case.holders.len() == 1 { "holds" } else { "hold" },
+        ));
+    }
+    evidence
+}
+
+fn standing_evidence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Vec<String> {
+    let name = process_name(acceptor.process);
+    let mut evidence = Vec::new();
+    for watch in &acceptor.watches {
+        let mode = if watch.registration.edge_triggered() {
+            "edge-triggered"
+        } else if watch.edge_triggered {
+            "level-triggered, nested in a set that is edge-triggered"
+        } else {
+            "level-triggered"
+        };
+        evidence.push(format!(
+            "{name}: listener fd {} is in epoll fd {} as {} ({mode})",
+            fd_list(&acceptor.fds),
+            watch.epoll_fd,
+            watch.registration.events_text(),
+        ));
+    }
+    if acceptor.watches.is_empty() {
+        evidence.push(format!(
+            "{name} holds the listener as fd {}",
+            fd_list(&acceptor.fds)
+        ));
+    }
+    evidence.push(standing_sentence(picture, acceptor, case));
+    evidence
+}
+
+fn fd_list(fds: &[u32]) -> String {
+    let numbers: Vec<String> = fds.iter().map(u32::to_string).collect();
+    numbers.join(", ")
+}
+
+fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> String {
+    let name = process_name(acceptor.process);
+    match &acceptor.standing {
+        Standing::Halted(halt) => format!("{name} {}", halt_clause(*halt)),
+        Standing::AtFdLimit { open, limit } => {
+            format!("{name} has {open} descriptors open and may have {limit} (RLIMIT_NOFILE)")
+        }
+        Standing::AsleepOnEdge {
+            watch,
+            tid,
+            asleep,
+            looks,
+            other_at_work,
+        } => {
+            let epoll = acceptor.watches[*watch].reached_by.clone();
+            let other = if *other_at_work {
+                "; another of its threads is at work meanwhile"
+            } else {
+                ""
+            };
+            format!(
+                "thread {tid} was asleep in epoll_wait on fd {} in {asleep} of {} while \
+                 connections waited{other}",
+                fd_list(&epoll),
+                looks_over(*looks, case.span),
+            )
+        }
+        Standing::NotWoken => format!(
+            "{name} sleeps in epoll_wait; with EPOLLEXCLUSIVE the kernel has woken another waiter"
+        ),
+        Standing::Unwatched { how, tid } => unwatched_sentence(acceptor, *how, *tid),
+        Standing::Busy {
+            tid,
+            activity,
+            constant,
+        } => {
+            let how_often = if *constant { "" } else { "mostly " };
+            let deep = acceptor.thread(*tid).is_some_and(|thread| thread.uninterruptible());
+            let deep = if deep {
+                ", in uninterruptible sleep (state D)"
+            } else {
+                ""
+            };
+            format!(
+                "{} was {how_often}{}{deep}, in {}",
+                thread_name(acceptor, *tid),
+                picture.describe_activity(acceptor.process, activity),
+                looks_over(acceptor.look_count(), case.span),
+            )
+        }
+        Standing::Serving => format!("{name} was seen accepting"),
+        Standing::Unclear(doubt) => format!("{name}: {}", doubt_clause(*doubt)),
+    }
+}
+
+fn looks_over(looks: usize, span: Duration) -> String {
+    if looks <= 1 {
+        "1 look".to_owned()
+    } else {
+        format!("{looks} looks over {}", seconds(span))
+    }
+}
+
+/// A thread by id, and by name where it has its own.
+pub(super) fn thread_name(acceptor: &Acceptor, tid: Pid) -> String {
+    match acceptor.thread(tid) {
+        Some(thread) if !thread.command.is_empty() && thread.command != acceptor.process.command => {
+            format!("thread {tid} ({})", thread.command)
+        }
+        _ => format!("thread {tid}"),
+    }
+}
+
+/// Why a process does not run, as a predicate.
+pub(super) fn halt_clause(halt: Halt) -> &'static str {
+    match halt {
+        Halt::Stopped => "is stopped (state T)",
+        Halt::Traced => "is stopped by a debugger (state t)",
+        Halt::Frozen => "is in a frozen cgroup",
+    }
+}
+
+/// Why it cannot be told what a process does.
+pub(super) fn doubt_clause(doubt: Doubt) -> String {
+    match doubt {
+        Doubt::Unseen(gap) => format!("what its threads do could not be seen: {gap}"),
+        Doubt::IoUring => "it may accept through its io_uring, which cannot be seen".to_owned(),
+        Doubt::Contradiction => {
+            "it sleeps on a level-triggered set that should have woken it".to_owned()
+        }
+    }
+}
+
+fn unwatched_sentence(acceptor: &Acceptor, how: Unwatched, tid: Pid) -> String {
+    let idle = thread_name(acceptor, tid);
+    match how {
+        Unwatched::NotInSet { epoll_fd } => format!(
+            "{idle} is idle in epoll_wait on fd {epoll_fd}, and the listener is in none of its sets"
+        ),
+        Unwatched::NoInput { watch } => format!(
+            "{idle} is idle in epoll_wait, and the listener's mask {} lets nothing in",
+            acceptor.watches[watch].registration.events_text()
+        ),
+        Unwatched::SpentOneShot { watch } => format!(
+            "{idle} is idle in epoll_wait, and the listener's one-shot registration in fd {} is \
+             spent",
+            acceptor.watches[watch].epoll_fd
+        ),
+        Unwatched::NotPolled => format!(
+            "{idle} is idle in poll or select for other descriptors: it would have returned at \
+             once for a listener with connections"
+        ),
+        Unwatched::Supervisor => format!("{idle} waits for a child process or a signal"),
+    }
+}
+
+/// Severity of a stuck queue: by how long somebody has waited, and whether it moves at all.
+pub(super) fn queue_severity(case: &Case) -> Severity {
+    match case.waiting {
+        Waiting::TooLong(_) if case.queue.shrank => Severity::Warning,
+        Waiting::TooLong(_) => Severity::Critical,
+        Waiting::Unknown | Waiting::Briefly => Severity::Info,
+    }
+}
+
+/// Tells whether what was seen was seen often enough to be no coincidence.
+pub(super) fn watched_long_enough(case: &Case) -> bool {
+    case.glances >= PROOF_LOOKS && case.span >= PROOF_SPAN
+}
+
+/// The runtime of the first acceptor, where it was recognised.
+pub(super) fn runtime(acceptor: &Acceptor) -> Runtime {
+    acceptor
+        .process
+        .examination
+        .as_ref()
+        .map_or(Runtime::Unknown, |examination| examination.runtime)
+}
+
+/// Tells what a busy thread's activity calls for.
+pub(super) fn activity_remedy(activity: &Activity) -> &'static str {
+    match activity {
+        Activity::OnDescriptor { .. } | Activity::Poll { .. } => {
+            "give every read, write and connect a deadline, or move it off the thread that accepts"
+        }
+        Activity::Sleep { .. } => "do not sleep on the thread that accepts; use a timer",
+        Activity::Running => {
+            "find what it computes (perf top -p PID) and move it off the thread that accepts"
+        }
+        Activity::Futex => {
+            "find what it waits for (a limit, a lock, a full pool: jstack, py-spy, gdb) and who \
+             holds that"
+        }
+        Activity::EpollWait { .. }
+        | Activity::Accept { .. }
+        | Activity::ChildOrSignal { .. }
+        | Activity::IoUring
+        | Activity::Other(_)
+        | Activity::OutsideCalls
+        | Activity::Unseen(_) => "let the thread that accepts do nothing else that can block",
+    }
+}

@@ -1,0 +1,122 @@
+//! What the rules on connections that a process holds have in common.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::evidence::{count, process_name, process_names, seconds};
+use super::thresholds::{LEAK_CRITICAL_PERCENT, POOL_CONNECTIONS};
+use super::{Severity, Subject, SubjectKind};
+use crate::correlate::{Endpoint, Leak, Picture, age};
+
+/// The process, or the connections where nobody is known to hold them.
+pub(super) fn subject(leak: &Leak) -> Subject {
+    Subject {
+        kind: if leak.pids.is_empty() {
+            SubjectKind::Connection
+        } else {
+            SubjectKind::Process
+        },
+        local: match leak.endpoint {
+            Endpoint::Server(local) => Some(local),
+            Endpoint::Client(_) => None,
+        },
+        remote: match leak.endpoint {
+            Endpoint::Server(_) => None,
+            Endpoint::Client(remote) => Some(remote),
+        },
+        pids: leak.pids.clone(),
+    }
+}
+
+/// Who holds the connections, by name.
+pub(super) fn holder(picture: &Picture, leak: &Leak) -> String {
+    let processes: Vec<_> = leak.pids.iter().filter_map(|pid| picture.process(*pid)).collect();
+    if processes.is_empty() {
+        "a process that is not visible".to_owned()
+    } else {
+        process_names(processes.into_iter())
+    }
+}
+
+/// `12 connections on 127.0.0.1:8080`.
+pub(super) fn connections(leak: &Leak) -> String {
+    let number = count(leak.connections.len(), "connection");
+    match leak.endpoint {
+        Endpoint::Server(local) => format!("{number} on {local}"),
+        Endpoint::Client(remote) => format!("{number} to {remote}"),
+    }
+}
+
+/// Ages, peers and descriptors.
+pub(super) fn evidence(picture: &Picture, leak: &Leak) -> Vec<String> {
+    let mut evidence = vec![age_evidence(leak), peer_evidence(leak)];
+    for process in leak.pids.iter().filter_map(|pid| picture.process(*pid)) {
+        if let (Some(open), Some(limit)) = (process.open_fds.copied(), process.fd_limit.copied()) {
+            evidence.push(format!(
+                "{} has {open} of {} descriptors open",
+                process_name(process),
+                limit.soft
+            ));
+        }
+    }
+    evidence
+}
+
+fn age_evidence(leak: &Leak) -> String {
+    let ages: Vec<_> = leak
+        .connections
+        .iter()
+        .filter_map(|connection| age::since_fin(connection).at_least)
+        .collect();
+    let number = count(leak.connections.len(), "connection");
+    match (ages.iter().min(), ages.iter().max()) {
+        (Some(youngest), Some(oldest)) if youngest == oldest => {
+            format!("{number} in CLOSE_WAIT for {} or more", seconds(*oldest))
+        }
+        (Some(youngest), Some(oldest)) => format!(
+            "{number} in CLOSE_WAIT for {} to {} or more",
+            seconds(*youngest),
+            seconds(*oldest)
+        ),
+        _ => format!("{number} in CLOSE_WAIT, for how long is not known"),
+    }
+}
+
+fn peer_evidence(leak: &Leak) -> String {
+    const SHOWN: usize = 3;
+    let mut peers: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    for connection in &leak.connections {
+        *peers.entry(connection.remote.ip().to_canonical()).or_default() += 1;
+    }
+    let mut peers: Vec<(IpAddr, usize)> = peers.into_iter().collect();
+    peers.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let named: Vec<String> = peers
+        .iter()
+        .take(SHOWN)
+        .map(|(peer, count)| format!("{peer} ({count})"))
+        .collect();
+    let more = if peers.len() > SHOWN {
+        format!(" and {} more", peers.len() - SHOWN)
+    } else {
+        String::new()
+    };
+    format!("closed by {}{more}", named.join(", "))
+}
+
+/// Critical when the leak takes the descriptors the process needs to live. Connections that we
+/// opened ourselves may rest in a pool until they are next used.
+pub(super) fn severity(picture: &Picture, leak: &Leak) -> Severity {
+    let number = leak.connections.len() as u64;
+    let endangers = leak
+        .pids
+        .iter()
+        .filter_map(|pid| picture.process(*pid)?.fd_limit.copied())
+        .any(|limit| number.saturating_mul(100) >= limit.soft.saturating_mul(LEAK_CRITICAL_PERCENT));
+    match leak.endpoint {
+        _ if endangers => Severity::Critical,
+        // Without clocks they may all have been closed a moment ago.
+        _ if leak.connections.iter().all(|connection| connection.ages.is_none()) => Severity::Info,
+        Endpoint::Client(_) if leak.connections.len() <= POOL_CONNECTIONS => Severity::Info,
+        Endpoint::Client(_) | Endpoint::Server(_) => Severity::Warning,
+    }
+}

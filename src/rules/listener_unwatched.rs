@@ -1,0 +1,114 @@
+#![doc = include_str!("../../docs/findings/listener-unwatched.md")]
+
+use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
+use super::{Check, Confidence, Finding, Rule};
+use crate::correlate::acceptor::{Acceptor, Standing, Unwatched};
+use crate::correlate::{Case, Picture, Waiting};
+use crate::model::Reading;
+
+pub(super) const RULE: Rule = Rule {
+    id: "listener-unwatched",
+    page: include_str!("../../docs/findings/listener-unwatched.md"),
+    check: Check::Cause(check),
+};
+
+fn check(picture: &Picture, case: &Case) -> Option<Finding> {
+    if case.waiting == Waiting::Briefly {
+        return None;
+    }
+    let unwatched: Vec<(&Acceptor, Unwatched)> = case
+        .acceptors
+        .iter()
+        .filter_map(|acceptor| match acceptor.standing {
+            Standing::Unwatched { how, .. } => Some((acceptor, how)),
+            _ => None,
+        })
+        .collect();
+    // A supervisor beside one that is at work is not the one that should accept.
+    let busy = case
+        .with_standing(|standing| matches!(standing, Standing::Busy { .. }))
+        .next();
+    let idle_loop = unwatched
+        .iter()
+        .find(|(_, how)| *how != Unwatched::Supervisor);
+    let (first, how) = match (idle_loop, busy) {
+        (Some(idle_loop), _) => idle_loop,
+        (None, None) => unwatched.first()?,
+        (None, Some(_)) => return None,
+    };
+    let all = unwatched.len() == case.acceptors.len();
+    let complete = picture.snapshot.holders_complete == Reading::Known(());
+    let confidence = match case.waiting {
+        Waiting::TooLong(_) if all && complete && evidence::watched_long_enough(case) => {
+            Confidence::Certain
+        }
+        Waiting::TooLong(_) => Confidence::Likely,
+        Waiting::Unknown | Waiting::Briefly => Confidence::Possible,
+    };
+    let mut seen = queue_evidence(picture, case);
+    seen.extend(acceptor_evidence(picture, case));
+    Some(Finding {
+        id: RULE.id,
+        severity: evidence::queue_severity(case),
+        confidence,
+        subject: listener_subject(
+            case,
+            unwatched.iter().map(|(acceptor, _)| acceptor.process.pid).collect(),
+        ),
+        headline: format!(
+            "{}, and {}",
+            evidence::waiting_clause(case),
+            headline_clause(first, *how)
+        ),
+        evidence: seen,
+        conclusion: None,
+        remedies: remedies(*how),
+        connections: case.queue.length as usize,
+    })
+}
+
+fn headline_clause(acceptor: &Acceptor, how: Unwatched) -> String {
+    let name = evidence::process_name(acceptor.process);
+    match how {
+        Unwatched::NotInSet { .. } => {
+            format!("{name} is idle in an event loop that does not watch the listener")
+        }
+        Unwatched::NoInput { .. } => {
+            format!("{name} is idle: it has switched the listener's input events off")
+        }
+        Unwatched::SpentOneShot { .. } => {
+            format!("{name} is idle: it has not re-armed the listener's one-shot registration")
+        }
+        Unwatched::NotPolled => format!("{name} is idle, polling everything but the listener"),
+        Unwatched::Supervisor => {
+            format!("only {name} holds the listener, which does not accept")
+        }
+    }
+}
+
+fn remedies(how: Unwatched) -> Vec<String> {
+    match how {
+        Unwatched::SpentOneShot { .. } => vec![
+            "in the code: re-arm with epoll_ctl(EPOLL_CTL_MOD) after each batch of accepts, on \
+             every path, errors too"
+                .to_owned(),
+        ],
+        Unwatched::Supervisor => vec![
+            "right now: end the process that holds the listener, or restart the server whose \
+             listener it inherited"
+                .to_owned(),
+            "in the code: open listeners with SOCK_CLOEXEC, so that children do not inherit them"
+                .to_owned(),
+        ],
+        Unwatched::NotInSet { .. } | Unwatched::NoInput { .. } | Unwatched::NotPolled => vec![
+            "was it paused on purpose? At a connection limit, find what holds the accepted \
+             connections; they must be given back before it resumes"
+                .to_owned(),
+            "in the code: resume listening on every path that ends a connection, errors too"
+                .to_owned(),
+            "if the process merely inherited the listener: open listeners with SOCK_CLOEXEC, and \
+             end it"
+                .to_owned(),
+        ],
+    }
+}

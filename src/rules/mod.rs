@@ -1,0 +1,172 @@
+//! The correlated picture to findings: one file a rule, all of them pure.
+//!
+//! To add one: write its page, its file, its line in [`RULES`], tests that make it fire and tests
+//! that must not, and the changelog line.
+
+mod accept_queue_overflow;
+mod accept_queue_stranded;
+mod acceptor_busy;
+mod acceptor_stopped;
+mod edge_triggered_stall;
+mod evidence;
+mod fd_limit_reached;
+mod finding;
+mod leaks;
+mod listener_unwatched;
+pub mod thresholds;
+mod unclosed_after_eof;
+mod unread_eof;
+
+use crate::correlate::{Case, Leak, Picture};
+
+pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
+
+/// A rule: its name, its page, and what it checks.
+pub struct Rule {
+    /// Its id, a public promise.
+    pub id: &'static str,
+    /// Its page, in Markdown.
+    pub page: &'static str,
+    check: Check,
+}
+
+impl Rule {
+    /// The sentence below the title of its page.
+    pub fn summary(&self) -> &'static str {
+        self.page.lines().nth(2).unwrap_or_default()
+    }
+}
+
+enum Check {
+    /// Why connections wait at a listener; at most one such rule speaks for a listener.
+    Cause(fn(&Picture, &Case) -> Option<Finding>),
+    /// What else is wrong with a listener's queue.
+    Queue(fn(&Picture, &Case) -> Option<Finding>),
+    /// What is wrong with connections that a process holds.
+    Leak(fn(&Picture, &Leak) -> Option<Finding>),
+}
+
+/// All rules, in the order of their names.
+pub static RULES: &[Rule] = &[
+    accept_queue_overflow::RULE,
+    accept_queue_stranded::RULE,
+    acceptor_busy::RULE,
+    acceptor_stopped::RULE,
+    edge_triggered_stall::RULE,
+    fd_limit_reached::RULE,
+    listener_unwatched::RULE,
+    unclosed_after_eof::RULE,
+    unread_eof::RULE,
+];
+
+/// Rules that name the cause of a stuck queue, the one that makes the others meaningless first: a
+/// stopped process is not busy, and one at its descriptor limit may sleep on an edge or spin.
+static CAUSES: &[&Rule] = &[
+    &acceptor_stopped::RULE,
+    &fd_limit_reached::RULE,
+    &edge_triggered_stall::RULE,
+    &listener_unwatched::RULE,
+    &acceptor_busy::RULE,
+    &accept_queue_stranded::RULE,
+];
+
+/// Finds the rule with the given id.
+pub fn find(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id)
+}
+
+/// Judges a picture; the worst comes first.
+pub fn diagnose(picture: &Picture) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for case in picture.cases() {
+        findings.extend(cause(picture, &case));
+        findings.extend(RULES.iter().filter_map(|rule| match rule.check {
+            Check::Queue(check) => check(picture, &case),
+            Check::Cause(_) | Check::Leak(_) => None,
+        }));
+    }
+    for leak in picture.leaks() {
+        findings.extend(RULES.iter().filter_map(|rule| match rule.check {
+            Check::Leak(check) => check(picture, &leak),
+            Check::Cause(_) | Check::Queue(_) => None,
+        }));
+    }
+    findings.sort_by(|a, b| {
+        let rank = |finding: &Finding| (finding.severity, finding.confidence, finding.connections);
+        rank(b).cmp(&rank(a))
+    });
+    findings
+}
+
+fn cause(picture: &Picture, case: &Case) -> Option<Finding> {
+    CAUSES.iter().find_map(|rule| match rule.check {
+        Check::Cause(check) => check(picture, case),
+        Check::Queue(_) | Check::Leak(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const HEADINGS: [&str; 5] = [
+        "## What it means",
+        "## How it is told apart",
+        "## Causes",
+        "## What to do",
+        "## What not to do",
+    ];
+
+    #[test]
+    fn rules_are_sorted_and_their_ids_unique() {
+        let ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
+        let sorted: BTreeSet<&str> = ids.iter().copied().collect();
+        assert_eq!(ids, sorted.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_page_has_its_title_a_summary_and_all_headings() {
+        for rule in RULES {
+            let mut lines = rule.page.lines();
+            assert_eq!(lines.next(), Some(&*format!("# {}", rule.id)));
+            assert!(!rule.summary().is_empty(), "{}", rule.id);
+            let headings: Vec<&str> = lines.filter(|line| line.starts_with("## ")).collect();
+            assert_eq!(headings, HEADINGS, "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn every_cause_is_ranked() {
+        let causes: BTreeSet<&str> = RULES
+            .iter()
+            .filter(|rule| matches!(rule.check, Check::Cause(_)))
+            .map(|rule| rule.id)
+            .collect();
+        let ranked: BTreeSet<&str> = CAUSES.iter().map(|rule| rule.id).collect();
+        assert_eq!(causes, ranked);
+        assert_eq!(ranked.len(), CAUSES.len());
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the catalogue is compared with the folder")]
+    fn every_file_and_every_page_is_registered() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let names = |folder: &str, ending: &str| -> BTreeSet<String> {
+            std::fs::read_dir(root.join(folder))
+                .unwrap()
+                .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+                .filter_map(|name| Some(name.strip_suffix(ending)?.replace('_', "-")))
+                .collect()
+        };
+        let ids: BTreeSet<String> = RULES.iter().map(|rule| rule.id.to_owned()).collect();
+        let mut files = names("src/rules", ".rs");
+        for other in ["mod", "evidence", "finding", "leaks", "thresholds"] {
+            assert!(files.remove(other));
+        }
+        assert_eq!(files, ids);
+        let mut pages = names("docs/findings", ".md");
+        pages.remove("README");
+        assert_eq!(pages, ids);
+    }
+}

@@ -1,0 +1,32 @@
+//! Every number that a rule compares with, its unit, and why it is what it is.
+
+use std::time::Duration;
+
+/// From this age on a connection that nobody tends is a patient, unless the user says otherwise.
+///
+/// A busy server may take a second or two; three is more than a retransmitted handshake takes and
+/// less than people wait.
+pub const GRACE: Duration = Duration::from_secs(3);
+
+/// How long suspicious listeners are watched, unless the user says otherwise.
+///
+/// Long enough for some fifteen glances, and short enough not to be noticed by who asks.
+pub const OBSERVE: Duration = Duration::from_millis(150);
+
+/// A thread must be seen asleep this often before that is no coincidence.
+pub const PROOF_LOOKS: usize = 3;
+
+/// And the looks must span at least this time: longer than a scheduler's turn.
+pub const PROOF_SPAN: Duration = Duration::from_millis(100);
+
+/// A thread that serves other clients meanwhile is not asleep at every look. This share of looks,
+/// in percent, is still proof; measured on the incident's server: 94.
+pub const PROOF_SHARE_PERCENT: usize = 80;
+
+/// A leak is critical when its connections take this share, in percent, of the descriptors that
+/// the process may open: the other half will go the same way.
+pub const LEAK_CRITICAL_PERCENT: u64 = 50;
+
+/// A client's pool may hold connections that the server has closed until it next uses them; more
+/// than this many to one service is no usual pool.
+pub const POOL_CONNECTIONS: usize = 100;

@@ -1,0 +1,48 @@
+#![doc = include_str!("../../docs/findings/unclosed-after-eof.md")]
+
+use super::{Check, Confidence, Finding, Rule, leaks};
+use crate::correlate::{Leak, Picture, Reader};
+
+pub(super) const RULE: Rule = Rule {
+    id: "unclosed-after-eof",
+    page: include_str!("../../docs/findings/unclosed-after-eof.md"),
+    check: Check::Leak(check),
+};
+
+fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
+    if leak.reader != Reader::Done {
+        return None;
+    }
+    let mut seen = leaks::evidence(picture, leak);
+    seen.push(
+        "Recv-Q is 0: the program has read everything, the end of the stream included".to_owned(),
+    );
+    let known = leak.connections.iter().all(|connection| connection.ages.is_some());
+    Some(Finding {
+        id: RULE.id,
+        severity: leaks::severity(picture, leak),
+        confidence: if known {
+            Confidence::Certain
+        } else {
+            Confidence::Possible
+        },
+        subject: leaks::subject(leak),
+        headline: format!(
+            "{} {} the end of {} and never closed {}",
+            leaks::holder(picture, leak),
+            if leak.pids.len() > 1 { "have read" } else { "has read" },
+            leaks::connections(leak),
+            if leak.connections.len() == 1 { "it" } else { "them" },
+        ),
+        evidence: seen,
+        conclusion: None,
+        remedies: vec![
+            "in the code: close() the descriptor on every path after read() returns 0, errors and \
+             early returns too"
+                .to_owned(),
+            "no kernel setting ends it: CLOSE_WAIT has no timeout; only the program can close"
+                .to_owned(),
+        ],
+        connections: leak.connections.len(),
+    })
+}

@@ -1,0 +1,122 @@
+#![doc = include_str!("../../docs/findings/unread-eof.md")]
+
+use super::{Check, Confidence, Finding, Rule, evidence, leaks};
+use crate::correlate::acceptor::Halt;
+use crate::correlate::{Leak, Picture, Reader};
+use crate::model::{Pid, Process};
+
+pub(super) const RULE: Rule = Rule {
+    id: "unread-eof",
+    page: include_str!("../../docs/findings/unread-eof.md"),
+    check: Check::Leak(check),
+};
+
+fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
+    if leak.reader == Reader::Done {
+        return None;
+    }
+    let unread: u64 = leak
+        .connections
+        .iter()
+        .map(|connection| u64::from(connection.recv_q.saturating_sub(1)))
+        .sum();
+    let mut seen = leaks::evidence(picture, leak);
+    seen.push(format!(
+        "Recv-Q is 1 or more: the end of the stream was not read, nor {unread} bytes before it"
+    ));
+    let process = leak.pids.first().and_then(|pid| picture.process(*pid));
+    let why = why(picture, leak, process);
+    Some(Finding {
+        id: RULE.id,
+        severity: leaks::severity(picture, leak),
+        confidence: if leak.connections.iter().all(|connection| connection.ages.is_some()) {
+            Confidence::Certain
+        } else {
+            Confidence::Possible
+        },
+        subject: leaks::subject(leak),
+        headline: format!(
+            "{} of {} {} closed by the client and nobody reads {}: {why}",
+            leaks::connections(leak),
+            leaks::holder(picture, leak),
+            if leak.connections.len() == 1 { "was" } else { "were" },
+            if leak.connections.len() == 1 { "it" } else { "them" },
+        ),
+        evidence: seen,
+        conclusion: None,
+        remedies: vec![format!("in the code: {}", remedy(&leak.reader))],
+        connections: leak.connections.len(),
+    })
+}
+
+fn why(picture: &Picture, leak: &Leak, process: Option<&Process>) -> String {
+    let plural = leak.connections.len() > 1;
+    let they_are = if plural { "they are" } else { "it is" };
+    let doing = |tid: &Pid, activity| {
+        let what = process.map_or_else(
+            || format!("{activity}"),
+            |process| picture.describe_activity(process, activity),
+        );
+        format!("thread {tid} is {what}")
+    };
+    match &leak.reader {
+        Reader::Done => String::new(),
+        Reader::Halted(halt) => match halt {
+            Halt::Stopped => "the process is stopped".to_owned(),
+            Halt::Traced => "the process is stopped by a debugger".to_owned(),
+            Halt::Frozen => "the process is in a frozen cgroup".to_owned(),
+        },
+        Reader::NotInSet { sets } => format!(
+            "{they_are} in {}",
+            match sets {
+                1 => "no epoll set (it has one)".to_owned(),
+                sets => format!("none of its {sets} epoll sets"),
+            }
+        ),
+        Reader::NoInput { events } => {
+            format!("{they_are} watched with the mask {events}, which wakes for neither data nor end")
+        }
+        Reader::SpentOneShot => format!("{they_are} watched one-shot and not re-armed"),
+        Reader::EdgeConsumed { events, asleep } => format!(
+            "{they_are} watched edge-triggered ({events}), the edge is gone, and {} with data left",
+            match asleep {
+                Some(tid) => format!("thread {tid} sleeps in epoll_wait"),
+                None => "nobody is woken".to_owned(),
+            }
+        ),
+        Reader::LoopBusy { tid, activity } => {
+            format!("the event loop is not waiting, {}", doing(tid, activity))
+        }
+        Reader::NoLoop { tid, activity } => {
+            format!("there is no event loop, and {}", doing(tid, activity))
+        }
+        Reader::OwnerUnknown => "who should read is not visible".to_owned(),
+        Reader::Unclear => "why could not be established".to_owned(),
+    }
+}
+
+fn remedy(reader: &Reader) -> &'static str {
+    match reader {
+        Reader::Done => "",
+        Reader::Halted(_) => "nothing; continue or thaw the process and see who stopped it",
+        Reader::NotInSet { .. } => {
+            "register every accepted connection at once, and keep it registered for at least \
+             EPOLLRDHUP while it waits for a worker; evict pooled connections that were closed"
+        }
+        Reader::NoInput { .. } => {
+            "keep EPOLLRDHUP in the mask while reading is paused, and give the pause a deadline"
+        }
+        Reader::SpentOneShot => {
+            "re-arm with epoll_ctl(EPOLL_CTL_MOD) on every path that does not close"
+        }
+        Reader::EdgeConsumed { .. } => {
+            "under EPOLLET read until EAGAIN or 0, or re-arm when stopping early"
+        }
+        Reader::LoopBusy { activity, .. } | Reader::NoLoop { activity, .. } => {
+            evidence::activity_remedy(activity)
+        }
+        Reader::OwnerUnknown | Reader::Unclear => {
+            "read every connection until it returns 0, then close it"
+        }
+    }
+}
