@@ -47,6 +47,8 @@ pub enum Place {
     AcceptQueue(Option<usize>),
     /// Some process got it, or makes it: its inode.
     Accepted(Inode),
+    /// Nobody has it any more: our side has closed, and the rest is the kernel's.
+    Orphan,
 }
 
 /// Every queue, and every connection's place, in the order of the snapshot.
@@ -75,7 +77,7 @@ pub fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
     let mut places = Vec::with_capacity(snapshot.sockets.connections.len());
     for (index, connection) in snapshot.sockets.connections.iter().enumerate() {
         let Some(candidates) = &candidates[index] else {
-            places.push(connection.inode.map_or(Place::AcceptQueue(None), Place::Accepted));
+            places.push(connection.inode.map_or(Place::Orphan, Place::Accepted));
             continue;
         };
         let chosen = choose(connection, candidates, listeners, &queues, &lengths);
@@ -415,6 +417,17 @@ mod tests {
         child.inode = Inode::new(1);
         let snapshot = snapshot(vec![with_length("127.0.0.1:8080", 1, 1)], vec![child]);
         assert_eq!(reconcile(&snapshot, GRACE).places, [Place::AcceptQueue(Some(0))]);
+    }
+
+    #[test]
+    fn a_closing_end_without_an_owner_waits_nowhere() {
+        let mut orphan = waiting_connection(9400);
+        orphan.state = TcpState::FinWait2;
+        orphan.local = "127.0.0.1:51004".parse().unwrap();
+        let snapshot = snapshot(vec![with_length("127.0.0.1:8080", 1, 1)], vec![orphan]);
+        let Queues { queues, places } = reconcile(&snapshot, GRACE);
+        assert_eq!(places, [Place::Orphan]);
+        assert!(queues[0].members.is_empty());
     }
 
     #[test]

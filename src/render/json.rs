@@ -490,7 +490,7 @@ fn convert_connection<'a>(
         remote: connection.remote.to_string(),
         netns,
         inode: match row.place {
-            Place::AcceptQueue(_) => 0,
+            Place::AcceptQueue(_) | Place::Orphan => 0,
             Place::Accepted(inode) => inode.number(),
         },
         recv_q: connection.recv_q,
@@ -500,8 +500,8 @@ fn convert_connection<'a>(
         age_at_most_ms: row.age.at_most.map(millis),
         place: match row.place {
             Place::AcceptQueue(_) => PlaceV1::AcceptQueue,
-            Place::Accepted(_) if row.owners.is_empty() => PlaceV1::Unattributed,
-            Place::Accepted(_) => PlaceV1::Process,
+            Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => PlaceV1::Unattributed,
+            Place::Accepted(_) | Place::Orphan => PlaceV1::Process,
         },
         owners: owners(report, row.owners),
     }

@@ -339,7 +339,7 @@ fn group(row: &ConnectionRow) -> Group {
         state: row.connection.state.name(),
         local: match row.place {
             Place::AcceptQueue(_) => row.connection.local.to_string(),
-            Place::Accepted(_) => row.connection.local.ip().to_string(),
+            Place::Accepted(_) | Place::Orphan => row.connection.local.ip().to_string(),
         },
         pids,
     }
@@ -355,8 +355,10 @@ fn connection_cells(report: &Report, row: &ConnectionRow) -> [String; 6] {
     };
     let place = match row.place {
         Place::AcceptQueue(_) => "accept queue, never accepted".to_owned(),
-        Place::Accepted(_) if row.owners.is_empty() => "accepted, owner not visible".to_owned(),
-        Place::Accepted(_) => owners(report, row.owners),
+        Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => {
+            "accepted, owner not visible".to_owned()
+        }
+        Place::Accepted(_) | Place::Orphan => owners(report, row.owners),
     };
     [
         connection.local.to_string(),

@@ -237,24 +237,18 @@ fn connection_rows<'a>(picture: &'a Picture<'a>) -> Vec<ConnectionRow<'a>> {
         .zip(&picture.places)
         .filter_map(|(connection, place)| {
             let waits = matches!(place, Place::AcceptQueue(_));
-            let shown = connection.state == TcpState::CloseWait || is_unaccepted(connection, *place);
+            let shown = connection.state == TcpState::CloseWait || waits;
             shown.then(|| ConnectionRow {
                 connection,
                 place: *place,
                 age: age::in_state(connection, waits),
                 owners: match place {
-                    Place::AcceptQueue(_) => &[],
+                    Place::AcceptQueue(_) | Place::Orphan => &[],
                     Place::Accepted(inode) => holders(picture, Some(*inode)),
                 },
             })
         })
         .collect()
-}
-
-/// Closing ends without an inode are orphans, not members of a queue.
-fn is_unaccepted(connection: &Connection, place: Place) -> bool {
-    matches!(place, Place::AcceptQueue(_))
-        && matches!(connection.state, TcpState::Established | TcpState::SynRecv)
 }
 
 fn holders<'a>(picture: &Picture<'a>, inode: Option<Inode>) -> &'a [Holder] {
@@ -273,8 +267,8 @@ fn totals(connections: &[ConnectionRow]) -> CloseWaitTotals {
         }
         match row.place {
             Place::AcceptQueue(_) => totals.accept_queue += 1,
-            Place::Accepted(_) if row.owners.is_empty() => totals.unattributed += 1,
-            Place::Accepted(_) => totals.owned += 1,
+            Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => totals.unattributed += 1,
+            Place::Accepted(_) | Place::Orphan => totals.owned += 1,
         }
     }
     totals
