@@ -38,7 +38,8 @@ pub(super) fn malformed_sockets(number: usize) -> BlindSpot {
 pub(super) fn interrupted_dump() -> BlindSpot {
     BlindSpot {
         what: "sockets that came or went during the look".to_owned(),
-        why: "the kernel reported its dump as inconsistent (NLM_F_DUMP_INTR) at every attempt".to_owned(),
+        why: "the kernel reported its dump as inconsistent (NLM_F_DUMP_INTR) at every attempt"
+            .to_owned(),
         remedy: "look again; narrow it with --port".to_owned(),
         hides_findings: true,
     }
@@ -97,7 +98,9 @@ pub(super) fn hidden_threads(processes: &str, gap: Gap) -> BlindSpot {
         remedy: match gap {
             Gap::NotPermitted => PRIVILEGES,
             Gap::NotRecorded => "replay with the options it was recorded with, or record again",
-            Gap::NotSupported => "none is known: the kernel lacks /proc/PID/syscall, or it is a 32-bit program",
+            Gap::NotSupported => {
+                "none is known: the kernel lacks /proc/PID/syscall, or it is a 32-bit program"
+            }
             Gap::Vanished | Gap::Malformed | Gap::NotLookedAt | Gap::Failed => "look again",
         }
         .to_owned(),

@@ -16,8 +16,8 @@ use crate::correlate::{
     threads_to_watch,
 };
 use crate::model::{
-    BlindSpot, Connection, Gap, Glance, Holder, Inode, Listener, Pid, PortRange, Reading, Scope,
-    Snapshot, SocketSource, SocketTable, ThreadGlance,
+    BlindSpot, Connection, Gap, Glance, Holder, Inode, InodeSet, Listener, Pid, PortRange, Reading,
+    Scope, Snapshot, SocketSource, SocketTable, ThreadGlance,
 };
 
 /// How to look.
@@ -88,16 +88,17 @@ impl Looker<'_> {
                 .map_err(|error| refusal = Some(error))
                 .ok()
         };
-        let (source, (sockets, listeners_after)) = match read {
-            Some(sockets) => (SocketSource::InetDiag, sockets),
-            None => {
-                let sockets = self.sockets_of(SocketSource::Procfs);
-                let sockets = match &refusal {
-                    Some(refusal) => sockets.with_context(|| format!("{refusal}, and the fallback failed")),
-                    None => sockets.context("reading sockets from procfs"),
-                }?;
-                (SocketSource::Procfs, sockets)
-            }
+        let (source, (sockets, listeners_after)) = if let Some(sockets) = read {
+            (SocketSource::InetDiag, sockets)
+        } else {
+            let sockets = self.sockets_of(SocketSource::Procfs);
+            let sockets = match &refusal {
+                Some(refusal) => {
+                    sockets.with_context(|| format!("{refusal}, and the fallback failed"))
+                }
+                None => sockets.context("reading sockets from procfs"),
+            }?;
+            (SocketSource::Procfs, sockets)
         };
         let mut snapshot = Snapshot {
             host,
@@ -130,7 +131,7 @@ impl Looker<'_> {
         let ports = &self.scope.ports;
         let listeners = self.listeners(source, ports)?;
         let waiting = needs_unaccepted(&listeners);
-        let inodes: HashSet<Inode> = listeners.iter().filter_map(|l| l.inode).collect();
+        let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
         let mut connections;
         if waiting.is_empty() {
             connections = self.connections(source, Wanted::CloseWait, ports, &inodes)?;
@@ -165,7 +166,7 @@ impl Looker<'_> {
                 Ok(listeners)
             }
             SocketSource::Procfs => {
-                let nobody = HashSet::new();
+                let nobody = InodeSet::default();
                 Ok(self.net_tcp(Wanted::CloseWait, ports, &nobody)?.listeners)
             }
         }
@@ -176,7 +177,7 @@ impl Looker<'_> {
         source: SocketSource,
         wanted: Wanted,
         ports: &[PortRange],
-        listeners: &HashSet<Inode>,
+        listeners: &InodeSet,
     ) -> Result<Vec<Connection>, KernelError> {
         match source {
             SocketSource::InetDiag => {
@@ -193,7 +194,7 @@ impl Looker<'_> {
         &mut self,
         wanted: Wanted,
         ports: &[PortRange],
-        listeners: &HashSet<Inode>,
+        listeners: &InodeSet,
     ) -> Result<SocketTable, KernelError> {
         let (mut table, malformed) = proc::read_net_tcp(self.kernel, wanted, listeners)?;
         self.malformed = self.malformed.max(malformed);
@@ -210,11 +211,12 @@ impl Looker<'_> {
     /// it, and only what no listener explains can be one.
     fn look_for_redirected(&mut self, snapshot: &mut Snapshot) {
         let listeners = &snapshot.sockets.listeners;
-        let inodes: HashSet<Inode> = listeners.iter().filter_map(|l| l.inode).collect();
+        let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
         let Ok(all_listeners) = self.listeners(snapshot.source, &[]) else {
             return;
         };
-        let Ok(mut unaccepted) = self.connections(snapshot.source, Wanted::Unaccepted, &[], &inodes)
+        let Ok(mut unaccepted) =
+            self.connections(snapshot.source, Wanted::Unaccepted, &[], &inodes)
         else {
             return;
         };
@@ -228,8 +230,12 @@ impl Looker<'_> {
 
     /// The second breath: who holds the sockets.
     fn owners(&mut self, snapshot: &mut Snapshot, seen: &Attention) -> Vec<DescriptorTable> {
-        let mut wanted: HashSet<Inode> =
-            snapshot.sockets.listeners.iter().filter_map(|l| l.inode).collect();
+        let mut wanted: InodeSet = snapshot
+            .sockets
+            .listeners
+            .iter()
+            .filter_map(|l| l.inode)
+            .collect();
         wanted.extend(&seen.closed_by_peer);
         let tables = match self.kernel.descriptor_tables(&wanted) {
             Ok(tables) => tables,
@@ -246,7 +252,7 @@ impl Looker<'_> {
         } else {
             Reading::Unknown(Gap::NotPermitted)
         };
-        self.note_missing_owners(snapshot, seen, &tables);
+        note_missing_owners(snapshot, seen, &tables);
         for table in &tables.tables {
             if let Some(process) = proc::read_process(self.kernel, table) {
                 snapshot.processes.insert(table.pid, process);
@@ -258,34 +264,10 @@ impl Looker<'_> {
         tables.tables
     }
 
-    fn note_missing_owners(
-        &self,
-        snapshot: &mut Snapshot,
-        seen: &Attention,
-        tables: &DescriptorTables,
-    ) {
-        let held: HashSet<Inode> = snapshot.holders.iter().map(|holder| holder.inode).collect();
-        let unattributed = seen
-            .listeners
-            .iter()
-            .chain(&seen.connections)
-            .filter(|inode| !held.contains(inode))
-            .count();
-        if !tables.refused.is_empty() {
-            snapshot.blind_spots.push(blind_spots::refused_processes(
-                tables.refused.len(),
-                tables.processes,
-                unattributed,
-            ));
-        } else if unattributed > 0 {
-            snapshot.blind_spots.push(blind_spots::no_owner(unattributed));
-        }
-    }
-
     /// Drops the sockets that the given processes do not hold.
     fn restrict_to_pids(&self, snapshot: &mut Snapshot) -> Result<()> {
         let pids = &self.scope.pids;
-        let held: HashSet<Inode> = snapshot
+        let held: InodeSet = snapshot
             .holders
             .iter()
             .filter(|holder| pids.contains(&holder.pid))
@@ -293,17 +275,26 @@ impl Looker<'_> {
             .collect();
         if held.is_empty() && snapshot.holders_complete == Reading::Known(()) {
             let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
-            bail!("no TCP socket in scope is held by process {}", names.join(", "));
+            bail!(
+                "no TCP socket in scope is held by process {}",
+                names.join(", ")
+            );
         }
-        let is_held = |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
+        let is_held =
+            |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
         snapshot.sockets.listeners.retain(is_held);
         snapshot.listeners_after.retain(is_held);
         let listeners = &snapshot.sockets.listeners;
-        snapshot.sockets.connections.retain(|connection| match connection.inode {
-            Some(inode) => held.contains(&inode),
-            None => !correlate::fits_no_listener(listeners, connection),
-        });
-        snapshot.holders.retain(|holder| held.contains(&holder.inode));
+        snapshot
+            .sockets
+            .connections
+            .retain(|connection| match connection.inode {
+                Some(inode) => held.contains(&inode),
+                None => !correlate::fits_no_listener(listeners, connection),
+            });
+        snapshot
+            .holders
+            .retain(|holder| held.contains(&holder.inode));
         let shown: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
         snapshot.processes.retain(|pid, _| shown.contains(pid));
         Ok(())
@@ -325,13 +316,10 @@ impl Looker<'_> {
             return;
         }
         let ports = ports_of(snapshot, &seen.listeners);
-        let threads = self.threads(snapshot, &seen.to_watch(snapshot));
+        let threads = threads_of(snapshot, &seen.to_watch(snapshot));
         let before = proc::read_dropped_counters(self.kernel).ok();
         let started = self.kernel.elapsed();
-        loop {
-            let Some(glance) = self.glance(snapshot, &ports, &threads) else {
-                break;
-            };
+        while let Some(glance) = self.glance(snapshot, &ports, &threads) {
             let done = glance.at.saturating_sub(started) >= self.plan.observe;
             snapshot.glances.push(glance);
             if done {
@@ -341,22 +329,17 @@ impl Looker<'_> {
         }
         let after = proc::read_dropped_counters(self.kernel).ok();
         snapshot.dropped = before.zip(after);
-        if snapshot.sockets.connections.iter().any(|connection| connection.ages.is_none()) {
-            snapshot.sockets_later = self.sockets_of(snapshot.source).ok().map(|(table, _)| table);
+        if snapshot
+            .sockets
+            .connections
+            .iter()
+            .any(|connection| connection.ages.is_none())
+        {
+            snapshot.sockets_later = self
+                .sockets_of(snapshot.source)
+                .ok()
+                .map(|(table, _)| table);
         }
-    }
-
-    fn threads(&self, snapshot: &Snapshot, pids: &BTreeSet<Pid>) -> Vec<(Pid, Pid, bool)> {
-        let machine = &snapshot.host.machine;
-        pids.iter()
-            .filter_map(|pid| snapshot.processes.get(pid))
-            .flat_map(|process| {
-                let compat = process.examination.as_ref().is_some_and(|e| e.compat);
-                threads_to_watch(process, machine)
-                    .into_iter()
-                    .map(move |tid| (process.pid, tid, compat))
-            })
-            .collect()
     }
 
     /// Queue lengths, threads, queue lengths. Nothing where the sockets can be read no more.
@@ -400,7 +383,9 @@ impl Looker<'_> {
     fn with_polled_fds(&mut self, machine: &str, mut seen: ThreadGlance) -> ThreadGlance {
         if let Some(argument) = poll_argument(machine, &seen.syscall) {
             let (address, len) = argument.memory();
-            let memory = self.kernel.read_at(&format!("{}/mem", seen.pid), address, len);
+            let memory = self
+                .kernel
+                .read_at(&format!("{}/mem", seen.pid), address, len);
             seen.polled_fds = memory.ok().map(|memory| parse_polled(argument, &memory));
         }
         seen
@@ -421,11 +406,15 @@ impl Looker<'_> {
         if unnamed.is_empty() {
             return;
         }
-        let nobody = HashSet::new();
+        let nobody = InodeSet::default();
         if let Ok(open) = self.connections(snapshot.source, Wanted::Open, &[], &nobody) {
             snapshot.peers = open
                 .into_iter()
-                .filter(|connection| connection.inode.is_some_and(|inode| unnamed.contains(&inode)))
+                .filter(|connection| {
+                    connection
+                        .inode
+                        .is_some_and(|inode| unnamed.contains(&inode))
+                })
                 .collect();
         }
     }
@@ -440,7 +429,10 @@ impl Looker<'_> {
         }
         let mut hidden: BTreeMap<Gap, Vec<String>> = BTreeMap::new();
         let suspects = seen.suspects(snapshot);
-        for process in suspects.iter().filter_map(|pid| snapshot.processes.get(pid)) {
+        for process in suspects
+            .iter()
+            .filter_map(|pid| snapshot.processes.get(pid))
+        {
             if let Some(gap) = correlate::why_threads_are_hidden(process) {
                 let name = format!("{}[{}]", process.command, process.pid);
                 hidden.entry(gap).or_default().push(name);
@@ -488,7 +480,12 @@ fn ports_of(snapshot: &Snapshot, inodes: &[Inode]) -> Vec<PortRange> {
 /// in the later one.
 fn merge(connections: &mut Vec<Connection>, later: Vec<Connection>) {
     let identity = |connection: &Connection| {
-        (connection.cookie, connection.local, connection.remote, connection.interface)
+        (
+            connection.cookie,
+            connection.local,
+            connection.remote,
+            connection.interface,
+        )
     };
     let known: HashSet<_> = later.iter().map(identity).collect();
     connections.retain(|connection| !known.contains(&identity(connection)));
@@ -505,5 +502,39 @@ fn in_order_of(first: &[Listener], later: Vec<Listener>) -> Vec<Listener> {
     first
         .iter()
         .map(|listener| by_inode.get(&listener.inode).unwrap_or(listener).clone())
+        .collect()
+}
+
+fn note_missing_owners(snapshot: &mut Snapshot, seen: &Attention, tables: &DescriptorTables) {
+    let held: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
+    let unattributed = seen
+        .listeners
+        .iter()
+        .chain(&seen.connections)
+        .filter(|inode| !held.contains(inode))
+        .count();
+    if !tables.refused.is_empty() {
+        snapshot.blind_spots.push(blind_spots::refused_processes(
+            tables.refused.len(),
+            tables.processes,
+            unattributed,
+        ));
+    } else if unattributed > 0 {
+        snapshot
+            .blind_spots
+            .push(blind_spots::no_owner(unattributed));
+    }
+}
+
+fn threads_of(snapshot: &Snapshot, pids: &BTreeSet<Pid>) -> Vec<(Pid, Pid, bool)> {
+    let machine = &snapshot.host.machine;
+    pids.iter()
+        .filter_map(|pid| snapshot.processes.get(pid))
+        .flat_map(|process| {
+            let compat = process.examination.as_ref().is_some_and(|e| e.compat);
+            threads_to_watch(process, machine)
+                .into_iter()
+                .map(move |tid| (process.pid, tid, compat))
+        })
         .collect()
 }

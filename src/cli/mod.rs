@@ -78,9 +78,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         verbose: cli.verbose,
     };
     let outcome = match cli.command {
-        Command::Scan(arguments) => scan::run(arguments, manner),
+        Command::Scan(arguments) => scan::run(&arguments, manner),
         Command::Explain(arguments) => explain::run(&arguments, manner),
-        Command::Record(arguments) => record::run(arguments),
+        Command::Record(arguments) => record::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitStatus::Success,

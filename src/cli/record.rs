@@ -28,7 +28,7 @@ pub(super) struct RecordArgs {
     redact: bool,
 }
 
-pub(super) fn run(arguments: RecordArgs) -> Result<()> {
+pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
     let target = &arguments.target;
     if let Some(name) = &target.netns {
         netns::enter(name, &target.procfs)

@@ -42,10 +42,10 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(arguments: ScanArgs, manner: Manner) -> Result<()> {
+pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<()> {
     match &arguments.from {
-        None => run_live(&arguments, manner),
-        Some(file) => run_recorded(&arguments, file, manner),
+        None => run_live(arguments, manner),
+        Some(file) => run_recorded(arguments, file, manner),
     }
 }
 
@@ -58,7 +58,15 @@ fn run_live(arguments: &ScanArgs, manner: Manner) -> Result<()> {
     let plan = target.plan(arguments.format == Format::Json || manner.verbose);
     let taken_at = now();
     let mut kernel = LiveKernel::new(&target.procfs);
-    answer(&mut kernel, &target.scope(), &plan, taken_at, false, arguments.format, manner)
+    answer(
+        &mut kernel,
+        &target.scope(),
+        &plan,
+        taken_at,
+        false,
+        arguments.format,
+        manner,
+    )
 }
 
 fn run_recorded(arguments: &ScanArgs, file: &str, manner: Manner) -> Result<()> {
@@ -69,11 +77,22 @@ fn run_recorded(arguments: &ScanArgs, file: &str, manner: Manner) -> Result<()> 
     let recorded: Scope = header.scope.clone().into();
     if !target.ports.is_empty() && !kernel.covers(&target.ports) {
         let ports: Vec<String> = recorded.ports.iter().map(ToString::to_string).collect();
-        bail!("reading {file}: the recording holds only port {}", ports.join(", "));
+        bail!(
+            "reading {file}: the recording holds only port {}",
+            ports.join(", ")
+        );
     }
     let scope = Scope {
-        ports: if target.ports.is_empty() { recorded.ports } else { target.ports.clone() },
-        pids: if target.pids.is_empty() { recorded.pids } else { target.pids.clone() },
+        ports: if target.ports.is_empty() {
+            recorded.ports
+        } else {
+            target.ports.clone()
+        },
+        pids: if target.pids.is_empty() {
+            recorded.pids
+        } else {
+            target.pids.clone()
+        },
         netns: recorded.netns,
     };
     let plan = Plan {
@@ -82,7 +101,15 @@ fn run_recorded(arguments: &ScanArgs, file: &str, manner: Manner) -> Result<()> 
         inventory: true,
         procfs: header.procfs_source,
     };
-    answer(&mut kernel, &scope, &plan, header.taken_at, true, arguments.format, manner)
+    answer(
+        &mut kernel,
+        &scope,
+        &plan,
+        header.taken_at,
+        true,
+        arguments.format,
+        manner,
+    )
 }
 
 fn answer(

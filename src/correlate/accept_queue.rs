@@ -1,12 +1,12 @@
 //! Accept queues, reconciled: which connections wait in which queue, and how many that no socket
 //! list shows.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::age;
 use super::matching::Listeners;
-use crate::model::{Connection, Inode, Listener, Snapshot, TcpState};
+use crate::model::{Connection, Inode, InodeSet, Listener, Snapshot, TcpState};
 
 /// The queue of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,22 +22,40 @@ pub struct AcceptQueue {
     /// How many were reset while they waited: they still take a place, and no socket list shows
     /// them. Known where the queue certainly did not change while it was read.
     pub reset: Option<u32>,
-    /// How long the oldest member has waited.
+    /// How long the oldest member has waited, by its own clock.
     pub oldest: Option<Duration>,
+    /// For how long the look saw the same member wait, where members have no clocks.
+    pub seen_waiting: Option<Duration>,
     /// Whether members wait for whom it cannot be known how long.
     pub unknown_waits: bool,
-    /// Whether the queue was non-empty whenever it was looked at.
-    pub never_empty: bool,
-    /// Whether its length was the same whenever it was looked at.
-    pub steady: bool,
-    /// Whether it was ever seen to get shorter.
-    pub shrank: bool,
-    /// The least it was ever seen to hold.
-    pub shortest: u32,
-    /// How often its length was looked at.
-    pub looks: usize,
+    /// How its length went over the look.
+    pub course: Course,
     /// Other listeners on the same address (`SO_REUSEPORT`), by index.
     pub siblings: Vec<usize>,
+}
+
+/// How the length of a queue went over a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Course {
+    /// How often it was read.
+    pub looks: usize,
+    /// The least it ever was; above 0 means that somebody waited all the time.
+    pub shortest: u32,
+    /// Whether it was the same every time.
+    pub steady: bool,
+    /// Whether it ever got shorter.
+    pub shrank: bool,
+}
+
+impl Course {
+    fn of(lengths: &[u32]) -> Self {
+        Self {
+            looks: lengths.len(),
+            shortest: lengths.iter().copied().min().unwrap_or(0),
+            steady: lengths.windows(2).all(|pair| pair[0] == pair[1]),
+            shrank: lengths.windows(2).any(|pair| pair[1] < pair[0]),
+        }
+    }
 }
 
 /// Where a connection is.
@@ -52,7 +70,7 @@ pub enum Place {
 }
 
 /// Every queue, and every connection's place, in the order of the snapshot.
-pub struct Queues {
+pub(super) struct Queues {
     /// By listener.
     pub queues: Vec<AcceptQueue>,
     /// By connection.
@@ -63,10 +81,10 @@ pub struct Queues {
 ///
 /// `grace` is the age from which on a member is old: a queue is first in, first out, so while an
 /// old member is in it, nothing behind it has left.
-pub fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
+pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
     let listeners = &snapshot.sockets.listeners;
     let lengths = Lengths::of(snapshot);
-    let listener_inodes: HashSet<Inode> = listeners.iter().filter_map(|l| l.inode).collect();
+    let listener_inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
     let candidates = candidates(snapshot, &listener_inodes);
     let mut queues: Vec<AcceptQueue> = listeners
         .iter()
@@ -88,14 +106,20 @@ pub fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
         places.push(Place::AcceptQueue(chosen));
     }
     for (index, queue) in queues.iter_mut().enumerate() {
-        count(queue, snapshot, &lengths.of_listener(&listeners[index]), doubtful[index], grace);
+        count(
+            queue,
+            snapshot,
+            &lengths.of_listener(&listeners[index]),
+            doubtful[index],
+            grace,
+        );
     }
     attribute_redirected(&mut queues, &mut places, snapshot, grace, &lengths);
     Queues { queues, places }
 }
 
 /// For each connection that was never accepted, the listeners it may wait at; `None` for others.
-fn candidates(snapshot: &Snapshot, listener_inodes: &HashSet<Inode>) -> Vec<Option<Vec<usize>>> {
+fn candidates(snapshot: &Snapshot, listener_inodes: &InodeSet) -> Vec<Option<Vec<usize>>> {
     let listeners = Listeners::new(&snapshot.sockets.listeners);
     snapshot
         .sockets
@@ -112,7 +136,7 @@ fn candidates(snapshot: &Snapshot, listener_inodes: &HashSet<Inode>) -> Vec<Opti
 /// A connection without an inode never got a socket; an orphan, which lost its own, is in no such
 /// state. A few kernels (6.16.6 to 6.16.8, 6.17-rc5 and rc6) show the listener's inode instead. Of
 /// an MPTCP subflow the inode says nothing.
-pub fn never_accepted(connection: &Connection, listener_inodes: &HashSet<Inode>) -> bool {
+pub(super) fn never_accepted(connection: &Connection, listener_inodes: &InodeSet) -> bool {
     let waiting_state = matches!(
         connection.state,
         TcpState::Established | TcpState::CloseWait | TcpState::SynRecv
@@ -162,7 +186,7 @@ fn choose(
     // through the whole look, at the only one that never was.
     let waited = age::waiting(connection);
     if waited.is_some_and(|waited| waited > lengths.span) {
-        return only(&|index| queues[index].never_empty && queues[index].length > 0);
+        return only(&|index| queues[index].course.shortest > 0);
     }
     only(&|index| lengths.longest(&listeners[index]) > 0)
 }
@@ -179,17 +203,22 @@ fn count(
         .iter()
         .map(|index| &snapshot.sockets.connections[*index])
         .collect();
-    let waits: Vec<Option<Duration>> = members
-        .iter()
-        .map(|member| waited_at_least(member, snapshot))
-        .collect();
     queue.unknown_waits = members.iter().any(|member| member.ages.is_none());
-    queue.oldest = waits.iter().copied().flatten().max();
+    queue.oldest = members
+        .iter()
+        .filter_map(|member| age::waiting(member))
+        .max();
+    if queue.unknown_waits && members.iter().any(|member| stayed(member, snapshot)) {
+        queue.seen_waiting = watched_for(snapshot);
+    }
     if doubtful {
         return;
     }
     let in_state = |state: TcpState| {
-        let count = members.iter().filter(|member| member.state == state).count();
+        let count = members
+            .iter()
+            .filter(|member| member.state == state)
+            .count();
         u32::try_from(count).ok()
     };
     let visible = u32::try_from(members.len()).unwrap_or(u32::MAX);
@@ -197,7 +226,7 @@ fn count(
     queue.established = in_state(TcpState::CloseWait).map(|close_wait| visible - close_wait);
     let unchanged = lengths.first() == lengths.get(1);
     let old = queue.oldest.is_some_and(|oldest| oldest >= grace);
-    let watched = queue.steady && queue.looks > 2;
+    let watched = queue.course.steady && queue.course.looks > 2;
     queue.reset = match queue.length.checked_sub(visible) {
         Some(0) => Some(0),
         Some(missing) if unchanged && (old || watched) => Some(missing),
@@ -210,19 +239,22 @@ fn count(
     }
 }
 
-/// How long a connection has waited: by its own clock, or because it was there at the first look
-/// and at the last.
-fn waited_at_least(connection: &Connection, snapshot: &Snapshot) -> Option<Duration> {
-    age::waiting(connection).or_else(|| {
-        let later = snapshot.sockets_later.as_ref()?;
-        let still_there = later.connections.iter().any(|other| {
-            other.local == connection.local
-                && other.remote == connection.remote
-                && other.inode == connection.inode
-        });
-        let span = snapshot.glances.last()?.at.checked_sub(snapshot.glances.first()?.at)?;
-        still_there.then_some(span)
+/// Tells whether a connection was in the queue at the end of the look as well.
+fn stayed(connection: &Connection, snapshot: &Snapshot) -> bool {
+    let later = snapshot
+        .sockets_later
+        .iter()
+        .flat_map(|later| &later.connections);
+    later.into_iter().any(|other| {
+        other.local == connection.local
+            && other.remote == connection.remote
+            && other.inode == connection.inode
     })
+}
+
+fn watched_for(snapshot: &Snapshot) -> Option<Duration> {
+    let (first, last) = (snapshot.glances.first()?, snapshot.glances.last()?);
+    last.at.checked_sub(first.at)
 }
 
 /// A connection that fits no listener was redirected (TPROXY, `sk_lookup`): it belongs to the one
@@ -238,7 +270,8 @@ fn attribute_redirected(
     let connections = &snapshot.sockets.connections;
     let homeless: Vec<usize> = (0..connections.len())
         .filter(|index| {
-            places[*index] == Place::AcceptQueue(None) && listeners.of(&connections[*index]).is_empty()
+            places[*index] == Place::AcceptQueue(None)
+                && listeners.of(&connections[*index]).is_empty()
         })
         .collect();
     if homeless.is_empty() {
@@ -272,7 +305,10 @@ impl Lengths {
         let tables = [&snapshot.sockets.listeners, &snapshot.listeners_after];
         for listener in tables.into_iter().flatten() {
             if let Some(inode) = listener.inode {
-                by_inode.entry(inode).or_default().push(listener.accept_queue_len);
+                by_inode
+                    .entry(inode)
+                    .or_default()
+                    .push(listener.accept_queue_len);
             }
         }
         for glance in &snapshot.glances {
@@ -280,7 +316,10 @@ impl Lengths {
                 by_inode.entry(*inode).or_default().push(*length);
             }
         }
-        let span = snapshot.glances.last().map_or(Duration::ZERO, |last| last.at);
+        let span = snapshot
+            .glances
+            .last()
+            .map_or(Duration::ZERO, |last| last.at);
         Self { by_inode, span }
     }
 
@@ -305,12 +344,9 @@ impl Lengths {
             close_wait: None,
             reset: None,
             oldest: None,
+            seen_waiting: None,
             unknown_waits: false,
-            never_empty: lengths.iter().all(|length| *length > 0),
-            steady: lengths.windows(2).all(|pair| pair[0] == pair[1]),
-            shrank: lengths.windows(2).any(|pair| pair[1] < pair[0]),
-            shortest: lengths.iter().copied().min().unwrap_or(0),
-            looks: lengths.len(),
+            course: Course::of(&lengths),
             siblings,
         }
     }
@@ -395,7 +431,11 @@ mod tests {
         );
         let Queues { queues, places } = reconcile(&snapshot, GRACE);
         assert!(queues.iter().all(|queue| queue.members.is_empty()));
-        assert!(queues.iter().all(|queue| queue.reset.is_none() && queue.close_wait.is_none()));
+        assert!(
+            queues
+                .iter()
+                .all(|queue| queue.reset.is_none() && queue.close_wait.is_none())
+        );
         assert_eq!(places[0], Place::AcceptQueue(None));
     }
 
@@ -416,7 +456,10 @@ mod tests {
         let mut child = waiting_connection(9400);
         child.inode = Inode::new(1);
         let snapshot = snapshot(vec![with_length("127.0.0.1:8080", 1, 1)], vec![child]);
-        assert_eq!(reconcile(&snapshot, GRACE).places, [Place::AcceptQueue(Some(0))]);
+        assert_eq!(
+            reconcile(&snapshot, GRACE).places,
+            [Place::AcceptQueue(Some(0))]
+        );
     }
 
     #[test]

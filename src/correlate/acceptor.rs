@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::activity::Activity;
-use super::threads::{self, ThreadLook, ThreadRecord, WORKING, first_look, idleness, is_socket, later_look, weight};
-use super::watch::{Watch, Watches};
-use crate::model::{
-    Descriptor, Gap, Inode, Listener, Pid, Process, Reading, RunState, Snapshot,
+use super::threads::{
+    self, ThreadLook, ThreadRecord, WORKING, first_look, idleness, is_socket, later_look, weight,
 };
+use super::watch::{Watch, Watches};
+use crate::model::{Descriptor, Gap, Inode, Listener, Pid, Process, Reading, RunState, Snapshot};
 
 /// A process that would accept, and what keeps it from it.
 #[derive(Debug)]
@@ -155,13 +155,18 @@ pub fn acceptors<'a>(
     });
     (
         accepting,
-        holding.into_iter().map(|acceptor| acceptor.process).collect(),
+        holding
+            .into_iter()
+            .map(|acceptor| acceptor.process)
+            .collect(),
     )
 }
 
 /// Processes and their descriptors of a socket.
 pub fn owners(snapshot: &Snapshot, inode: Inode) -> BTreeMap<Pid, Vec<u32>> {
-    let start = snapshot.holders.partition_point(|holder| holder.inode < inode);
+    let start = snapshot
+        .holders
+        .partition_point(|holder| holder.inode < inode);
     let mut owners: BTreeMap<Pid, Vec<u32>> = BTreeMap::new();
     for holder in &snapshot.holders[start..] {
         if holder.inode != inode {
@@ -206,7 +211,9 @@ fn thread_records(snapshot: &Snapshot, process: &Process, inode: Inode) -> Vec<T
         .collect();
     if snapshot.glances.is_empty() {
         for (record, thread) in records.iter_mut().zip(threads) {
-            record.looks.push(first_look(&snapshot.host.machine, thread));
+            record
+                .looks
+                .push(first_look(&snapshot.host.machine, thread));
         }
         return records;
     }
@@ -281,7 +288,8 @@ fn standing(acceptor: &Acceptor, watches: &Watches) -> Standing {
     if acceptor.accepts() {
         return Standing::Serving;
     }
-    if !examination.io_urings.is_empty() && acceptor.any(|look| look.activity == Activity::IoUring) {
+    if !examination.io_urings.is_empty() && acceptor.any(|look| look.activity == Activity::IoUring)
+    {
         return Standing::Unclear(Doubt::IoUring);
     }
     if !watches.complete && acceptor.watches.is_empty() {
@@ -372,9 +380,7 @@ impl Acceptor<'_> {
 
     /// In how many looks a thread slept on a set through which the watch would wake it, and which.
     fn asleep_on(&self, watch: &Watch) -> Option<(usize, Pid)> {
-        let asleep = |look: &ThreadLook| {
-            matches!(look.activity, Activity::EpollWait { fd } if watch.reached_by.contains(&fd))
-        };
+        let asleep = |look: &ThreadLook| matches!(look.activity, Activity::EpollWait { fd } if watch.reached_by.contains(&fd));
         let mut times: BTreeSet<Duration> = BTreeSet::new();
         let mut sleepiest = None;
         for thread in &self.threads {
@@ -468,7 +474,11 @@ impl Acceptor<'_> {
     ///
     /// One that is named for it; else one that is at work, in a process without event loop; else
     /// an idle event loop; else the main thread.
-    fn would_be_acceptor(&self, descriptors: &[Descriptor], has_sets: bool) -> Option<&ThreadRecord> {
+    fn would_be_acceptor(
+        &self,
+        descriptors: &[Descriptor],
+        has_sets: bool,
+    ) -> Option<&ThreadRecord> {
         let named = self
             .threads
             .iter()
@@ -477,10 +487,18 @@ impl Acceptor<'_> {
             return named;
         }
         let main = self.threads.first()?;
-        let main_works = main
-            .usual()
-            .is_some_and(|(activity, _)| weight(&activity, descriptors) >= WORKING);
-        if main_works {
+        let (main_activity, _) = main.usual()?;
+        if weight(&main_activity, descriptors) >= WORKING {
+            return Some(main);
+        }
+        // Several threads that each read from their own client are a pool of workers; the main
+        // thread waits for one of them to be free.
+        let on_sockets = self.threads.iter().filter(|thread| {
+            thread.usual().is_some_and(|(activity, _)| {
+                matches!(activity, Activity::OnDescriptor { fd, .. } if is_socket(descriptors, fd))
+            })
+        });
+        if main_activity == Activity::Futex && on_sockets.count() > 1 {
             return Some(main);
         }
         let idle_loop = self.threads.iter().find(|thread| {

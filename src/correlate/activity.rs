@@ -55,6 +55,26 @@ pub enum Activity {
     Unseen(Gap),
 }
 
+impl Activity {
+    /// The call, or what stands for it, in one word.
+    pub fn call_name(&self) -> &str {
+        match self {
+            Self::Running => "user space",
+            Self::EpollWait { .. } => "epoll_wait",
+            Self::Accept { .. } => "accept",
+            Self::Futex => "futex",
+            Self::IoUring => "io_uring_enter",
+            Self::Poll { call, .. }
+            | Self::OnDescriptor { call, .. }
+            | Self::Sleep { call }
+            | Self::ChildOrSignal { call } => call,
+            Self::Other(call) => call,
+            Self::OutsideCalls => "no call",
+            Self::Unseen(_) => "something unseen",
+        }
+    }
+}
+
 /// Where the descriptors that a thread polls lie in its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PollArgument {
@@ -100,8 +120,12 @@ pub fn interpret(
     };
     let call_name = call.name;
     match call.kind {
-        CallKind::EpollWait => Activity::EpollWait { fd: descriptor(args[0]) },
-        CallKind::Accept => Activity::Accept { fd: descriptor(args[0]) },
+        CallKind::EpollWait => Activity::EpollWait {
+            fd: descriptor(args[0]),
+        },
+        CallKind::Accept => Activity::Accept {
+            fd: descriptor(args[0]),
+        },
         CallKind::Poll | CallKind::Select => Activity::Poll {
             call: call_name,
             fds: polled_fds.cloned(),
@@ -161,7 +185,11 @@ pub fn parse_polled(argument: PollArgument, memory: &[u8]) -> Vec<u32> {
             })
             .collect(),
         PollArgument::Bits { len, .. } => (0..len)
-            .filter(|bit| memory.get(bit / 8).is_some_and(|byte| byte & (1 << (bit % 8)) != 0))
+            .filter(|bit| {
+                memory
+                    .get(bit / 8)
+                    .is_some_and(|byte| byte & (1 << (bit % 8)) != 0)
+            })
             .filter_map(|bit| u32::try_from(bit).ok())
             .collect(),
     }
@@ -184,7 +212,10 @@ impl fmt::Display for Activity {
             Self::EpollWait { fd } => write!(f, "in epoll_wait on fd {fd}"),
             Self::Accept { fd } => write!(f, "in accept on fd {fd}"),
             Self::Poll { call, fds: None } => write!(f, "in {call}"),
-            Self::Poll { call, fds: Some(fds) } => match &fds[..] {
+            Self::Poll {
+                call,
+                fds: Some(fds),
+            } => match &fds[..] {
                 [] => write!(f, "in {call} on no descriptor"),
                 [fd] => write!(f, "in {call} on fd {fd}"),
                 [first, ..] => write!(f, "in {call} on {} fds (fd {first}, ...)", fds.len()),
@@ -251,7 +282,10 @@ mod tests {
     fn memory_that_ends_early_gives_what_is_there() {
         let argument = PollArgument::Array { address: 0, len: 4 };
         assert!(parse_polled(argument, &[0; 7]).is_empty());
-        let argument = PollArgument::Bits { address: 0, len: 64 };
+        let argument = PollArgument::Bits {
+            address: 0,
+            len: 64,
+        };
         assert_eq!(parse_polled(argument, &[1]), [0]);
     }
 }

@@ -1,6 +1,6 @@
 //! What to look at next, decided on what has been seen.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
@@ -8,7 +8,8 @@ use super::activity::{self, Activity};
 use super::leak::is_old;
 use super::matching::Listeners;
 use crate::model::{
-    Connection, Gap, Inode, Listener, Pid, PortRange, Process, Reading, RunState, Snapshot, Syscall, TcpState, Thread,
+    Connection, Descriptor, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading,
+    RunState, Snapshot, Syscall, TcpState, Thread,
 };
 
 /// What deserves a closer look.
@@ -17,9 +18,9 @@ pub struct Attention {
     /// Listeners with connections that may be stuck.
     pub listeners: Vec<Inode>,
     /// Accepted connections that may have been left open.
-    pub connections: HashSet<Inode>,
+    pub connections: InodeSet,
     /// Accepted connections whose peer has closed, old or not.
-    pub closed_by_peer: HashSet<Inode>,
+    pub closed_by_peer: InodeSet,
     /// Whether connections are missing in a queue that may have been redirected from other ports.
     pub missing_members: bool,
 }
@@ -107,7 +108,10 @@ fn is_suspicious(
                     && connection.local.port() == listener.local.port()
                     && super::age::waiting(connection).is_none_or(|waited| waited >= grace)
             });
-    full || old || queue.unknown_waits || visible < queue.length && queue.siblings.is_empty() || unassigned
+    full || old
+        || queue.unknown_waits
+        || visible < queue.length && queue.siblings.is_empty()
+        || unassigned
 }
 
 /// Ports of the listeners at which connections wait: only there is it worth asking for those that
@@ -130,7 +134,7 @@ pub fn blocked_descriptors(snapshot: &Snapshot) -> BTreeSet<(Pid, u32)> {
                     state: &Reading<RunState>,
                     syscall: &Reading<Syscall>,
                     polled: Option<&Vec<u32>>| {
-        match activity::interpret(machine, state.clone(), syscall.clone(), polled) {
+        match activity::interpret(machine, *state, *syscall, polled) {
             Activity::OnDescriptor { fd, .. } | Activity::Accept { fd } => {
                 blocked.insert((pid, fd));
             }
@@ -152,7 +156,12 @@ pub fn blocked_descriptors(snapshot: &Snapshot) -> BTreeSet<(Pid, u32)> {
         }
     }
     for seen in snapshot.glances.iter().flat_map(|glance| &glance.threads) {
-        note(seen.pid, &seen.state, &seen.syscall, seen.polled_fds.as_ref());
+        note(
+            seen.pid,
+            &seen.state,
+            &seen.syscall,
+            seen.polled_fds.as_ref(),
+        );
     }
     blocked
 }
@@ -169,8 +178,8 @@ pub fn threads_to_watch(process: &Process, machine: &str) -> Vec<Pid> {
         .and_then(|examination| examination.threads.known())
         .map_or(&[][..], Vec::as_slice);
     let waits_for_another = |thread: &Thread| {
-        let state = thread.state.clone();
-        activity::interpret(machine, state, thread.syscall.clone(), None) == Activity::Futex
+        let state = thread.state;
+        activity::interpret(machine, state, thread.syscall, None) == Activity::Futex
     };
     threads
         .iter()
@@ -189,12 +198,12 @@ pub fn fits_no_listener(listeners: &[Listener], connection: &Connection) -> bool
 
 /// Tells whether a connection is in a state in which it can wait to be accepted.
 pub fn may_wait(connection: &Connection) -> bool {
-    never_accepted(connection, &HashSet::new())
+    never_accepted(connection, &InodeSet::default())
 }
 
 /// Sockets that threads are blocked on and that no connection of the look names.
-pub fn unnamed_sockets(snapshot: &Snapshot) -> HashSet<Inode> {
-    let named: HashSet<Inode> = snapshot
+pub fn unnamed_sockets(snapshot: &Snapshot) -> InodeSet {
+    let named: InodeSet = snapshot
         .sockets
         .connections
         .iter()
@@ -205,7 +214,7 @@ pub fn unnamed_sockets(snapshot: &Snapshot) -> HashSet<Inode> {
         .values()
         .filter_map(|process| process.examination.as_ref())
         .flat_map(|examination| &examination.descriptors)
-        .filter_map(|descriptor| descriptor.socket())
+        .filter_map(Descriptor::socket)
         .filter(|inode| !named.contains(inode))
         .collect()
 }

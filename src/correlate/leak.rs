@@ -84,7 +84,11 @@ pub enum Reader {
 
 /// Groups the connections in `CLOSE_WAIT` that were accepted and have certainly been so for the
 /// grace period, or whose age cannot be known.
-pub fn leaks<'a>(snapshot: &'a Snapshot, places: &[Place], grace: Duration) -> Vec<Leak<'a>> {
+pub(super) fn leaks<'a>(
+    snapshot: &'a Snapshot,
+    places: &[Place],
+    grace: Duration,
+) -> Vec<Leak<'a>> {
     let listeners = Listeners::new(&snapshot.sockets.listeners);
     let suspects = Suspects::of(snapshot);
     let connections = &snapshot.sockets.connections;
@@ -99,7 +103,9 @@ pub fn leaks<'a>(snapshot: &'a Snapshot, places: &[Place], grace: Duration) -> V
         }
         let owners = acceptor::owners(snapshot, inode);
         let serves = !listeners.of(connection).is_empty()
-            || shared_locals.get(&connection.local).is_some_and(|count| *count > 1);
+            || shared_locals
+                .get(&connection.local)
+                .is_some_and(|count| *count > 1);
         let endpoint = if serves {
             Endpoint::Server(connection.local)
         } else {
@@ -125,7 +131,7 @@ pub fn leaks<'a>(snapshot: &'a Snapshot, places: &[Place], grace: Duration) -> V
 }
 
 /// Tells whether a connection is old enough to be looked into.
-pub fn is_old(connection: &Connection, grace: Duration) -> bool {
+pub(super) fn is_old(connection: &Connection, grace: Duration) -> bool {
     let age = age::since_fin(connection);
     age == Age::default() || age.reaches(grace)
 }

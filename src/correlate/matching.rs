@@ -6,17 +6,20 @@ use std::net::{IpAddr, SocketAddr};
 use crate::model::{Connection, Listener};
 
 /// Listeners by port, for finding those of a connection.
-pub struct Listeners<'a> {
+pub(super) struct Listeners<'a> {
     all: &'a [Listener],
     by_port: HashMap<u16, Vec<usize>>,
 }
 
 impl<'a> Listeners<'a> {
     /// Sorts listeners by their ports.
-    pub fn new(all: &'a [Listener]) -> Self {
+    pub(super) fn new(all: &'a [Listener]) -> Self {
         let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
         for (index, listener) in all.iter().enumerate() {
-            by_port.entry(listener.local.port()).or_default().push(index);
+            by_port
+                .entry(listener.local.port())
+                .or_default()
+                .push(index);
         }
         Self { all, by_port }
     }
@@ -26,7 +29,7 @@ impl<'a> Listeners<'a> {
     ///
     /// A listener on the very address goes before one on all addresses, and of those the one that
     /// is bound to the interface.
-    pub fn of(&self, connection: &Connection) -> Vec<usize> {
+    pub(super) fn of(&self, connection: &Connection) -> Vec<usize> {
         let on_port = self.by_port.get(&connection.local.port());
         let mut best = Vec::new();
         let mut best_score = None;

@@ -6,15 +6,15 @@ pub mod acceptor;
 mod activity;
 pub mod age;
 mod attention;
-mod matching;
 mod leak;
+mod matching;
 mod picture;
 #[cfg(test)]
 pub(crate) mod samples;
 mod threads;
 mod watch;
 
-pub use accept_queue::{AcceptQueue, Place};
+pub use accept_queue::{AcceptQueue, Course, Place};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
 pub use attention::{
     Attention, attention, blocked_descriptors, fits_no_listener, may_wait, needs_unaccepted,

@@ -101,15 +101,18 @@ impl<'a> Picture<'a> {
     }
 
     fn waiting(&self, listener: &Listener, queue: &AcceptQueue) -> Waiting {
-        if !queue.never_empty {
+        if queue.course.shortest == 0 {
             return Waiting::Briefly;
         }
-        let oldest = queue.oldest.or_else(|| self.oldest_unassigned(listener, queue));
+        let oldest = queue
+            .oldest
+            .max(queue.seen_waiting)
+            .or_else(|| self.oldest_unassigned(listener, queue));
         match oldest {
             Some(oldest) if oldest >= self.grace => Waiting::TooLong(oldest),
             Some(_) if !queue.unknown_waits => Waiting::Briefly,
             // Nobody in it is visible, or nobody's clock is.
-            _ if queue.steady => Waiting::Unknown,
+            _ if queue.course.steady => Waiting::Unknown,
             _ => Waiting::Briefly,
         }
     }
@@ -117,7 +120,7 @@ impl<'a> Picture<'a> {
     /// In an `SO_REUSEPORT` group it may not be certain whose the oldest is. A queue of the group
     /// that did not move in the whole look is where the old ones are.
     fn oldest_unassigned(&self, listener: &Listener, queue: &AcceptQueue) -> Option<Duration> {
-        if queue.siblings.is_empty() || !queue.steady {
+        if queue.siblings.is_empty() || !queue.course.steady {
             return None;
         }
         self.snapshot
@@ -126,7 +129,8 @@ impl<'a> Picture<'a> {
             .iter()
             .zip(&self.places)
             .filter(|(connection, place)| {
-                **place == Place::AcceptQueue(None) && connection.local.port() == listener.local.port()
+                **place == Place::AcceptQueue(None)
+                    && connection.local.port() == listener.local.port()
             })
             .filter_map(|(connection, _)| super::age::waiting(connection))
             .max()

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Connection, Examination, FdLimit, Host, Inode, Listener, Pid, Process, Reading, RunState, Runtime,
-    Snapshot, SocketSource, SocketTable, TcpAges,
-    TcpState, Timer,
+    Connection, Examination, FdLimit, Host, Inode, Listener, Pid, Process, Reading, RunState,
+    Runtime, Snapshot, SocketSource, SocketTable, TcpAges, TcpState, Timer,
 };
 
 /// A listener with an empty queue of 128 places.

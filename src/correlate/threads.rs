@@ -31,21 +31,16 @@ pub struct ThreadLook {
 pub(super) fn first_look(machine: &str, thread: &Thread) -> ThreadLook {
     ThreadLook {
         at: Duration::ZERO,
-        state: thread.state.clone(),
-        activity: activity::interpret(machine, thread.state.clone(), thread.syscall.clone(), None),
+        state: thread.state,
+        activity: activity::interpret(machine, thread.state, thread.syscall, None),
     }
 }
 
 pub(super) fn later_look(machine: &str, at: Duration, seen: &ThreadGlance) -> ThreadLook {
     ThreadLook {
         at,
-        state: seen.state.clone(),
-        activity: activity::interpret(
-            machine,
-            seen.state.clone(),
-            seen.syscall.clone(),
-            seen.polled_fds.as_ref(),
-        ),
+        state: seen.state,
+        activity: activity::interpret(machine, seen.state, seen.syscall, seen.polled_fds.as_ref()),
     }
 }
 
@@ -65,7 +60,7 @@ impl ThreadRecord {
     }
 
     /// Tells whether it slept where nothing but the awaited event wakes it, in every look.
-    pub fn uninterruptible(&self) -> bool {
+    pub fn is_uninterruptible(&self) -> bool {
         !self.looks.is_empty()
             && self
                 .looks
@@ -85,8 +80,8 @@ pub(super) fn weight(activity: &Activity, descriptors: &[Descriptor]) -> u8 {
         Activity::OnDescriptor { .. } | Activity::OutsideCalls | Activity::Other(_) => 4,
         Activity::Sleep { .. } => WORKING,
         Activity::Poll { .. } if idleness(activity, descriptors).is_none() => WORKING,
-        Activity::Accept { .. } | Activity::Poll { .. } | Activity::EpollWait { .. } => 2,
-        Activity::Futex | Activity::ChildOrSignal { .. } | Activity::IoUring => 1,
+        Activity::Futex | Activity::Poll { .. } | Activity::EpollWait { .. } => 2,
+        Activity::Accept { .. } | Activity::ChildOrSignal { .. } | Activity::IoUring => 1,
         Activity::Unseen(_) => 0,
     }
 }

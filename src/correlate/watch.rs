@@ -19,7 +19,7 @@ pub struct Watch {
 }
 
 /// All registrations of one process, for looking up many sockets.
-pub struct Watches<'a> {
+pub(super) struct Watches<'a> {
     process: &'a Process,
     by_inode: HashMap<u64, Vec<(u32, EpollWatch)>>,
     by_fd: HashMap<u32, Vec<(u32, EpollWatch)>>,
@@ -31,7 +31,7 @@ pub struct Watches<'a> {
 
 impl<'a> Watches<'a> {
     /// Collects the registrations of an examined process.
-    pub fn of(process: &'a Process) -> Self {
+    pub(super) fn of(process: &'a Process) -> Self {
         let mut watches = Self {
             process,
             by_inode: HashMap::new(),
@@ -51,7 +51,11 @@ impl<'a> Watches<'a> {
                 match registration.target_inode {
                     Some(inode) => watches.by_inode.entry(inode).or_default().push(entry),
                     // Before Linux 4.13 there is only the descriptor number to go by.
-                    None => watches.by_fd.entry(registration.target_fd).or_default().push(entry),
+                    None => watches
+                        .by_fd
+                        .entry(registration.target_fd)
+                        .or_default()
+                        .push(entry),
                 }
             }
         }
@@ -59,7 +63,7 @@ impl<'a> Watches<'a> {
     }
 
     /// Finds the registrations of a socket that the process holds as one of these descriptors.
-    pub fn find(&self, inode: Inode, fds: &[u32]) -> Vec<Watch> {
+    pub(super) fn find(&self, inode: Inode, fds: &[u32]) -> Vec<Watch> {
         let by_inode = self.by_inode.get(&u64::from(inode.number()));
         let by_fd = fds.iter().filter_map(|fd| self.by_fd.get(fd));
         by_inode

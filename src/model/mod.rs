@@ -6,8 +6,8 @@ mod process;
 mod reading;
 mod scope;
 mod snapshot;
-mod syscall;
 mod socket;
+mod syscall;
 
 pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Runtime,
@@ -19,5 +19,5 @@ pub use snapshot::{
     BlindSpot, DroppedCounters, Glance, Holder, Host, Snapshot, SocketSource, SocketTable,
     ThreadGlance,
 };
+pub use socket::{Connection, Inode, InodeHasher, InodeSet, Listener, TcpAges, TcpState, Timer};
 pub use syscall::{Call, CallKind};
-pub use socket::{Connection, Inode, Listener, TcpAges, TcpState, Timer};

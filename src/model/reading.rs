@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Something that was asked of the kernel: known, or unknown for a stated reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading<T> {
     /// The kernel answered.
     Known(T),

@@ -3,6 +3,8 @@
 //! A listener and a connection are different types on purpose: the kernel's queue fields mean
 //! connections on the one and bytes on the other.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -27,6 +29,32 @@ impl Inode {
         self.0.get()
     }
 }
+
+/// Sets of inodes can be large and are asked for every descriptor of the machine; inodes are handed
+/// out in sequence, so multiplying them spreads them well enough.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InodeHasher(u64);
+
+impl Hasher for InodeHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // 2^64 divided by the golden ratio.
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(SPREAD);
+    }
+}
+
+/// A set of inodes.
+pub type InodeSet = HashSet<Inode, BuildHasherDefault<InodeHasher>>;
 
 /// The state of a TCP socket (`include/net/tcp_states.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

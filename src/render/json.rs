@@ -340,6 +340,10 @@ pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The JSON Schema of the report.
+///
+/// # Panics
+///
+/// Never: a schema has only string keys.
 pub fn schema() -> String {
     let schema = schemars::schema_for!(ReportV1);
     serde_json::to_string_pretty(&schema).expect("a schema has only string keys")
@@ -357,7 +361,13 @@ fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
             kernel: &report.host.kernel,
         },
         scope: ScopeV1 {
-            ports: report.scope.ports.iter().copied().map(PortV1::from).collect(),
+            ports: report
+                .scope
+                .ports
+                .iter()
+                .copied()
+                .map(PortV1::from)
+                .collect(),
             pids: &report.scope.pids,
             netns,
         },
@@ -495,7 +505,9 @@ fn convert_connection<'a>(
         },
         recv_q: connection.recv_q,
         send_q: connection.send_q,
-        eof: row.eof_read().map(|read| if read { EofV1::Consumed } else { EofV1::Unread }),
+        eof: row
+            .eof_read()
+            .map(|read| if read { EofV1::Consumed } else { EofV1::Unread }),
         age_ms: row.age.at_least.map(millis),
         age_at_most_ms: row.age.at_most.map(millis),
         place: match row.place {
@@ -525,7 +537,7 @@ fn convert_process<'a>(row: &ProcessRow<'a>) -> ProcessV1<'a> {
         pid: process.pid,
         command: &process.command,
         command_line: process.command_line.known().map(String::as_str),
-        state: state_name(&process.state),
+        state: state_name(process.state),
         examined: examination.is_some(),
         runtime: examination.and_then(|examination| examination.runtime.name()),
         frozen: examination.and_then(|examination| examination.frozen.copied()),
@@ -539,7 +551,7 @@ fn convert_process<'a>(row: &ProcessRow<'a>) -> ProcessV1<'a> {
             .map(|(thread, activity)| ThreadV1 {
                 tid: thread.tid,
                 command: &thread.command,
-                state: state_name(&thread.state),
+                state: state_name(thread.state),
                 syscall: syscall_name(activity),
                 waiting_on: waiting_on(activity, thread.wchan.known()),
             })
@@ -548,24 +560,15 @@ fn convert_process<'a>(row: &ProcessRow<'a>) -> ProcessV1<'a> {
     }
 }
 
-fn state_name(state: &Reading<RunState>) -> Option<&'static str> {
+fn state_name(state: Reading<RunState>) -> Option<&'static str> {
     state.copied().map(RunState::name)
 }
 
 fn syscall_name(activity: &Activity) -> Option<String> {
-    let name = match activity {
-        Activity::Running | Activity::OutsideCalls | Activity::Unseen(_) => return None,
-        Activity::EpollWait { .. } => "epoll_wait",
-        Activity::Accept { .. } => "accept",
-        Activity::Futex => "futex",
-        Activity::IoUring => "io_uring_enter",
-        Activity::Poll { call, .. }
-        | Activity::OnDescriptor { call, .. }
-        | Activity::Sleep { call }
-        | Activity::ChildOrSignal { call } => call,
-        Activity::Other(call) => call,
-    };
-    Some(name.to_owned())
+    match activity {
+        Activity::Running | Activity::OutsideCalls | Activity::Unseen(_) => None,
+        call => Some(call.call_name().to_owned()),
+    }
 }
 
 fn waiting_on(activity: &Activity, wchan: Option<&String>) -> Option<String> {

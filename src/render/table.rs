@@ -63,7 +63,10 @@ fn write_verdict(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         total => format!("{total} CLOSE_WAIT, none of them stuck for {grace}"),
     };
     let close_wait = if report.verdict == Verdict::Unknown {
-        format!("{} CLOSE_WAIT; see below what could not be seen", report.close_wait.total())
+        format!(
+            "{} CLOSE_WAIT; see below what could not be seen",
+            report.close_wait.total()
+        )
     } else {
         close_wait
     };
@@ -84,20 +87,19 @@ fn write_verdict(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn scope_clause(report: &Report) -> String {
-    let mut clause = String::new();
-    let list = |numbers: Vec<String>| numbers.join(", ");
-    if !report.scope.ports.is_empty() {
-        let ports = report.scope.ports.iter().map(ToString::to_string).collect();
-        clause.push_str(&format!(" on port {}", list(ports)));
+    let ports: Vec<String> = report.scope.ports.iter().map(ToString::to_string).collect();
+    let pids: Vec<String> = report.scope.pids.iter().map(ToString::to_string).collect();
+    let mut clauses = Vec::new();
+    if !ports.is_empty() {
+        clauses.push(format!(" on port {}", ports.join(", ")));
     }
-    if !report.scope.pids.is_empty() {
-        let pids = report.scope.pids.iter().map(ToString::to_string).collect();
-        clause.push_str(&format!(" of process {}", list(pids)));
+    if !pids.is_empty() {
+        clauses.push(format!(" of process {}", pids.join(", ")));
     }
     if let Some(netns) = &report.scope.netns {
-        clause.push_str(&format!(" in namespace {}", escape(netns)));
+        clauses.push(format!(" in namespace {}", escape(netns)));
     }
-    clause
+    clauses.concat()
 }
 
 fn write_finding(
@@ -196,7 +198,10 @@ fn plain_table() -> Table {
 }
 
 fn lines(table: &Table) -> Vec<String> {
-    table.lines().map(|line| line.trim_end().to_owned()).collect()
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 /// Writes a table without borders, columns two blanks apart, never cut.
@@ -221,7 +226,14 @@ fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) 
     }
     let mut table = plain_table();
     table.set_header([
-        "LISTENER", "QUEUE", "CLOSE_WAIT", "ESTAB", "RESET", "OLDEST", "OWNER", "WATCHED BY",
+        "LISTENER",
+        "QUEUE",
+        "CLOSE_WAIT",
+        "ESTAB",
+        "RESET",
+        "OLDEST",
+        "OWNER",
+        "WATCHED BY",
     ]);
     for row in rows {
         let number = |number: Option<u32>| number.map_or("?".to_owned(), |n| n.to_string());
@@ -259,7 +271,11 @@ fn watchers(row: &ListenerRow) -> String {
         .iter()
         .take(SHOWN)
         .map(|(pid, watch)| {
-            let mode = if watch.edge_triggered { "edge" } else { "level" };
+            let mode = if watch.edge_triggered {
+                "edge"
+            } else {
+                "level"
+            };
             let whose = if row.owners.iter().any(|owner| owner.pid != *pid) {
                 format!("[{pid}] ")
             } else {
@@ -286,7 +302,12 @@ fn owners(report: &Report, owners: &[Holder]) -> String {
         .iter()
         .take(SHOWN)
         .map(|owner| {
-            format!("{}[{}] fd {}", escape(report.command(owner.pid)), owner.pid, owner.fd)
+            format!(
+                "{}[{}] fd {}",
+                escape(report.command(owner.pid)),
+                owner.pid,
+                owner.fd
+            )
         })
         .collect();
     if owners.len() > SHOWN {
@@ -320,7 +341,11 @@ fn write_connections(
     table.set_header(["CONNECTION", "STATE", "REMOTE", "AGE", "UNREAD", "WHERE"]);
     for (_, mut rows) in groups {
         rows.sort_by_key(|row| std::cmp::Reverse(row.age.at_least));
-        let shown = if options.all { rows.len() } else { SHOWN_OF_A_GROUP };
+        let shown = if options.all {
+            rows.len()
+        } else {
+            SHOWN_OF_A_GROUP
+        };
         for row in rows.iter().take(shown) {
             table.add_row(connection_cells(report, row));
         }
@@ -388,7 +413,7 @@ fn duration(time: Duration) -> String {
     let millis = time.as_millis();
     match millis {
         0..1000 => format!("{millis}ms"),
-        1000..60_000 if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        1000..60_000 if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
         1000..60_000 => format!("{}.{}s", millis / 1000, millis % 1000 / 100),
         60_000..3_600_000 => format!("{}m{:02}s", millis / 60_000, millis / 1000 % 60),
         _ => format!("{}h{:02}m", millis / 3_600_000, millis / 60_000 % 60),

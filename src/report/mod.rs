@@ -306,8 +306,8 @@ fn threads<'a>(picture: &Picture, process: &'a Process) -> Vec<(&'a Thread, Acti
         .map(|thread| {
             let activity = interpret(
                 &picture.snapshot.host.machine,
-                thread.state.clone(),
-                thread.syscall.clone(),
+                thread.state,
+                thread.syscall,
                 None,
             );
             (thread, activity)

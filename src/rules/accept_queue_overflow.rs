@@ -20,9 +20,9 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         .snapshot
         .dropped
         .map(|(before, after)| after.overflows.saturating_sub(before.overflows));
-    let always = case.queue.shortest > limit;
+    let always = case.queue.course.shortest > limit;
     let stuck = matches!(case.waiting, Waiting::TooLong(_));
-    let severity = if always && (stuck || case.queue.looks > 2) {
+    let severity = if always && (stuck || case.queue.course.looks > 2) {
         Severity::Critical
     } else if dropped.is_some_and(|dropped| dropped > 0) {
         Severity::Warning
@@ -46,7 +46,10 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         },
         subject: listener_subject(
             case,
-            case.acceptors.iter().map(|acceptor| acceptor.process.pid).collect(),
+            case.acceptors
+                .iter()
+                .map(|acceptor| acceptor.process.pid)
+                .collect(),
         ),
         headline: format!(
             "the accept queue is full, {} for a limit of {limit}: new connections are dropped",

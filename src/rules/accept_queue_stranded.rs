@@ -28,7 +28,10 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         },
         subject: listener_subject(
             case,
-            case.acceptors.iter().map(|acceptor| acceptor.process.pid).collect(),
+            case.acceptors
+                .iter()
+                .map(|acceptor| acceptor.process.pid)
+                .collect(),
         ),
         headline: format!(
             "{} and nobody accepts them; why could not be established",
@@ -61,11 +64,12 @@ fn missing(picture: &Picture, case: &Case) -> String {
 }
 
 fn remedies(picture: &Picture, case: &Case) -> Vec<String> {
-    let hidden = case.acceptors.is_empty()
-        && picture.snapshot.holders_complete != Reading::Known(());
-    let refused = case.acceptors.iter().any(|acceptor| {
-        acceptor.standing == Standing::Unclear(Doubt::Unseen(Gap::NotPermitted))
-    });
+    let hidden =
+        case.acceptors.is_empty() && picture.snapshot.holders_complete != Reading::Known(());
+    let refused = case
+        .acceptors
+        .iter()
+        .any(|acceptor| acceptor.standing == Standing::Unclear(Doubt::Unseen(Gap::NotPermitted)));
     if hidden || refused {
         return vec![
             "run it again as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: then it can \

@@ -3,7 +3,7 @@
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Acceptor, Standing};
-use crate::correlate::{Activity, Case, Picture, Waiting};
+use crate::correlate::{Activity, Case, Picture, ThreadRecord, Waiting};
 use crate::model::Pid;
 
 pub(super) const RULE: Rule = Rule {
@@ -55,7 +55,10 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         id: RULE.id,
         severity: evidence::queue_severity(case),
         confidence,
-        subject: listener_subject(case, busy.iter().map(|busy| busy.acceptor.process.pid).collect()),
+        subject: listener_subject(
+            case,
+            busy.iter().map(|busy| busy.acceptor.process.pid).collect(),
+        ),
         headline: headline(picture, case, &busy),
         evidence: seen,
         conclusion: None,
@@ -75,7 +78,7 @@ fn is_plain(busy: &[Busy]) -> bool {
             .threads
             .iter()
             .filter(|thread| thread.tid != busy.tid)
-            .filter_map(|thread| thread.usual())
+            .filter_map(ThreadRecord::usual)
             .all(|(activity, _)| activity == Activity::Futex);
         busy.constant && others_wait
     })
@@ -108,6 +111,8 @@ fn look_closer(busy: &Busy) -> String {
         crate::model::Runtime::Go => {
             format!("kill -QUIT {pid} prints all goroutines, and ends the process")
         }
-        _ => format!("cat /proc/{pid}/task/{tid}/stack, or gdb -p {pid} -batch -ex 'thread apply all bt'"),
+        _ => format!(
+            "cat /proc/{pid}/task/{tid}/stack, or gdb -p {pid} -batch -ex 'thread apply all bt'"
+        ),
     }
 }

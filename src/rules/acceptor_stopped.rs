@@ -46,12 +46,18 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         },
         subject: listener_subject(
             case,
-            halted.iter().map(|(acceptor, _)| acceptor.process.pid).collect(),
+            halted
+                .iter()
+                .map(|(acceptor, _)| acceptor.process.pid)
+                .collect(),
         ),
         headline: format!("{}, and {names} {clause}", evidence::waiting_clause(case)),
         evidence: seen,
         conclusion: Some("nobody else would accept them".to_owned()),
-        remedies: halted.iter().map(|(acceptor, halt)| remedy(acceptor, *halt)).collect(),
+        remedies: halted
+            .iter()
+            .map(|(acceptor, halt)| remedy(acceptor, *halt))
+            .collect(),
         connections: case.queue.length as usize,
     })
 }
@@ -60,9 +66,9 @@ fn remedy(acceptor: &Acceptor, halt: Halt) -> String {
     let pid = acceptor.process.pid;
     match halt {
         Halt::Stopped => format!("right now: kill -CONT {pid}, after finding out who stopped it"),
-        Halt::Traced => format!(
-            "right now: continue or detach the debugger (TracerPid in /proc/{pid}/status)"
-        ),
+        Halt::Traced => {
+            format!("right now: continue or detach the debugger (TracerPid in /proc/{pid}/status)")
+        }
         Halt::Frozen => format!(
             "right now: thaw its cgroup (docker unpause, systemctl thaw; /proc/{pid}/cgroup names it)"
         ),

@@ -1,11 +1,12 @@
 //! Sentences that several rules say.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::thresholds::{PROOF_LOOKS, PROOF_SPAN};
 use super::{Severity, Subject, SubjectKind};
 use crate::correlate::acceptor::{Acceptor, Doubt, Halt, Standing, Unwatched};
-use crate::correlate::{Activity, Case, Picture, Waiting};
+use crate::correlate::{Activity, Case, Picture, ThreadRecord, Waiting};
 use crate::model::{Pid, Process, Reading, Runtime};
 
 /// A number of things, with the plural's s.
@@ -40,7 +41,11 @@ pub(super) fn process_names<'a>(processes: impl Iterator<Item = &'a Process>) ->
     if names.len() <= NAMED {
         return names.join(", ");
     }
-    format!("{} and {} more", names[..NAMED].join(", "), names.len() - NAMED)
+    format!(
+        "{} and {} more",
+        names[..NAMED].join(", "),
+        names.len() - NAMED
+    )
 }
 
 /// The listener as the subject of a finding, with those who should do something.
@@ -84,17 +89,17 @@ pub(super) fn queue_evidence(picture: &Picture, case: &Case) -> Vec<String> {
     }
     let mut evidence = vec![line];
     evidence.extend(oldest_evidence(picture, case));
-    if queue.looks > 2 {
-        let progress = if queue.steady {
+    if queue.course.looks > 2 {
+        let progress = if queue.course.steady {
             "its length did not change"
-        } else if queue.shrank {
+        } else if queue.course.shrank {
             "it was never empty, though some left it"
         } else {
             "nobody left it"
         };
         evidence.push(format!(
             "{progress} in {} looks over {}",
-            queue.looks,
+            queue.course.looks,
             seconds(case.span)
         ));
     }
@@ -150,7 +155,11 @@ pub(super) fn acceptor_evidence(picture: &Picture, case: &Case) -> Vec<String> {
         evidence.push(format!(
             "{} also {} the listener and does not accept from it",
             process_names(case.holders.iter().copied()),
-            if case.holders.len() == 1 { "holds" } else { "hold" },
+            if case.holders.len() == 1 {
+                "holds"
+            } else {
+                "hold"
+            },
         ));
     }
     evidence
@@ -226,22 +235,46 @@ fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Str
             constant,
         } => {
             let how_often = if *constant { "" } else { "mostly " };
-            let deep = acceptor.thread(*tid).is_some_and(|thread| thread.uninterruptible());
+            let deep = acceptor
+                .thread(*tid)
+                .is_some_and(ThreadRecord::is_uninterruptible);
             let deep = if deep {
                 ", in uninterruptible sleep (state D)"
             } else {
                 ""
             };
             format!(
-                "{} was {how_often}{}{deep}, in {}",
+                "{} was {how_often}{}{deep}, in {}{}",
                 thread_name(acceptor, *tid),
                 picture.describe_activity(acceptor.process, activity),
                 looks_over(acceptor.look_count(), case.span),
+                others_clause(acceptor, *tid),
             )
         }
         Standing::Serving => format!("{name} was seen accepting"),
         Standing::Unclear(doubt) => format!("{name}: {}", doubt_clause(*doubt)),
     }
+}
+
+/// What the other threads of a process mostly do.
+fn others_clause(acceptor: &Acceptor, tid: Pid) -> String {
+    const SHOWN: usize = 3;
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    let others = acceptor.threads.iter().filter(|thread| thread.tid != tid);
+    for (activity, _) in others.filter_map(ThreadRecord::usual) {
+        *kinds.entry(activity.call_name().to_owned()).or_default() += 1;
+    }
+    if kinds.is_empty() {
+        return String::new();
+    }
+    let mut kinds: Vec<(String, usize)> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+    let named: Vec<String> = kinds
+        .iter()
+        .take(SHOWN)
+        .map(|(call, number)| format!("{number} in {call}"))
+        .collect();
+    format!("; its other threads: {}", named.join(", "))
 }
 
 fn looks_over(looks: usize, span: Duration) -> String {
@@ -255,7 +288,9 @@ fn looks_over(looks: usize, span: Duration) -> String {
 /// A thread by id, and by name where it has its own.
 pub(super) fn thread_name(acceptor: &Acceptor, tid: Pid) -> String {
     match acceptor.thread(tid) {
-        Some(thread) if !thread.command.is_empty() && thread.command != acceptor.process.command => {
+        Some(thread)
+            if !thread.command.is_empty() && thread.command != acceptor.process.command =>
+        {
             format!("thread {tid} ({})", thread.command)
         }
         _ => format!("thread {tid}"),
@@ -308,7 +343,7 @@ fn unwatched_sentence(acceptor: &Acceptor, how: Unwatched, tid: Pid) -> String {
 /// Severity of a stuck queue: by how long somebody has waited, and whether it moves at all.
 pub(super) fn queue_severity(case: &Case) -> Severity {
     match case.waiting {
-        Waiting::TooLong(_) if case.queue.shrank => Severity::Warning,
+        Waiting::TooLong(_) if case.queue.course.shrank => Severity::Warning,
         Waiting::TooLong(_) => Severity::Critical,
         Waiting::Unknown | Waiting::Briefly => Severity::Info,
     }

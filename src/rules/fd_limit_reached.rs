@@ -35,7 +35,10 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         },
         subject: listener_subject(
             case,
-            at_limit.iter().map(|acceptor| acceptor.process.pid).collect(),
+            at_limit
+                .iter()
+                .map(|acceptor| acceptor.process.pid)
+                .collect(),
         ),
         headline: format!(
             "{}, and {} has all {limit} descriptors open that it may: accept fails with EMFILE",

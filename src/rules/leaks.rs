@@ -30,7 +30,11 @@ pub(super) fn subject(leak: &Leak) -> Subject {
 
 /// Who holds the connections, by name.
 pub(super) fn holder(picture: &Picture, leak: &Leak) -> String {
-    let processes: Vec<_> = leak.pids.iter().filter_map(|pid| picture.process(*pid)).collect();
+    let processes: Vec<_> = leak
+        .pids
+        .iter()
+        .filter_map(|pid| picture.process(*pid))
+        .collect();
     if processes.is_empty() {
         "a process that is not visible".to_owned()
     } else {
@@ -86,7 +90,9 @@ fn peer_evidence(leak: &Leak) -> String {
     const SHOWN: usize = 3;
     let mut peers: BTreeMap<IpAddr, usize> = BTreeMap::new();
     for connection in &leak.connections {
-        *peers.entry(connection.remote.ip().to_canonical()).or_default() += 1;
+        *peers
+            .entry(connection.remote.ip().to_canonical())
+            .or_default() += 1;
     }
     let mut peers: Vec<(IpAddr, usize)> = peers.into_iter().collect();
     peers.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -111,11 +117,19 @@ pub(super) fn severity(picture: &Picture, leak: &Leak) -> Severity {
         .pids
         .iter()
         .filter_map(|pid| picture.process(*pid)?.fd_limit.copied())
-        .any(|limit| number.saturating_mul(100) >= limit.soft.saturating_mul(LEAK_CRITICAL_PERCENT));
+        .any(|limit| {
+            number.saturating_mul(100) >= limit.soft.saturating_mul(LEAK_CRITICAL_PERCENT)
+        });
     match leak.endpoint {
         _ if endangers => Severity::Critical,
         // Without clocks they may all have been closed a moment ago.
-        _ if leak.connections.iter().all(|connection| connection.ages.is_none()) => Severity::Info,
+        _ if leak
+            .connections
+            .iter()
+            .all(|connection| connection.ages.is_none()) =>
+        {
+            Severity::Info
+        }
         Endpoint::Client(_) if leak.connections.len() <= POOL_CONNECTIONS => Severity::Info,
         Endpoint::Client(_) | Endpoint::Server(_) => Severity::Warning,
     }

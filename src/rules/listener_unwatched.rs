@@ -53,7 +53,10 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         confidence,
         subject: listener_subject(
             case,
-            unwatched.iter().map(|(acceptor, _)| acceptor.process.pid).collect(),
+            unwatched
+                .iter()
+                .map(|(acceptor, _)| acceptor.process.pid)
+                .collect(),
         ),
         headline: format!(
             "{}, and {}",

@@ -149,7 +149,10 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the catalogue is compared with the folder")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the catalogue is compared with the folder"
+    )]
     fn every_file_and_every_page_is_registered() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let names = |folder: &str, ending: &str| -> BTreeSet<String> {

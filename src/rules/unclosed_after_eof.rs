@@ -17,7 +17,10 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     seen.push(
         "Recv-Q is 0: the program has read everything, the end of the stream included".to_owned(),
     );
-    let known = leak.connections.iter().all(|connection| connection.ages.is_some());
+    let known = leak
+        .connections
+        .iter()
+        .all(|connection| connection.ages.is_some());
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
@@ -30,9 +33,17 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         headline: format!(
             "{} {} the end of {} and never closed {}",
             leaks::holder(picture, leak),
-            if leak.pids.len() > 1 { "have read" } else { "has read" },
+            if leak.pids.len() > 1 {
+                "have read"
+            } else {
+                "has read"
+            },
             leaks::connections(leak),
-            if leak.connections.len() == 1 { "it" } else { "them" },
+            if leak.connections.len() == 1 {
+                "it"
+            } else {
+                "them"
+            },
         ),
         evidence: seen,
         conclusion: None,

@@ -29,7 +29,11 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
-        confidence: if leak.connections.iter().all(|connection| connection.ages.is_some()) {
+        confidence: if leak
+            .connections
+            .iter()
+            .all(|connection| connection.ages.is_some())
+        {
             Confidence::Certain
         } else {
             Confidence::Possible
@@ -39,8 +43,16 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
             "{} of {} {} closed by the client and nobody reads {}: {why}",
             leaks::connections(leak),
             leaks::holder(picture, leak),
-            if leak.connections.len() == 1 { "was" } else { "were" },
-            if leak.connections.len() == 1 { "it" } else { "them" },
+            if leak.connections.len() == 1 {
+                "was"
+            } else {
+                "were"
+            },
+            if leak.connections.len() == 1 {
+                "it"
+            } else {
+                "them"
+            },
         ),
         evidence: seen,
         conclusion: None,
@@ -74,7 +86,10 @@ fn why(picture: &Picture, leak: &Leak, process: Option<&Process>) -> String {
             }
         ),
         Reader::NoInput { events } => {
-            format!("{they_are} watched with the mask {events}, which wakes for neither data nor end")
+            format!(
+                "{they_are} watched with the mask {events}, without EPOLLIN and EPOLLRDHUP: it \
+                 wakes for neither data nor end"
+            )
         }
         Reader::SpentOneShot => format!("{they_are} watched one-shot and not re-armed"),
         Reader::EdgeConsumed { events, asleep } => format!(

@@ -1,6 +1,5 @@
 //! The running kernel.
 
-use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,9 +14,7 @@ use netlink_packet_core::{
     DefaultNla, Emitable, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
     NetlinkSerializable,
 };
-use netlink_packet_sock_diag::constants::{
-    AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY,
-};
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY};
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr};
@@ -26,7 +23,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::{DescriptorTable, DescriptorTables, Kernel, KernelError, SocketDump};
 use crate::collect::sock_diag::port_filter;
-use crate::model::{Host, Inode, Pid};
+use crate::model::{Host, Inode, InodeSet, Pid};
 
 /// The kernel never fills more than 32 KiB of a dump at once, but remembers the largest buffer it
 /// was offered; one size for all reads avoids truncation, and 64 KiB pages need the larger one.
@@ -106,10 +103,7 @@ impl Kernel for LiveKernel {
         result
     }
 
-    fn descriptor_tables(
-        &mut self,
-        wanted: &HashSet<Inode>,
-    ) -> Result<DescriptorTables, KernelError> {
+    fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
         let mut found = DescriptorTables::default();
         for pid in self.list_numbers("")? {
             found.processes += 1;
@@ -247,7 +241,7 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn for_each_number(directory: BorrowedFd<'_>, mut each: impl FnMut(u32, &CStr)) -> io::Result<()> {
-    let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(entry) = entries.next() {
         let entry = entry?;
@@ -269,11 +263,7 @@ fn parse_number(digits: &[u8]) -> Option<u32> {
     })
 }
 
-fn read_descriptor_table(
-    path: &Path,
-    pid: Pid,
-    wanted: &HashSet<Inode>,
-) -> io::Result<DescriptorTable> {
+fn read_descriptor_table(path: &Path, pid: Pid, wanted: &InodeSet) -> io::Result<DescriptorTable> {
     let directory = open_directory(path)?;
     let mut table = DescriptorTable {
         pid,
@@ -295,12 +285,7 @@ fn read_descriptor_table(
     refused.map_or(Ok(table), |kind| Err(kind.into()))
 }
 
-fn note_descriptor(
-    table: &mut DescriptorTable,
-    fd: u32,
-    target: &[u8],
-    wanted: &HashSet<Inode>,
-) {
+fn note_descriptor(table: &mut DescriptorTable, fd: u32, target: &[u8], wanted: &InodeSet) {
     if let Some(inode) = socket_inode(target) {
         if wanted.contains(&inode) {
             table.sockets.push((fd, inode.number()));

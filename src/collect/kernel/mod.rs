@@ -11,13 +11,12 @@ mod recorder;
 mod recording;
 mod redact;
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Host, Inode, Pid, PortRange};
+use crate::model::{Host, InodeSet, Pid, PortRange};
 
 pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
@@ -53,7 +52,7 @@ pub trait Kernel {
     /// # Errors
     ///
     /// When processes cannot be listed at all.
-    fn descriptor_tables(&mut self, wanted: &HashSet<Inode>) -> Result<DescriptorTables, KernelError>;
+    fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError>;
 
     /// Reads a whole file; a relative path is below the procfs root.
     ///

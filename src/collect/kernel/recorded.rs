@@ -1,13 +1,13 @@
 //! Answers from a recording.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::recording::{self, Answer, Header, Outcome, Question, RecordingError};
 use super::{DescriptorTables, Kernel, KernelError, SocketDump};
-use crate::model::{Host, Inode, PortRange};
+use crate::model::{Host, InodeSet, PortRange};
 
 /// A kernel that says again what it said when it was recorded.
 ///
@@ -33,7 +33,10 @@ impl RecordedKernel {
                 Question::Sockets(dump) => Question::Sockets(without_ports(&dump)),
                 other => other,
             };
-            answers.entry(question).or_default().push_back(entry.outcome);
+            answers
+                .entry(question)
+                .or_default()
+                .push_back(entry.outcome);
         }
         Ok(Self { header, answers })
     }
@@ -126,7 +129,7 @@ impl Kernel for RecordedKernel {
         ))
     }
 
-    fn descriptor_tables(&mut self, _: &HashSet<Inode>) -> Result<DescriptorTables, KernelError> {
+    fn descriptor_tables(&mut self, _: &InodeSet) -> Result<DescriptorTables, KernelError> {
         let question = Question::DescriptorTables;
         match self.next(&question)? {
             Answer::Tables(tables) => Ok(tables),

@@ -1,6 +1,5 @@
 //! Asks another kernel and writes everything down.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use super::recording::{self, Answer, Bytes, Entry, Header, Outcome, Question};
 use super::redact::Redactor;
 use super::{DescriptorTables, Kernel, KernelError, SocketDump};
-use crate::model::{Host, Inode};
+use crate::model::{Host, InodeSet};
 
 /// A kernel whose answers are kept for a recording.
 pub struct Recorder<'kernel> {
@@ -85,10 +84,7 @@ impl Kernel for Recorder<'_> {
         })
     }
 
-    fn descriptor_tables(
-        &mut self,
-        wanted: &HashSet<Inode>,
-    ) -> Result<DescriptorTables, KernelError> {
+    fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
         let answer = self.kernel.descriptor_tables(wanted);
         self.note(Question::DescriptorTables, answer, Answer::Tables)
     }
@@ -114,6 +110,10 @@ impl Kernel for Recorder<'_> {
 
     fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError> {
         let answer = self.kernel.list_numbers(path);
-        self.note(Question::ListNumbers(path.to_owned()), answer, Answer::Numbers)
+        self.note(
+            Question::ListNumbers(path.to_owned()),
+            answer,
+            Answer::Numbers,
+        )
     }
 }

@@ -19,7 +19,7 @@ use super::{DescriptorTables, KernelError, SocketDump};
 use crate::model::{Host, PortRange, Scope};
 
 /// Names the format and its version; a reader refuses any other.
-pub const FORMAT: &str = "closewait-doctor.recording/v1";
+pub(super) const FORMAT: &str = "closewait-doctor.recording/v1";
 
 /// A recording may unpack to this much; more is taken for an attack.
 const MOST_BYTES: u64 = 2 << 30;
@@ -85,7 +85,6 @@ impl Header {
 
 /// The machine of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the same fields as Host, which documents them")]
 pub struct RecordedHost {
     pub hostname: String,
     pub kernel: String,
@@ -94,7 +93,6 @@ pub struct RecordedHost {
 
 /// The scope of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the same fields as Scope, which documents them")]
 pub struct RecordedScope {
     pub ports: Vec<PortRange>,
     pub pids: Vec<u32>,

@@ -5,6 +5,7 @@
 //! addresses stay, and so do short process names: a finding without them would be useless.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::NetlinkBuffer;
@@ -27,7 +28,7 @@ pub(super) struct Redactor {
 
 impl Redactor {
     pub(super) fn redact(&mut self, header: &mut Header, entries: &mut [Entry]) {
-        header.host.hostname = REDACTED.to_owned();
+        REDACTED.clone_into(&mut header.host.hostname);
         header.scope.netns = header.scope.netns.take().map(|_| REDACTED.to_owned());
         // First the files that name cgroups, then the questions that contain those names.
         for entry in &mut *entries {
@@ -78,7 +79,7 @@ impl Redactor {
 
     fn redact_file(&mut self, path: &str, bytes: &mut Vec<u8>) {
         if path.ends_with("/cmdline") {
-            *bytes = redact_command_line(bytes);
+            *bytes = REDACTED.as_bytes().to_vec();
         } else if path.ends_with("/cgroup") {
             let text = String::from_utf8_lossy(bytes);
             let lines: Vec<String> = text.lines().map(|line| self.redact_cgroup(line)).collect();
@@ -196,24 +197,7 @@ impl Redactor {
     }
 }
 
-/// Keeps the program's name: it tells the runtime.
-fn redact_command_line(bytes: &[u8]) -> Vec<u8> {
-    let mut arguments = bytes.split(|byte| *byte == 0);
-    let program = arguments.next().unwrap_or_default();
-    let name = program.rsplit(|byte| *byte == b'/').next();
-    let mut redacted = name.unwrap_or_default().to_vec();
-    // A program that rewrote its title has it all in the first argument.
-    if let Some(space) = redacted.iter().position(|byte| *byte == b' ') {
-        redacted.truncate(space);
-    }
-    redacted.push(0);
-    if arguments.any(|argument| !argument.is_empty()) {
-        redacted.extend(REDACTED.bytes());
-        redacted.push(0);
-    }
-    redacted
-}
-
+/// Keeps the file's name: an executable's tells the runtime.
 fn redact_path(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or_default();
     format!("/{REDACTED}/{name}")
@@ -232,13 +216,12 @@ fn decode_words(hex: &str) -> Option<Vec<u8>> {
 }
 
 fn encode_words(bytes: &[u8]) -> String {
-    bytes
-        .chunks_exact(4)
-        .map(|word| {
-            let word = u32::from_ne_bytes(word.try_into().expect("the chunk has 4 bytes"));
-            format!("{word:08X}")
-        })
-        .collect()
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for word in bytes.chunks_exact(4) {
+        let word = u32::from_ne_bytes(word.try_into().expect("the chunk has 4 bytes"));
+        write!(hex, "{word:08X}").expect("writing to a string cannot fail");
+    }
+    hex
 }
 
 #[cfg(test)]
@@ -270,9 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_command_line_only_the_program_stays() {
-        let line = b"/opt/acme/bin/server\0--token\0secret\0";
-        assert_eq!(redact_command_line(line), b"server\0redacted\0");
-        assert_eq!(redact_command_line(b"nginx: worker process"), b"nginx:\0");
+    fn of_a_path_only_the_file_name_stays() {
+        assert_eq!(redact_path("/opt/acme/bin/server"), "/redacted/server");
     }
 }

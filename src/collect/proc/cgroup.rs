@@ -16,7 +16,9 @@ pub(super) fn read_frozen(kernel: &mut dyn Kernel, pid: Pid) -> Reading<bool> {
     };
     let mut gap = None;
     for group in &groups {
-        for (path, frozen_when) in freezer_files(&group.controllers, group.hierarchy, &group.pathname) {
+        for (path, frozen_when) in
+            freezer_files(&group.controllers, group.hierarchy, &group.pathname)
+        {
             match read_state(kernel, &path, frozen_when) {
                 Ok(true) => return Reading::Known(true),
                 Ok(false) => {}
@@ -50,11 +52,7 @@ fn freezer_files(
     Vec::new()
 }
 
-fn read_state(
-    kernel: &mut dyn Kernel,
-    path: &str,
-    frozen_when: &str,
-) -> Result<bool, KernelError> {
+fn read_state(kernel: &mut dyn Kernel, path: &str, frozen_when: &str) -> Result<bool, KernelError> {
     let bytes = kernel.read(path)?;
     Ok(String::from_utf8_lossy(&bytes)
         .lines()

@@ -25,7 +25,8 @@ mod tests {
 
     #[test]
     fn soft_and_hard_limit_of_kernel_6_18() {
-        let text = b"Limit                     Soft Limit           Hard Limit           Units     \n\
+        let text =
+            b"Limit                     Soft Limit           Hard Limit           Units     \n\
             Max cpu time              unlimited            unlimited            seconds   \n\
             Max open files            1024                 unlimited            files     \n";
         let limit = parse_open_files_limit(text).unwrap();

@@ -2,14 +2,12 @@
 //!
 //! It knows no queue limit, no ages and no timers, and its table is not read at one moment.
 
-use std::collections::HashSet;
-
 use procfs::FromBufReadSI;
 use procfs::net::{TcpNetEntries, TcpNetEntry};
 
 use crate::collect::kernel::{Kernel, KernelError, Kind};
 use crate::collect::sock_diag::Wanted;
-use crate::model::{Connection, Gap, Inode, Listener, Reading, SocketTable, TcpState};
+use crate::model::{Connection, Gap, Inode, InodeSet, Listener, Reading, SocketTable, TcpState};
 
 /// The tables as seen by the thread that looks: `/proc/net` would be those of the whole process.
 const IPV4: &str = "thread-self/net/tcp";
@@ -23,7 +21,7 @@ const IPV6: &str = "thread-self/net/tcp6";
 pub fn read_net_tcp(
     kernel: &mut dyn Kernel,
     wanted: Wanted,
-    listeners: &HashSet<Inode>,
+    listeners: &InodeSet,
 ) -> Result<(SocketTable, usize), KernelError> {
     let (mut table, mut malformed) = parse_net_tcp(&kernel.read(IPV4)?, wanted, listeners);
     match kernel.read(IPV6) {
@@ -40,11 +38,7 @@ pub fn read_net_tcp(
 }
 
 /// Parses one table line by line, so that an odd line loses no other.
-pub fn parse_net_tcp(
-    bytes: &[u8],
-    wanted: Wanted,
-    listeners: &HashSet<Inode>,
-) -> (SocketTable, usize) {
+pub fn parse_net_tcp(bytes: &[u8], wanted: Wanted, listeners: &InodeSet) -> (SocketTable, usize) {
     let mut table = SocketTable::default();
     let mut malformed = 0;
     for line in bytes.split(|byte| *byte == b'\n').skip(1) {
@@ -67,12 +61,7 @@ fn parse_line(line: &[u8]) -> Option<TcpNetEntry> {
     entries.0.into_iter().next()
 }
 
-fn add(
-    table: &mut SocketTable,
-    entry: &TcpNetEntry,
-    wanted: Wanted,
-    listeners: &HashSet<Inode>,
-) {
+fn add(table: &mut SocketTable, entry: &TcpNetEntry, wanted: Wanted, listeners: &InodeSet) {
     let Ok(inode) = u32::try_from(entry.inode) else {
         return;
     };
@@ -123,12 +112,16 @@ mod tests {
     #[test]
     fn a_listener_and_a_waiting_connection_of_kernel_6_18() {
         let text = format!("{HEADER}{LISTEN}{CLOSE_WAIT}");
-        let (table, malformed) = parse_net_tcp(text.as_bytes(), Wanted::Unaccepted, &HashSet::new());
+        let (table, malformed) =
+            parse_net_tcp(text.as_bytes(), Wanted::Unaccepted, &InodeSet::default());
         assert_eq!(malformed, 0);
         let listener = &table.listeners[0];
         assert_eq!(listener.local, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(listener.accept_queue_len, 22);
-        assert_eq!(listener.accept_queue_limit, Reading::Unknown(Gap::NotSupported));
+        assert_eq!(
+            listener.accept_queue_limit,
+            Reading::Unknown(Gap::NotSupported)
+        );
         let connection = &table.connections[0];
         assert_eq!(connection.state, TcpState::CloseWait);
         assert_eq!((connection.inode, connection.recv_q), (None, 46));
@@ -138,7 +131,8 @@ mod tests {
     fn one_odd_line_does_not_lose_the_table() {
         let odd = LISTEN.replace("0A 0000", "FF 0000");
         let text = format!("{HEADER}{odd}\nnonsense\n\u{1f4a5}\n{LISTEN}{CLOSE_WAIT}");
-        let (table, malformed) = parse_net_tcp(text.as_bytes(), Wanted::Unaccepted, &HashSet::new());
+        let (table, malformed) =
+            parse_net_tcp(text.as_bytes(), Wanted::Unaccepted, &InodeSet::default());
         assert_eq!((table.listeners.len(), table.connections.len()), (1, 1));
         assert_eq!(malformed, 3);
     }
@@ -146,8 +140,8 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in any::<Vec<u8>>(), line in ".{0,120}") {
-            parse_net_tcp(&bytes, Wanted::Unaccepted, &HashSet::new());
-            parse_net_tcp(format!("{HEADER}{line}").as_bytes(), Wanted::Unaccepted, &HashSet::new());
+            parse_net_tcp(&bytes, Wanted::Unaccepted, &InodeSet::default());
+            parse_net_tcp(format!("{HEADER}{line}").as_bytes(), Wanted::Unaccepted, &InodeSet::default());
         }
 
         #[test]
@@ -155,7 +149,7 @@ mod tests {
             let mut text = format!("{HEADER}{CLOSE_WAIT}").into_bytes();
             let place = (HEADER.len() + place).min(text.len() - 1);
             text[place] = byte;
-            parse_net_tcp(&text, Wanted::Unaccepted, &HashSet::new());
+            parse_net_tcp(&text, Wanted::Unaccepted, &InodeSet::default());
         }
     }
 }

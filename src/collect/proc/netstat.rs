@@ -61,7 +61,10 @@ mod tests {
     #[test]
     fn a_file_without_them_gives_nothing() {
         assert_eq!(parse_dropped_counters(b""), None);
-        assert_eq!(parse_dropped_counters(b"TcpExt: ListenDrops\nTcpExt: 1\n"), None);
+        assert_eq!(
+            parse_dropped_counters(b"TcpExt: ListenDrops\nTcpExt: 1\n"),
+            None
+        );
     }
 
     proptest! {

@@ -1,7 +1,9 @@
 //! One process: what every owner is asked for, and what only a suspect is.
 
 use super::elf::{Elf, read_elf};
-use super::{cgroup, parse_epoll_watches, parse_open_files_limit, parse_stat, parse_syscall, runtime};
+use super::{
+    cgroup, parse_epoll_watches, parse_open_files_limit, parse_stat, parse_syscall, runtime,
+};
 use crate::collect::kernel::{DescriptorTable, Kernel, KernelError};
 use crate::model::{
     Descriptor, EpollSet, Examination, Gap, Pid, Process, Reading, Syscall, Thread, ThreadGlance,
@@ -124,7 +126,9 @@ fn read_thread(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> Opt
     });
     Some(Thread {
         tid,
-        command: stat.known().map_or(String::new(), |stat| stat.command.clone()),
+        command: stat
+            .known()
+            .map_or(String::new(), |stat| stat.command.clone()),
         state: stat.map(|stat| stat.state),
         syscall: read_syscall(kernel, pid, tid, compat),
         wchan,

@@ -7,9 +7,11 @@ use super::elf::Elf;
 /// Recognises by the executable, then by the names that runtimes give their threads.
 pub(super) fn recognise(executable: &str, elf: Elf, threads: &[Thread]) -> Runtime {
     let has_thread = |prefixes: &[&str]| {
-        threads
-            .iter()
-            .any(|thread| prefixes.iter().any(|prefix| thread.command.starts_with(prefix)))
+        threads.iter().any(|thread| {
+            prefixes
+                .iter()
+                .any(|prefix| thread.command.starts_with(prefix))
+        })
     };
     let name = executable.trim_end_matches(" (deleted)");
     let name = name.rsplit('/').next().unwrap_or_default();
@@ -19,7 +21,14 @@ pub(super) fn recognise(executable: &str, elf: Elf, threads: &[Thread]) -> Runti
         "haproxy" => Runtime::Haproxy,
         "node" | "nodejs" => Runtime::Node,
         // The kernel cuts thread names at 15 bytes.
-        "java" if has_thread(&["nioEventLoop", "epollEventLoop", "reactor-http", "vert.x-event"]) => {
+        "java"
+            if has_thread(&[
+                "nioEventLoop",
+                "epollEventLoop",
+                "reactor-http",
+                "vert.x-event",
+            ]) =>
+        {
             Runtime::Netty
         }
         "java" => Runtime::Java,
@@ -54,10 +63,19 @@ mod tests {
     #[test]
     fn threads_tell_netty_from_other_java_and_tokio_from_other_rust() {
         let netty = [thread("java"), thread("epollEventLoopG")];
-        assert_eq!(recognise("/opt/jdk/bin/java", Elf::default(), &netty), Runtime::Netty);
-        assert_eq!(recognise("/opt/jdk/bin/java", Elf::default(), &[]), Runtime::Java);
+        assert_eq!(
+            recognise("/opt/jdk/bin/java", Elf::default(), &netty),
+            Runtime::Netty
+        );
+        assert_eq!(
+            recognise("/opt/jdk/bin/java", Elf::default(), &[]),
+            Runtime::Java
+        );
         let tokio = [thread("api"), thread("tokio-rt-worker")];
-        assert_eq!(recognise("/srv/api", Elf::default(), &tokio), Runtime::Tokio);
+        assert_eq!(
+            recognise("/srv/api", Elf::default(), &tokio),
+            Runtime::Tokio
+        );
         assert_eq!(recognise("/srv/api", Elf::default(), &[]), Runtime::Unknown);
     }
 }

@@ -53,7 +53,13 @@ mod tests {
 
     #[test]
     fn what_is_no_stat_file_gives_nothing() {
-        for text in [&b""[..], b")(", b"42 (name)", b"42 (name) S", b"42 (name) S x"] {
+        for text in [
+            &b""[..],
+            b")(",
+            b"42 (name)",
+            b"42 (name) S",
+            b"42 (name) S x",
+        ] {
             assert_eq!(parse_stat(text), None, "{}", text.escape_ascii());
         }
     }

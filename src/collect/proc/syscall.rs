@@ -28,7 +28,8 @@ mod tests {
 
     #[test]
     fn epoll_wait_on_debian_12_kernel_6_18() {
-        let text = b"232 0x4 0x5586c20e6940 0x3ff 0xffffffff 0x0 0x0 0x7ffeabe74de8 0x7f283bb26ef3\n";
+        let text =
+            b"232 0x4 0x5586c20e6940 0x3ff 0xffffffff 0x0 0x0 0x7ffeabe74de8 0x7f283bb26ef3\n";
         assert_eq!(
             parse_syscall(text),
             Some(Syscall::Call {

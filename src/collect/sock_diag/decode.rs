@@ -110,7 +110,10 @@ fn decode_socket(
         return Some(Decoded::PassedOver);
     }
     let attributes = decode_attributes(payload.get(MESSAGE_BYTES..)?)?;
-    let local = SocketAddr::new(header.socket_id.source_address, header.socket_id.source_port);
+    let local = SocketAddr::new(
+        header.socket_id.source_address,
+        header.socket_id.source_port,
+    );
     if state == TcpState::Listen {
         return Some(Decoded::Kept(Socket::Listener(Listener {
             local,

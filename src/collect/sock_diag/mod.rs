@@ -4,11 +4,10 @@ mod decode;
 pub(super) mod port_filter;
 mod tcp_info;
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::kernel::{Kernel, KernelError, SocketDump};
-use crate::model::{Connection, Inode, Listener, PortRange, SocketTable, TcpState};
+use crate::model::{Connection, Inode, InodeSet, Listener, PortRange, SocketTable, TcpState};
 
 pub use decode::{Datagram, Socket, decode_datagram};
 
@@ -43,12 +42,7 @@ impl Wanted {
     }
 
     /// An accepted and open connection is nobody's patient, and there can be very many.
-    pub(super) fn keeps(
-        self,
-        state: TcpState,
-        inode: Option<Inode>,
-        listeners: &HashSet<Inode>,
-    ) -> bool {
+    pub(super) fn keeps(self, state: TcpState, inode: Option<Inode>, listeners: &InodeSet) -> bool {
         match self {
             Self::CloseWait => true,
             Self::Unaccepted => match state {
@@ -98,7 +92,7 @@ pub fn read_connections(
     kernel: &mut dyn Kernel,
     wanted: Wanted,
     ports: &[PortRange],
-    listeners: &HashSet<Inode>,
+    listeners: &InodeSet,
 ) -> Result<(Vec<Connection>, Dump), KernelError> {
     let mut dump = read(
         kernel,

@@ -25,7 +25,7 @@ const TEST_BYTES: u16 = 2 * COMPARE_BYTES as u16 + OP_BYTES as u16;
 /// Each range becomes two tests, one an end: `port >= first`, `port <= last`, and a jump to the
 /// end of the program, which accepts. A failed comparison goes on with the next test, and that of
 /// the last test jumps 4 bytes beyond the end, which rejects.
-pub fn bytecode(ports: &[PortRange]) -> Option<Vec<u8>> {
+pub(crate) fn bytecode(ports: &[PortRange]) -> Option<Vec<u8>> {
     if ports.is_empty() || ports.len() > MOST_RANGES {
         return None;
     }
@@ -37,7 +37,13 @@ pub fn bytecode(ports: &[PortRange]) -> Option<Vec<u8>> {
     let mut code = Vec::with_capacity(usize::from(left));
     for (at_least, at_most, range) in tests {
         let last = left == TEST_BYTES;
-        let reject = |from: u16| if last { from + 4 } else { from - (left - TEST_BYTES) };
+        let reject = |from: u16| {
+            if last {
+                from + 4
+            } else {
+                from - (left - TEST_BYTES)
+            }
+        };
         compare(&mut code, at_least, reject(left), range.first());
         compare(
             &mut code,
