@@ -86,16 +86,22 @@ impl Header {
 /// The machine of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedHost {
+    /// Its node name.
     pub hostname: String,
+    /// Its kernel release.
     pub kernel: String,
+    /// Its architecture.
     pub machine: String,
 }
 
 /// The scope of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedScope {
+    /// Ports on either end; empty for all.
     pub ports: Vec<PortRange>,
+    /// Processes; empty for all.
     pub pids: Vec<u32>,
+    /// The network namespace as it was named.
     pub netns: Option<String>,
 }
 
