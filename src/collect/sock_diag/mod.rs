@@ -17,6 +17,7 @@ const ATTEMPTS: u32 = 3;
 /// State bits of a dump request: bit n stands for state number n.
 const LISTEN: u32 = 1 << 10;
 const ESTABLISHED: u32 = 1 << 1;
+const SYN_SENT: u32 = 1 << 2;
 const SYN_RECV: u32 = 1 << 3;
 const FIN_WAIT2: u32 = 1 << 5;
 const CLOSE_WAIT: u32 = 1 << 8;
@@ -24,7 +25,7 @@ const CLOSE_WAIT: u32 = 1 << 8;
 /// Which connections to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Those whose peer has closed, and the closing ends that tell when.
+    /// Those whose peer has closed.
     CloseWait,
     /// Those, and whatever may wait in an accept queue: never accepted, in any state.
     Unaccepted,
@@ -35,23 +36,21 @@ pub enum Wanted {
 impl Wanted {
     fn states(self) -> u32 {
         match self {
-            Self::CloseWait => CLOSE_WAIT | FIN_WAIT2,
-            Self::Unaccepted => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_RECV,
-            Self::Open => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | 1 << 2,
+            Self::CloseWait => CLOSE_WAIT,
+            Self::Unaccepted => CLOSE_WAIT | ESTABLISHED | SYN_RECV,
+            Self::Open => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_SENT,
         }
     }
 
     /// An accepted and open connection is nobody's patient, and there can be very many.
     pub(super) fn keeps(self, state: TcpState, inode: Option<Inode>, listeners: &InodeSet) -> bool {
-        match self {
-            Self::CloseWait => true,
-            Self::Unaccepted => match state {
-                TcpState::Established | TcpState::SynRecv => {
-                    inode.is_none_or(|inode| listeners.contains(&inode))
-                }
-                _ => true,
-            },
-            Self::Open => inode.is_some(),
+        match (self, state) {
+            (Self::CloseWait | Self::Unaccepted, TcpState::CloseWait) => true,
+            (Self::Unaccepted, TcpState::Established | TcpState::SynRecv) => {
+                inode.is_none_or(|inode| listeners.contains(&inode))
+            }
+            (Self::CloseWait | Self::Unaccepted, _) => false,
+            (Self::Open, _) => inode.is_some(),
         }
     }
 }
