@@ -29,6 +29,8 @@ const SHOWN_OF_A_GROUP: usize = 5;
 const WIDEST_TEXT: u16 = 110;
 /// Labels of a finding's block stand in a column of this width.
 const LABEL_WIDTH: usize = 6;
+/// Set before each line of a paragraph but the first.
+const HANGING: &str = "  ";
 
 /// Writes the report.
 ///
@@ -164,9 +166,14 @@ fn write_text<'t>(
     let indent = 2 + if label.is_empty() { 0 } else { LABEL_WIDTH };
     let mut label = label;
     for paragraph in paragraphs {
-        for line in wrap(&escape(paragraph), options.width, indent) {
+        for (number, line) in wrap(&escape(paragraph), options.width, indent)
+            .iter()
+            .enumerate()
+        {
             let lead = indent.saturating_sub(2 + label.len());
-            writeln!(out, "  {label}{:lead$}{line}", "")?;
+            // What a paragraph goes on with is set in, to tell it from the next paragraph.
+            let hanging = if number == 0 { "" } else { HANGING };
+            writeln!(out, "  {label}{:lead$}{hanging}{line}", "")?;
             label = "";
         }
     }
@@ -180,13 +187,16 @@ fn wrap(text: &str, width: Option<u16>, indent: usize) -> Vec<String> {
     };
     let room = width
         .min(WIDEST_TEXT)
-        .saturating_sub(u16::try_from(indent).unwrap_or(u16::MAX))
+        .saturating_sub(u16::try_from(indent + HANGING.len()).unwrap_or(u16::MAX))
         .max(20);
     let mut table = plain_table();
     table
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(room)
         .add_row([text]);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 0));
+    }
     lines(&table)
 }
 
