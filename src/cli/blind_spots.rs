@@ -101,6 +101,7 @@ pub(super) fn hidden_threads(processes: &str, gap: Gap) -> BlindSpot {
             Gap::NotSupported => {
                 "none is known: the kernel lacks /proc/PID/syscall, or it is a 32-bit program"
             }
+            Gap::NotShown => "look at the host itself: closewait-doctor scan, or record -o FILE",
             Gap::Vanished | Gap::Malformed | Gap::NotLookedAt | Gap::Failed => "look again",
         }
         .to_owned(),

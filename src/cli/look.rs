@@ -57,7 +57,7 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
         Vec::new()
     };
     if !scope.pids.is_empty() {
-        looker.restrict_to_pids(&mut snapshot)?;
+        restrict_to_pids(&mut snapshot, &scope.pids)?;
         seen = attention(&snapshot, plan.grace);
     }
     looker.examine(&mut snapshot, &seen, &tables);
@@ -169,6 +169,7 @@ impl Looker<'_> {
                 let nobody = InodeSet::default();
                 Ok(self.net_tcp(Wanted::CloseWait, ports, &nobody)?.listeners)
             }
+            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
         }
     }
 
@@ -187,6 +188,7 @@ impl Looker<'_> {
                 Ok(connections)
             }
             SocketSource::Procfs => Ok(self.net_tcp(wanted, ports, listeners)?.connections),
+            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
         }
     }
 
@@ -262,42 +264,6 @@ impl Looker<'_> {
             .holders
             .retain(|holder| snapshot.processes.contains_key(&holder.pid));
         tables.tables
-    }
-
-    /// Drops the sockets that the given processes do not hold.
-    fn restrict_to_pids(&self, snapshot: &mut Snapshot) -> Result<()> {
-        let pids = &self.scope.pids;
-        let held: InodeSet = snapshot
-            .holders
-            .iter()
-            .filter(|holder| pids.contains(&holder.pid))
-            .map(|holder| holder.inode)
-            .collect();
-        if held.is_empty() && snapshot.holders_complete == Reading::Known(()) {
-            let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
-            bail!(
-                "no TCP socket in scope is held by process {}",
-                names.join(", ")
-            );
-        }
-        let is_held =
-            |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
-        snapshot.sockets.listeners.retain(is_held);
-        snapshot.listeners_after.retain(is_held);
-        let listeners = &snapshot.sockets.listeners;
-        snapshot
-            .sockets
-            .connections
-            .retain(|connection| match connection.inode {
-                Some(inode) => held.contains(&inode),
-                None => !correlate::fits_no_listener(listeners, connection),
-            });
-        snapshot
-            .holders
-            .retain(|holder| held.contains(&holder.inode));
-        let shown: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
-        snapshot.processes.retain(|pid, _| shown.contains(pid));
-        Ok(())
     }
 
     /// What only those are asked for that hold something suspicious.
@@ -447,6 +413,41 @@ impl Looker<'_> {
     }
 }
 
+/// Drops the sockets that the given processes do not hold.
+pub(super) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) -> Result<()> {
+    let held: InodeSet = snapshot
+        .holders
+        .iter()
+        .filter(|holder| pids.contains(&holder.pid))
+        .map(|holder| holder.inode)
+        .collect();
+    let owned: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
+    if held.is_empty() && snapshot.holders_complete == Reading::Known(()) {
+        let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
+        bail!(
+            "no TCP socket in scope is held by process {}",
+            names.join(", ")
+        );
+    }
+    let is_held = |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
+    snapshot.sockets.listeners.retain(is_held);
+    snapshot.listeners_after.retain(is_held);
+    let listeners = &snapshot.sockets.listeners;
+    snapshot
+        .sockets
+        .connections
+        .retain(|connection| match connection.inode {
+            Some(inode) if !inode.is_stand_in() || owned.contains(&inode) => held.contains(&inode),
+            Some(_) | None => !correlate::fits_no_listener(listeners, connection),
+        });
+    snapshot
+        .holders
+        .retain(|holder| held.contains(&holder.inode));
+    let shown: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
+    snapshot.processes.retain(|pid, _| shown.contains(pid));
+    Ok(())
+}
+
 fn holders(tables: &DescriptorTables) -> Vec<Holder> {
     let mut holders: Vec<Holder> = tables
         .tables
@@ -456,7 +457,7 @@ fn holders(tables: &DescriptorTables) -> Vec<Holder> {
                 Some(Holder {
                     inode: Inode::new(*inode)?,
                     pid: table.pid,
-                    fd: *fd,
+                    fd: Some(*fd),
                 })
             })
         })

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::age;
 use super::matching::Listeners;
-use crate::model::{Connection, Inode, InodeSet, Listener, Snapshot, TcpState};
+use super::undecided;
+use crate::model::{Connection, Inode, InodeSet, Listener, Snapshot, SocketSource, TcpState};
 
 /// The queue of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,9 @@ pub struct AcceptQueue {
     pub length: u32,
     /// The connections that certainly wait in this very queue, by their index in the snapshot.
     pub members: Vec<usize>,
+    /// Connections that may wait in it, by index: the source does not show whether they were
+    /// accepted.
+    pub possible: Vec<usize>,
     /// How many of the waiting are ESTABLISHED, where members are certain.
     pub established: Option<u32>,
     /// How many of the waiting are in `CLOSE_WAIT`, where members are certain.
@@ -65,6 +69,8 @@ pub enum Place {
     AcceptQueue(Option<usize>),
     /// Some process got it, or makes it: its inode.
     Accepted(Inode),
+    /// In an accept queue or accepted: the source shows neither its inode nor an owner.
+    Undecided,
     /// Nobody has it any more: our side has closed, and the rest is the kernel's.
     Orphan,
 }
@@ -86,16 +92,24 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
     let lengths = Lengths::of(snapshot);
     let listener_inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
     let candidates = candidates(snapshot, &listener_inodes);
+    let by_port = Listeners::new(listeners);
     let mut queues: Vec<AcceptQueue> = listeners
         .iter()
         .enumerate()
         .map(|(index, listener)| lengths.empty_queue(listener, siblings(listeners, index)))
         .collect();
-    let mut doubtful = vec![false; listeners.len()];
+    // Whoever copied a part may have left out listeners, and states.
+    let partial = snapshot.source == SocketSource::Text { whole: false };
+    let mut doubtful = vec![partial; listeners.len()];
     let mut places = Vec::with_capacity(snapshot.sockets.connections.len());
     for (index, connection) in snapshot.sockets.connections.iter().enumerate() {
         let Some(candidates) = &candidates[index] else {
-            places.push(connection.inode.map_or(Place::Orphan, Place::Accepted));
+            let place = undecided::place(connection, snapshot, &by_port);
+            for listener in undecided::possible_listeners(place, connection, &by_port) {
+                queues[listener].possible.push(index);
+                doubtful[listener] = true;
+            }
+            places.push(place);
             continue;
         };
         let chosen = choose(connection, candidates, listeners, &queues, &lengths);
@@ -114,7 +128,9 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
             grace,
         );
     }
-    attribute_redirected(&mut queues, &mut places, snapshot, grace, &lengths);
+    if !partial {
+        attribute_redirected(&mut queues, &mut places, snapshot, grace, &lengths);
+    }
     Queues { queues, places }
 }
 
@@ -340,6 +356,7 @@ impl Lengths {
             // Read right after the connections were; the first reading is older than they are.
             length: lengths.get(1).copied().unwrap_or(listener.accept_queue_len),
             members: Vec::new(),
+            possible: Vec::new(),
             established: None,
             close_wait: None,
             reset: None,
@@ -404,6 +421,40 @@ mod tests {
         );
         snapshot.listeners_after[0].accept_queue_len = 4;
         assert_eq!(reconcile(&snapshot, GRACE).queues[0].reset, None);
+    }
+
+    #[test]
+    fn of_a_part_of_a_table_nothing_is_counted_that_may_be_left_out() {
+        let elsewhere = Connection {
+            local: "127.0.0.1:9090".parse().unwrap(),
+            ..waiting_connection(9400)
+        };
+        let mut snapshot = snapshot(
+            vec![with_length("127.0.0.1:8080", 1, 3)],
+            vec![waiting_connection(9400), elsewhere],
+        );
+        snapshot.source = SocketSource::Text { whole: false };
+        let Queues { queues, places } = reconcile(&snapshot, GRACE);
+        assert_eq!(queues[0].oldest, Some(Duration::from_millis(9400)));
+        let counted = (queues[0].close_wait, queues[0].established, queues[0].reset);
+        assert_eq!(counted, (None, None, None));
+        let expected = [Place::AcceptQueue(Some(0)), Place::AcceptQueue(None)];
+        assert_eq!(places, expected);
+    }
+
+    #[test]
+    fn what_is_left_open_may_wait_and_is_no_member() {
+        let undecided = Connection {
+            inode: Some(Inode::stand_in(1)),
+            ..waiting_connection(9400)
+        };
+        let snapshot = snapshot(vec![with_length("127.0.0.1:8080", 1, 3)], vec![undecided]);
+        let queue = &reconcile(&snapshot, GRACE).queues[0];
+        assert_eq!(
+            (&queue.possible[..], &queue.members[..]),
+            (&[0][..], &[][..])
+        );
+        assert_eq!((queue.close_wait, queue.oldest), (None, None));
     }
 
     #[test]

@@ -172,7 +172,7 @@ pub fn owners(snapshot: &Snapshot, inode: Inode) -> BTreeMap<Pid, Vec<u32>> {
         if holder.inode != inode {
             break;
         }
-        owners.entry(holder.pid).or_default().push(holder.fd);
+        owners.entry(holder.pid).or_default().extend(holder.fd);
     }
     owners
 }
@@ -269,7 +269,8 @@ pub fn halt(process: &Process) -> Option<Halt> {
 fn standing(acceptor: &Acceptor, watches: &Watches) -> Standing {
     let process = acceptor.process;
     let Some(examination) = &process.examination else {
-        return Standing::Unclear(Doubt::Unseen(Gap::NotLookedAt));
+        let gap = process.state.gap().unwrap_or(Gap::NotLookedAt);
+        return Standing::Unclear(Doubt::Unseen(gap));
     };
     if let Some(halt) = halt(process) {
         return Standing::Halted(halt);

@@ -12,6 +12,7 @@ mod picture;
 #[cfg(test)]
 pub(crate) mod samples;
 mod threads;
+mod undecided;
 mod watch;
 
 pub use accept_queue::{AcceptQueue, Course, Place};

@@ -64,7 +64,9 @@ impl<'a> Watches<'a> {
 
     /// Finds the registrations of a socket that the process holds as one of these descriptors.
     pub(super) fn find(&self, inode: Inode, fds: &[u32]) -> Vec<Watch> {
-        let by_inode = self.by_inode.get(&u64::from(inode.number()));
+        let by_inode = inode
+            .number()
+            .and_then(|number| self.by_inode.get(&u64::from(number)));
         let by_fd = fds.iter().filter_map(|fd| self.by_fd.get(fd));
         by_inode
             .into_iter()

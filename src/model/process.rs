@@ -181,7 +181,9 @@ impl EpollWatch {
 
     /// Tells whether it watches the socket with this inode.
     pub fn watches(self, inode: Inode) -> bool {
-        self.target_inode == Some(u64::from(inode.number()))
+        inode
+            .number()
+            .is_some_and(|number| self.target_inode == Some(u64::from(number)))
     }
 
     /// Wakes when there is something to read or to accept.

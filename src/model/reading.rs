@@ -26,6 +26,8 @@ pub enum Gap {
     NotRecorded,
     /// It was not looked at, because nothing about it was suspicious.
     NotLookedAt,
+    /// The text that was pasted does not show it.
+    NotShown,
     /// Reading failed for another reason.
     Failed,
 }
@@ -72,6 +74,7 @@ impl fmt::Display for Gap {
             Self::Malformed => "the answer was malformed",
             Self::NotRecorded => "not in the recording",
             Self::NotLookedAt => "not looked at",
+            Self::NotShown => "the text does not show it",
             Self::Failed => "reading failed",
         })
     }

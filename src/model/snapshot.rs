@@ -23,6 +23,12 @@ pub enum SocketSource {
     InetDiag,
     /// `/proc/net/tcp` and `/proc/net/tcp6`.
     Procfs,
+    /// Text that somebody copied from a terminal.
+    Text {
+        /// Whether it is one table with connections in every state, so that what is missing in it
+        /// was missing in the kernel's list as well.
+        whole: bool,
+    },
 }
 
 /// The sockets in scope at one moment.
@@ -41,8 +47,8 @@ pub struct Holder {
     pub inode: Inode,
     /// The process.
     pub pid: Pid,
-    /// The descriptor.
-    pub fd: u32,
+    /// The descriptor, where the source shows it.
+    pub fd: Option<u32>,
 }
 
 /// Counters of connections that were refused because a queue was full (`TcpExt` of

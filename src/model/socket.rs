@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::Reading;
@@ -15,18 +15,32 @@ use super::Reading;
 ///
 /// A connection that was never accepted has none: the kernel gives a socket its inode when a
 /// program gets it. Reported as 0 by `inet_diag` (`idiag_inode`) and `/proc/net/tcp`.
+///
+/// Text that people copy may not show inodes at all. Then a stand-in, beyond what the kernel hands
+/// out, relates a socket to its holders; whether the socket was accepted it does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Inode(NonZeroU32);
+pub struct Inode(NonZeroU64);
 
 impl Inode {
     /// Makes an inode of the kernel's number, where 0 stands for none.
     pub fn new(number: u32) -> Option<Self> {
-        NonZeroU32::new(number).map(Self)
+        NonZeroU64::new(number.into()).map(Self)
     }
 
-    /// The number as the kernel prints it.
-    pub fn number(self) -> u32 {
-        self.0.get()
+    /// Makes the stand-in with this ordinal.
+    pub fn stand_in(ordinal: u32) -> Self {
+        const BEYOND_THE_KERNELS: NonZeroU64 = NonZeroU64::MIN.saturating_add(u32::MAX as u64);
+        Self(BEYOND_THE_KERNELS.saturating_add(ordinal.into()))
+    }
+
+    /// The number as the kernel prints it; a stand-in has none.
+    pub fn number(self) -> Option<u32> {
+        self.0.get().try_into().ok()
+    }
+
+    /// Tells whether it stands in for an inode that was not shown.
+    pub fn is_stand_in(self) -> bool {
+        self.number().is_none()
     }
 }
 
@@ -42,14 +56,14 @@ impl Hasher for InodeHasher {
 
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.write_u32(u32::from(*byte));
+            self.write_u64(u64::from(*byte));
         }
     }
 
-    fn write_u32(&mut self, number: u32) {
+    fn write_u64(&mut self, number: u64) {
         // 2^64 divided by the golden ratio.
         const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(SPREAD);
+        self.0 = (self.0 ^ number).wrapping_mul(SPREAD);
     }
 }
 
@@ -155,7 +169,7 @@ pub struct Connection {
     pub remote: SocketAddr,
     /// The interface the socket is bound to (`idiag_if`); 0 for none.
     pub interface: u32,
-    /// Its inode; none until it is accepted.
+    /// Its inode; none until it is accepted. A stand-in leaves open whether it was.
     pub inode: Option<Inode>,
     /// What identifies the socket for its life (`idiag_cookie`, since 2.6.14).
     pub cookie: Option<u64>,
@@ -199,4 +213,20 @@ pub struct TcpAges {
     pub last_data_recv: Duration,
     /// Since an acknowledgement last came; a FIN carries one (`tcpi_last_ack_recv`).
     pub last_ack_recv: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_in_is_no_inode_of_the_kernel() {
+        let highest = Inode::new(u32::MAX).unwrap();
+        assert_eq!(highest.number(), Some(u32::MAX));
+        assert!(!highest.is_stand_in());
+        for ordinal in [0, u32::MAX] {
+            assert!(Inode::stand_in(ordinal) > highest);
+            assert!(Inode::stand_in(ordinal).is_stand_in());
+        }
+    }
 }

@@ -236,7 +236,8 @@ struct AcceptQueueV1 {
 #[derive(Serialize, JsonSchema)]
 struct OwnerV1<'a> {
     pid: u32,
-    fd: u32,
+    /// Null where the source does not show it.
+    fd: Option<u32>,
     command: &'a str,
 }
 
@@ -257,8 +258,8 @@ struct ConnectionV1<'a> {
     local: String,
     remote: String,
     netns: &'a str,
-    /// 0 when it was never accepted.
-    inode: u32,
+    /// 0 when it was never accepted; null where the source does not show it.
+    inode: Option<u32>,
     /// Bytes received and not read; in CLOSE_WAIT the FIN counts as one.
     recv_q: u32,
     /// Bytes not yet acknowledged.
@@ -375,7 +376,7 @@ fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
             sockets: match report.source {
                 Source::InetDiag => SocketSourceV1::InetDiag,
                 Source::Procfs => SocketSourceV1::Procfs,
-                Source::Recording => SocketSourceV1::Recording,
+                Source::Recording | Source::Text => SocketSourceV1::Recording,
             },
             accept_queues: QueueSourceV1::Inferred,
         },
@@ -465,7 +466,7 @@ fn convert_listener<'a>(
         local: row.listener.local.to_string(),
         port: row.listener.local.port(),
         netns,
-        inode: row.listener.inode.map(crate::model::Inode::number),
+        inode: row.listener.inode.and_then(crate::model::Inode::number),
         accept_queue: AcceptQueueV1 {
             length: row.queue.length,
             limit: row.listener.accept_queue_limit.copied(),
@@ -500,8 +501,9 @@ fn convert_connection<'a>(
         remote: connection.remote.to_string(),
         netns,
         inode: match row.place {
-            Place::AcceptQueue(_) | Place::Orphan => 0,
+            Place::AcceptQueue(_) | Place::Orphan => Some(0),
             Place::Accepted(inode) => inode.number(),
+            Place::Undecided => None,
         },
         recv_q: connection.recv_q,
         send_q: connection.send_q,
@@ -512,6 +514,7 @@ fn convert_connection<'a>(
         age_at_most_ms: row.age.at_most.map(millis),
         place: match row.place {
             Place::AcceptQueue(_) => PlaceV1::AcceptQueue,
+            Place::Undecided => PlaceV1::Unattributed,
             Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => PlaceV1::Unattributed,
             Place::Accepted(_) | Place::Orphan => PlaceV1::Process,
         },

@@ -79,6 +79,7 @@ fn write_verdict(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     };
     let took = match report.source {
         Source::Recording => format!("recorded {}", escape(&report.taken_at)),
+        Source::Text => "from text".to_owned(),
         Source::InetDiag | Source::Procfs => format!("{} ms", report.elapsed.as_millis()),
     };
     writeln!(
@@ -312,12 +313,8 @@ fn owners(report: &Report, owners: &[Holder]) -> String {
         .iter()
         .take(SHOWN)
         .map(|owner| {
-            format!(
-                "{}[{}] fd {}",
-                escape(report.command(owner.pid)),
-                owner.pid,
-                owner.fd
-            )
+            let fd = owner.fd.map_or(String::new(), |fd| format!(" fd {fd}"));
+            format!("{}[{}]{fd}", escape(report.command(owner.pid)), owner.pid)
         })
         .collect();
     if owners.len() > SHOWN {
@@ -374,7 +371,9 @@ fn group(row: &ConnectionRow) -> Group {
         state: row.connection.state.name(),
         local: match row.place {
             Place::AcceptQueue(_) => row.connection.local.to_string(),
-            Place::Accepted(_) | Place::Orphan => row.connection.local.ip().to_string(),
+            Place::Accepted(_) | Place::Undecided | Place::Orphan => {
+                row.connection.local.ip().to_string()
+            }
         },
         pids,
     }
@@ -390,6 +389,7 @@ fn connection_cells(report: &Report, row: &ConnectionRow) -> [String; 6] {
     };
     let place = match row.place {
         Place::AcceptQueue(_) => "accept queue, never accepted".to_owned(),
+        Place::Undecided => "accepted or in the accept queue: not shown".to_owned(),
         Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => {
             "accepted, owner not visible".to_owned()
         }

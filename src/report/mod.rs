@@ -51,6 +51,8 @@ pub enum Source {
     Procfs,
     /// A recording.
     Recording,
+    /// Text that somebody copied; it does not say when.
+    Text,
 }
 
 /// The answer in one word.
@@ -73,7 +75,7 @@ pub struct CloseWaitTotals {
     pub accept_queue: usize,
     /// Held by a process that is known.
     pub owned: usize,
-    /// Accepted, and it is not known by whom.
+    /// Accepted, and it is not known by whom; or not known whether it was accepted.
     pub unattributed: usize,
 }
 
@@ -159,6 +161,7 @@ impl<'a> Report<'a> {
             host: &snapshot.host,
             scope: circumstances.scope,
             source: match snapshot.source {
+                SocketSource::Text { .. } => Source::Text,
                 _ if circumstances.replayed => Source::Recording,
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,
@@ -243,7 +246,7 @@ fn connection_rows<'a>(picture: &'a Picture<'a>) -> Vec<ConnectionRow<'a>> {
                 place: *place,
                 age: age::in_state(connection, waits),
                 owners: match place {
-                    Place::AcceptQueue(_) | Place::Orphan => &[],
+                    Place::AcceptQueue(_) | Place::Undecided | Place::Orphan => &[],
                     Place::Accepted(inode) => holders(picture, Some(*inode)),
                 },
             })
@@ -267,6 +270,7 @@ fn totals(connections: &[ConnectionRow]) -> CloseWaitTotals {
         }
         match row.place {
             Place::AcceptQueue(_) => totals.accept_queue += 1,
+            Place::Undecided => totals.unattributed += 1,
             Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => totals.unattributed += 1,
             Place::Accepted(_) | Place::Orphan => totals.owned += 1,
         }

@@ -88,6 +88,7 @@ pub(super) fn queue_evidence(picture: &Picture, case: &Case) -> Vec<String> {
         line = format!("{line}: {}", parts.join(", "));
     }
     let mut evidence = vec![line];
+    evidence.extend(possible_evidence(picture, case));
     evidence.extend(oldest_evidence(picture, case));
     if queue.course.looks > 2 {
         let progress = if queue.course.steady {
@@ -108,6 +109,34 @@ pub(super) fn queue_evidence(picture: &Picture, case: &Case) -> Vec<String> {
             "it is one of {} listeners on this address (SO_REUSEPORT); the kernel gives each \
              connection to one of them and never moves it",
             queue.siblings.len() + 1
+        ));
+    }
+    evidence
+}
+
+/// Connections that may be among the waiting, where the source leaves that open.
+fn possible_evidence(picture: &Picture, case: &Case) -> Vec<String> {
+    let possible = case.queue.possible.iter();
+    let (closed, open): (Vec<_>, Vec<_>) = possible
+        .map(|index| &picture.snapshot.sockets.connections[*index])
+        .partition(|connection| connection.state == crate::model::TcpState::CloseWait);
+    let mut evidence = Vec::new();
+    if !closed.is_empty() {
+        let unread = closed.iter().map(|connection| connection.recv_q);
+        let (least, most) = (unread.clone().min(), unread.max());
+        let unread = match (least, most) {
+            (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+            (_, most) => most.unwrap_or(0).to_string(),
+        };
+        evidence.push(format!(
+            "{} in CLOSE_WAIT with Recv-Q {unread} and no owner shown may be among them",
+            count(closed.len(), "connection"),
+        ));
+    }
+    if !open.is_empty() {
+        evidence.push(format!(
+            "{} in ESTABLISHED and no owner shown may be among them",
+            count(open.len(), "connection"),
         ));
     }
     evidence
@@ -184,10 +213,11 @@ fn standing_evidence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Vec
         ));
     }
     if acceptor.watches.is_empty() {
-        evidence.push(format!(
-            "{name} holds the listener as fd {}",
-            fd_list(&acceptor.fds)
-        ));
+        evidence.push(if acceptor.fds.is_empty() {
+            format!("{name} holds the listener")
+        } else {
+            format!("{name} holds the listener as fd {}", fd_list(&acceptor.fds))
+        });
     }
     evidence.push(standing_sentence(picture, acceptor, case));
     evidence

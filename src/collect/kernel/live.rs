@@ -288,7 +288,9 @@ fn read_descriptor_table(path: &Path, pid: Pid, wanted: &InodeSet) -> io::Result
 fn note_descriptor(table: &mut DescriptorTable, fd: u32, target: &[u8], wanted: &InodeSet) {
     if let Some(inode) = socket_inode(target) {
         if wanted.contains(&inode) {
-            table.sockets.push((fd, inode.number()));
+            table
+                .sockets
+                .extend(inode.number().map(|number| (fd, number)));
         }
     } else if target == b"anon_inode:[eventpoll]" {
         table.epolls.push(fd);
