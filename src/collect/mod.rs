@@ -11,3 +11,4 @@ pub mod kernel;
 pub mod netns;
 pub mod proc;
 pub mod sock_diag;
+pub mod text;

@@ -1,0 +1,126 @@
+//! Rows of `netstat -tan`, with or without `-p`, `-e`, `-o` and `-W`, of net-tools and busybox.
+
+use std::time::Duration;
+
+use super::endpoint::{Endpoint, parse_endpoint};
+use super::reader::Line;
+use super::row::{Columns, Details, Owner, Row, leading_number, mapped, parse_state};
+use crate::model::{Reading, Timer};
+
+/// Without `-W` an address is cut so that it fits this width with its port.
+const COLUMN_WIDTH: usize = 23;
+
+/// Reads a line that begins with a protocol and a number.
+pub(super) fn recognise(line: &str) -> Line<'_> {
+    let mut words = line.split_whitespace();
+    let ipv6 = match words.next() {
+        Some("tcp") => false,
+        Some("tcp6") => true,
+        _ => return Line::NoRow(line),
+    };
+    let Some(recv_q) = words.next().and_then(|word| word.parse().ok()) else {
+        return Line::NoRow(line);
+    };
+    let rest: Vec<&str> = words.collect();
+    // `ss` too begins so where it was asked for one state: an address follows the other.
+    let state = rest.get(3).and_then(|word| parse_state(word));
+    if state.is_none() && has_addresses(&rest) {
+        return Line::NoRow(line);
+    }
+    columns(recv_q, &rest, ipv6).map_or(Line::Odd, |columns| {
+        let details = parse_details(rest.get(4..).unwrap_or_default());
+        Line::Netstat(Row::new(columns, details))
+    })
+}
+
+fn has_addresses(rest: &[&str]) -> bool {
+    let addresses = rest.get(1..3).unwrap_or_default();
+    addresses.len() == 2 && addresses.iter().all(|word| parse_endpoint(word).is_some())
+}
+
+fn columns(recv_q: u32, rest: &[&str], ipv6: bool) -> Option<Columns> {
+    let [send_q, local, remote, state, ..] = rest else {
+        return None;
+    };
+    Some(Columns {
+        state: parse_state(state)?,
+        recv_q,
+        send_q: send_q.parse().ok()?,
+        local: parse_address(local, ipv6)?,
+        remote: parse_address(remote, ipv6)?,
+    })
+}
+
+fn parse_address(text: &str, ipv6: bool) -> Option<Endpoint> {
+    let mut endpoint = parse_endpoint(text)?;
+    if ipv6 {
+        let is_ipv4 = endpoint.host.is_some_and(|host| host.is_ipv4());
+        // What fills the column may have been cut, and still be an address: another one.
+        if !is_ipv4 && text.len() == COLUMN_WIDTH {
+            return None;
+        }
+        endpoint.host = endpoint.host.map(mapped);
+    }
+    Some(endpoint)
+}
+
+/// Reads `[USER INODE] [PID/PROGRAM|-] [TIMER (TIME/RETRANSMITS/PROBES)]`.
+fn parse_details(words: &[&str]) -> Details {
+    let mut details = Details::none();
+    let (words, timer) = split_timer(words);
+    if let Some(timer) = timer {
+        details.timer = timer;
+    }
+    let words = match words {
+        [_user, inode, rest @ ..] if inode.parse::<u32>().is_ok() => {
+            details.inode = inode.parse().ok();
+            rest
+        }
+        words => words,
+    };
+    details.owners.extend(parse_owner(words));
+    details
+}
+
+/// `13632/nginx: worker`; the name is cut at 20 bytes and may have blanks.
+fn parse_owner(words: &[&str]) -> Option<Owner> {
+    let (pid, name) = leading_number(words.first()?)?;
+    let mut command = name.strip_prefix('/')?.to_owned();
+    for word in &words[1..] {
+        command.push(' ');
+        command.push_str(word);
+    }
+    Some(Owner {
+        pid,
+        fd: None,
+        command,
+    })
+}
+
+fn split_timer<'w, 'a>(words: &'w [&'a str]) -> (&'w [&'a str], Option<Reading<Timer>>) {
+    match words {
+        [before @ .., name, values]
+            if values.starts_with('(') && values.ends_with(')') && values.contains('/') =>
+        {
+            (before, parse_timer(name, values).map(Reading::Known))
+        }
+        _ => (words, None),
+    }
+}
+
+fn parse_timer(name: &str, values: &str) -> Option<Timer> {
+    let seconds = values.trim_start_matches('(').split('/').next()?;
+    let left = seconds
+        .parse::<f64>()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())?;
+    Some(match name {
+        "off" => Timer::Off,
+        "on" => Timer::Retransmit,
+        "keepalive" => Timer::KeepAlive(left),
+        "timewait" => Timer::TimeWait(left),
+        // net-tools knows no name for the number of this timer.
+        "probe" | "unkn-4" => Timer::ZeroWindowProbe,
+        _ => return None,
+    })
+}

@@ -1,0 +1,180 @@
+//! A row of a table, whatever printed it.
+
+use std::net::IpAddr;
+
+use super::endpoint::Endpoint;
+use crate::model::{Connection, Gap, Inode, Listener, Pid, Reading, TcpAges, TcpState, Timer};
+
+/// A socket as a row shows it.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub socket: Socket,
+    /// Whether the row has an inode, which may be none.
+    pub inode_is_shown: bool,
+    pub owners: Vec<Owner>,
+    /// The name of the interface it is bound to.
+    pub interface: Option<String>,
+    /// Whether a listener's address is `*`, which older versions of `ss` print for IPv4 too.
+    pub any_family: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Socket {
+    Listener(Listener),
+    Connection(Connection),
+}
+
+/// A process that a row names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub pid: Pid,
+    pub fd: Option<u32>,
+    pub command: String,
+}
+
+/// The columns that `ss` and `netstat` have in common.
+#[derive(Debug)]
+pub(super) struct Columns {
+    pub state: TcpState,
+    pub recv_q: u32,
+    pub send_q: u32,
+    pub local: Endpoint,
+    pub remote: Endpoint,
+}
+
+/// What options add to the columns.
+#[derive(Debug)]
+pub(super) struct Details {
+    pub inode: Option<u32>,
+    pub owners: Vec<Owner>,
+    pub timer: Reading<Timer>,
+    pub ages: Option<TcpAges>,
+    pub v6_only: Option<bool>,
+    pub mptcp_subflow: bool,
+    /// Where Send-Q of a listener is its limit.
+    pub limit: Reading<u32>,
+}
+
+impl Details {
+    /// Nothing is known.
+    pub(super) fn none() -> Self {
+        Self {
+            inode: None,
+            owners: Vec::new(),
+            timer: Reading::Unknown(Gap::NotShown),
+            ages: None,
+            v6_only: None,
+            mptcp_subflow: false,
+            limit: Reading::Unknown(Gap::NotShown),
+        }
+    }
+}
+
+impl Row {
+    pub(super) fn new(columns: Columns, details: Details) -> Self {
+        let inode = details.inode.and_then(Inode::new);
+        let local = columns.local.address();
+        let socket = if columns.state == TcpState::Listen {
+            Socket::Listener(Listener {
+                local,
+                interface: 0,
+                inode,
+                accept_queue_len: columns.recv_q,
+                accept_queue_limit: details.limit,
+                v6_only: details.v6_only,
+                cgroup: None,
+            })
+        } else {
+            Socket::Connection(Connection {
+                state: columns.state,
+                local,
+                remote: columns.remote.address(),
+                interface: 0,
+                inode,
+                cookie: None,
+                recv_q: columns.recv_q,
+                send_q: columns.send_q,
+                timer: details.timer,
+                ages: details.ages,
+                cgroup: None,
+                mptcp_subflow: details.mptcp_subflow,
+            })
+        };
+        Self {
+            socket,
+            inode_is_shown: details.inode.is_some(),
+            owners: details.owners,
+            interface: columns.local.interface,
+            any_family: columns.local.host.is_none(),
+        }
+    }
+
+    /// A row whose inode is shown, and nothing about owners.
+    pub(super) fn with_inode(socket: Socket) -> Self {
+        Self {
+            socket,
+            inode_is_shown: true,
+            owners: Vec::new(),
+            interface: None,
+            any_family: false,
+        }
+    }
+
+    pub(super) fn is_in(&self, state: TcpState) -> bool {
+        match &self.socket {
+            Socket::Listener(_) => state == TcpState::Listen,
+            Socket::Connection(connection) => connection.state == state,
+        }
+    }
+
+    pub(super) fn has_ages(&self) -> bool {
+        matches!(&self.socket, Socket::Connection(connection) if connection.ages.is_some())
+    }
+
+    pub(super) fn has_limit(&self) -> bool {
+        matches!(&self.socket, Socket::Listener(listener) if listener.accept_queue_limit.known().is_some())
+    }
+}
+
+/// Reads the name of a state as `ss`, its filters, or `netstat` write it.
+pub(super) fn parse_state(name: &str) -> Option<TcpState> {
+    let letters: String = name
+        .chars()
+        .filter(|character| !matches!(character, '-' | '_'))
+        .map(|character| character.to_ascii_uppercase())
+        .take(LONGEST_NAME)
+        .collect();
+    Some(match letters.as_str() {
+        "ESTAB" | "ESTABLISHED" => TcpState::Established,
+        "SYNSENT" => TcpState::SynSent,
+        "SYNRECV" => TcpState::SynRecv,
+        "FINWAIT1" => TcpState::FinWait1,
+        "FINWAIT2" => TcpState::FinWait2,
+        "TIMEWAIT" => TcpState::TimeWait,
+        "CLOSE" | "CLOSED" | "UNCONN" => TcpState::Close,
+        "CLOSEWAIT" => TcpState::CloseWait,
+        "LASTACK" => TcpState::LastAck,
+        "LISTEN" | "LISTENING" => TcpState::Listen,
+        "CLOSING" => TcpState::Closing,
+        _ => return None,
+    })
+}
+
+/// Longer than the name of any state.
+const LONGEST_NAME: usize = 16;
+
+/// A number in front of a unit-less rest: `"12/nginx"` gives 12 and `"/nginx"`.
+pub(super) fn leading_number(text: &str) -> Option<(u32, &str)> {
+    let end = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, &text[end..]))
+}
+
+/// An IPv4 client of an IPv6 socket, as the kernel has it.
+pub(super) fn mapped(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().into(),
+        IpAddr::V6(_) => address,
+    }
+}
