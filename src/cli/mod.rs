@@ -8,10 +8,12 @@ mod blind_spots;
 mod exit_status;
 mod explain;
 mod look;
+mod offline;
 mod options;
 mod output;
 mod record;
 mod scan;
+mod text_blind_spots;
 
 use std::ffi::OsString;
 use std::io;

@@ -1,22 +1,23 @@
 //! `scan`: one look, and the answer.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::look::{self, Plan};
+use super::offline::{self, Offline};
 use super::options::TargetArgs;
 use super::{Manner, output};
 use crate::collect::kernel::{Kernel, LiveKernel, RecordedKernel};
 use crate::collect::netns;
+use crate::collect::text::Text;
 use crate::correlate::Picture;
-use crate::model::Scope;
+use crate::model::{Scope, Snapshot};
 use crate::render::{self, TableOptions};
 use crate::report::{Circumstances, Report};
-use crate::rules;
+use crate::rules::{self, thresholds};
 
 /// Look once: findings with evidence and remedy, listeners with their accept queues, CLOSE_WAIT
 /// connections, and who holds them.
@@ -29,7 +30,8 @@ pub(super) struct ScanArgs {
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 
-    /// Analyse a recording instead of this host; `-` reads standard input.
+    /// Analyse a file instead of this host: a recording, or copied output of ss, netstat or
+    /// /proc/net/tcp; `-` reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
     from: Option<String>,
 }
@@ -45,7 +47,10 @@ enum Format {
 pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<()> {
     match &arguments.from {
         None => run_live(arguments, manner),
-        Some(file) => run_recorded(arguments, file, manner),
+        Some(file) => match offline::read(file)? {
+            Offline::Recording(kernel) => run_recorded(arguments, file, *kernel, manner),
+            Offline::Text(text) => run_text(arguments, *text, manner),
+        },
     }
 }
 
@@ -69,10 +74,27 @@ fn run_live(arguments: &ScanArgs, manner: Manner) -> Result<()> {
     )
 }
 
-fn run_recorded(arguments: &ScanArgs, file: &str, manner: Manner) -> Result<()> {
+fn run_text(arguments: &ScanArgs, text: Text, manner: Manner) -> Result<()> {
     let target = &arguments.target;
-    let mut kernel =
-        RecordedKernel::read_from(open(file)?).with_context(|| format!("reading {file}"))?;
+    let grace = target.min_age.unwrap_or(thresholds::GRACE);
+    let scope = target.scope();
+    let snapshot = offline::snapshot(text, &scope, grace)?;
+    let circumstances = Circumstances {
+        // The text does not say when it was copied.
+        taken_at: now(),
+        scope: &scope,
+        replayed: true,
+    };
+    report(&snapshot, grace, circumstances, arguments.format, manner)
+}
+
+fn run_recorded(
+    arguments: &ScanArgs,
+    file: &str,
+    mut kernel: RecordedKernel,
+    manner: Manner,
+) -> Result<()> {
+    let target = &arguments.target;
     let header = kernel.header().clone();
     let recorded: Scope = header.scope.clone().into();
     if !target.ports.is_empty() && !kernel.covers(&target.ports) {
@@ -122,17 +144,24 @@ fn answer(
     manner: Manner,
 ) -> Result<()> {
     let snapshot = look::look(kernel, scope, plan)?;
-    let picture = Picture::new(&snapshot, plan.grace);
+    let circumstances = Circumstances {
+        taken_at,
+        scope,
+        replayed,
+    };
+    report(&snapshot, plan.grace, circumstances, format, manner)
+}
+
+fn report(
+    snapshot: &Snapshot,
+    grace: Duration,
+    circumstances: Circumstances,
+    format: Format,
+    manner: Manner,
+) -> Result<()> {
+    let picture = Picture::new(snapshot, grace);
     let findings = rules::diagnose(&picture);
-    let report = Report::new(
-        &picture,
-        findings,
-        Circumstances {
-            taken_at,
-            scope,
-            replayed,
-        },
-    );
+    let report = Report::new(&picture, findings, circumstances);
     output::with_stdout(manner.color, |out| match format {
         Format::Json => render::write_json(&report, out),
         Format::Table => {
@@ -144,14 +173,6 @@ fn answer(
         }
     })
     .context("writing the answer")
-}
-
-fn open(file: &str) -> Result<Box<dyn Read>> {
-    if file == "-" {
-        return Ok(Box::new(io::stdin().lock()));
-    }
-    let opened = File::open(file).with_context(|| format!("opening {file}"))?;
-    Ok(Box::new(opened))
 }
 
 /// The time of day, in whole milliseconds.

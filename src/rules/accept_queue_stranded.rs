@@ -4,7 +4,7 @@ use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence}
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Doubt, Standing};
 use crate::correlate::{Case, Picture, Waiting};
-use crate::model::{Gap, Reading};
+use crate::model::{Gap, Reading, SocketSource};
 
 pub(super) const RULE: Rule = Rule {
     id: "accept-queue-stranded",
@@ -64,6 +64,13 @@ fn missing(picture: &Picture, case: &Case) -> String {
 }
 
 fn remedies(picture: &Picture, case: &Case) -> Vec<String> {
+    if let SocketSource::Text { .. } = picture.snapshot.source {
+        return vec![format!(
+            "as root on that host: closewait-doctor scan --port {}, or record -o FILE; it reads \
+             what the process's threads wait for, which no copied table shows",
+            case.listener.local.port()
+        )];
+    }
     let hidden =
         case.acceptors.is_empty() && picture.snapshot.holders_complete != Reading::Known(());
     let refused = case

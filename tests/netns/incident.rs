@@ -32,6 +32,15 @@ impl Incident {
         }
     }
 
+    pub(crate) fn server_pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// When those of the clients left who did.
+    pub(crate) fn left_at(&self) -> Instant {
+        self.left_at
+    }
+
     /// What a descriptor of the server is.
     fn descriptor(&self, number: &Value) -> String {
         let link = std::fs::read_link(format!("/proc/{}/fd/{number}", self.server.pid()));

@@ -16,3 +16,4 @@ mod incident;
 mod privileges;
 mod recording;
 mod support;
+mod text;

@@ -161,12 +161,13 @@ fn a_recording_with_a_changed_byte_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_file_that_is_no_recording_is_refused_in_one_line() {
+fn a_file_that_is_neither_recording_nor_table_is_refused_in_one_line() {
     in_private_network(|| {
         let this_program =
             std::fs::read(env!("CARGO_BIN_EXE_closewait-doctor")).expect("it is built");
         assert_refused(&this_program);
-        assert_refused(b"tcp 46 0 127.0.0.1:8080 127.0.0.1:51004 CLOSE_WAIT -\n");
+        assert_refused(b"the server does not answer, what shall I do?\n");
+        assert_refused(b"tcp 46 0 localhost:http-alt localhost:51004 CLOSE_WAIT -\n");
         assert_refused(br#"{"schema":"closewait-doctor.report/v1"}"#);
     });
 }

@@ -1,0 +1,244 @@
+//! What copied text does not show, and which command does.
+
+use std::collections::BTreeSet;
+
+use crate::collect::text::{Fact, Kind, TableSummary};
+use crate::correlate::{Picture, Place, Waiting};
+use crate::model::{BlindSpot, Connection, Listener, SocketSource, TcpState};
+
+/// The command that shows the most.
+const BEST: &str = "as root: ss -tanpoie";
+
+/// Tells what a text leaves open, of what would matter.
+pub(super) fn of(
+    picture: &Picture,
+    tables: &[TableSummary],
+    odd_lines: usize,
+    rows_without_state: usize,
+) -> Vec<BlindSpot> {
+    let spots = [
+        undecided(picture, tables),
+        ages(picture, tables),
+        limits(picture, tables),
+        owners(picture, tables),
+        threads(picture),
+        listeners(picture),
+        connections(picture, tables),
+        moments(tables),
+        unreadable(odd_lines),
+        without_state(rows_without_state),
+    ];
+    spots.into_iter().flatten().collect()
+}
+
+fn spot(what: String, why: impl Into<String>, remedy: &str) -> BlindSpot {
+    BlindSpot {
+        what,
+        why: why.into(),
+        remedy: remedy.to_owned(),
+        hides_findings: true,
+    }
+}
+
+fn plural(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+fn undecided(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
+    let number = closed_by_peer(picture)
+        .filter(|(_, place)| *place == Place::Undecided)
+        .count();
+    (number > 0).then(|| {
+        spot(
+            format!(
+                "whether {} in CLOSE_WAIT ever left the accept queue",
+                plural(number, "connection")
+            ),
+            format!(
+                "{}, and no owner of them is shown, which may be a matter of permission",
+                lacking(tables, Fact::Inode)
+            ),
+            BEST,
+        )
+    })
+}
+
+fn ages(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
+    let ageless = closed_by_peer(picture).any(|(connection, _)| connection.ages.is_none());
+    let queued = waiting_at(picture, |index| picture.queues[index].oldest.is_none());
+    (ageless || queued.is_some()).then(|| {
+        spot(
+            "how long connections have been in CLOSE_WAIT or in an accept queue".to_owned(),
+            lacking(tables, Fact::Age),
+            "ss -tanpoie; or the same again some seconds later: what is still there is stuck",
+        )
+    })
+}
+
+fn limits(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
+    let listeners = &picture.snapshot.sockets.listeners;
+    let unlimited = |index: usize| listeners[index].accept_queue_limit.known().is_none();
+    waiting_at(picture, unlimited).map(|names| {
+        spot(
+            format!("whether the accept queue of {names} is full"),
+            lacking(tables, Fact::Limit),
+            "ss -ltn (Send-Q of a listener is its limit)",
+        )
+    })
+}
+
+fn owners(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
+    let leaked: usize = picture
+        .leaks()
+        .iter()
+        .filter(|leak| leak.pids.is_empty())
+        .map(|leak| leak.connections.len())
+        .sum();
+    let holders = &picture.snapshot.holders;
+    let listeners = &picture.snapshot.sockets.listeners;
+    let unheld = waiting_at(picture, |index| {
+        !holders
+            .iter()
+            .any(|holder| Some(holder.inode) == listeners[index].inode)
+    });
+    let what = match (unheld, leaked) {
+        (None, 0) => return None,
+        (Some(names), 0) => format!("who holds the listener {names}"),
+        (None, leaked) => format!("who holds {}", plural(leaked, "connection")),
+        (Some(names), leaked) => format!(
+            "who holds the listener {names} and {}",
+            plural(leaked, "connection")
+        ),
+    };
+    let why = if tables
+        .iter()
+        .any(|table| table.lacks.contains(&Fact::Owner))
+    {
+        lacking(tables, Fact::Owner)
+    } else {
+        "processes of other users are shown to root only".to_owned()
+    };
+    Some(spot(what, why, BEST))
+}
+
+/// No table shows why a process does not accept or read.
+fn threads(picture: &Picture) -> Option<BlindSpot> {
+    let stuck = picture.cases().any(|case| case.waiting != Waiting::Briefly);
+    let undecided = closed_by_peer(picture).any(|(_, place)| place == Place::Undecided);
+    (stuck || undecided || !picture.leaks().is_empty()).then(|| {
+        spot(
+            "what threads wait for, epoll sets, and descriptor limits".to_owned(),
+            "no table of sockets has them, and they tell why nobody accepts or reads",
+            "as root on that host: closewait-doctor scan, or record -o FILE and send the file",
+        )
+    })
+}
+
+fn listeners(picture: &Picture) -> Option<BlindSpot> {
+    let sockets = &picture.snapshot.sockets;
+    sockets.listeners.is_empty().then(|| {
+        spot(
+            "accept queues".to_owned(),
+            "the text has no listener in scope",
+            "ss -ltnp",
+        )
+    })
+}
+
+fn connections(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
+    // A table that was not filtered has clients as well.
+    let only_listeners = picture.snapshot.sockets.connections.is_empty() && !is_whole(picture);
+    (only_listeners && !tables.is_empty()).then(|| {
+        spot(
+            "connections in CLOSE_WAIT".to_owned(),
+            "the text may have been filtered: it has none in scope, and none in ESTABLISHED either",
+            BEST,
+        )
+    })
+}
+
+fn is_whole(picture: &Picture) -> bool {
+    picture.snapshot.source == SocketSource::Text { whole: true }
+}
+
+fn moments(tables: &[TableSummary]) -> Option<BlindSpot> {
+    let number = tables
+        .iter()
+        .filter(|table| table.kind != Kind::NetTcp6)
+        .count();
+    (number > 1).then(|| BlindSpot {
+        what: format!("whether the {number} tables show the same moment"),
+        why: "they do not say when they were taken; the last word on a socket is the last table's"
+            .to_owned(),
+        remedy: "one table with everything: ss -tanpoie".to_owned(),
+        hides_findings: false,
+    })
+}
+
+fn unreadable(lines: usize) -> Option<BlindSpot> {
+    (lines > 0).then(|| {
+        spot(
+            plural(lines, "line"),
+            "they begin like rows of a table and cannot be read: names instead of numbers, or \
+             addresses that were cut",
+            "ss -n, netstat -nW",
+        )
+    })
+}
+
+fn without_state(rows: usize) -> Option<BlindSpot> {
+    (rows > 0).then(|| {
+        spot(
+            plural(rows, "row"),
+            "`ss state NAME` does not print the state, and the command is not in the text",
+            "copy the line with the command too",
+        )
+    })
+}
+
+fn closed_by_peer<'p>(picture: &'p Picture) -> impl Iterator<Item = (&'p Connection, Place)> {
+    let connections = picture.snapshot.sockets.connections.iter();
+    connections
+        .zip(picture.places.iter().copied())
+        .filter(|(connection, _)| connection.state == TcpState::CloseWait)
+}
+
+/// The addresses of the listeners, by index, of which this is so and where connections wait.
+fn waiting_at(picture: &Picture, is_so: impl Fn(usize) -> bool) -> Option<String> {
+    let listeners: &[Listener] = &picture.snapshot.sockets.listeners;
+    let names: BTreeSet<String> = (0..listeners.len())
+        .filter(|index| picture.queues[*index].length > 0 && is_so(*index))
+        .map(|index| listeners[index].local.to_string())
+        .collect();
+    let names: Vec<String> = names.into_iter().collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// `netstat and ss without -i do not show it`.
+fn lacking(tables: &[TableSummary], fact: Fact) -> String {
+    let names: BTreeSet<&str> = tables
+        .iter()
+        .filter(|table| table.lacks.contains(&fact))
+        .map(|table| name_without(table.kind, fact))
+        .collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    match names[..] {
+        [] => "the text does not show it".to_owned(),
+        [one] => format!("{one} does not show it"),
+        _ => format!("{} do not show it", names.join(" and ")),
+    }
+}
+
+fn name_without(kind: Kind, fact: Fact) -> &'static str {
+    match (kind, fact) {
+        (Kind::Ss, Fact::Inode) => "ss without -e",
+        (Kind::Ss, Fact::Age) => "ss without -i",
+        (Kind::Ss, Fact::Owner) => "ss without -p",
+        (Kind::Ss, Fact::Limit) => "ss",
+        (Kind::Netstat, Fact::Inode) => "netstat without -e",
+        (Kind::Netstat, Fact::Owner) => "netstat without -p",
+        (Kind::Netstat, Fact::Age | Fact::Limit) => "netstat",
+        (Kind::NetTcp, _) => "/proc/net/tcp",
+        (Kind::NetTcp6, _) => "/proc/net/tcp6",
+    }
+}
