@@ -22,7 +22,7 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::{DescriptorTable, DescriptorTables, Kernel, KernelError, SocketDump};
-use crate::collect::sock_diag::port_filter;
+use crate::collect::sock_diag::filter;
 use crate::model::{Host, Inode, InodeSet, Pid};
 
 /// The kernel never fills more than 32 KiB of a dump at once, but remembers the largest buffer it
@@ -190,7 +190,7 @@ fn encode(dump: &SocketDump) -> Vec<u8> {
             states: StateFlags::from_bits_retain(dump.states),
             socket_id: SocketId::new_v4(),
         },
-        filter: port_filter::bytecode(&dump.ports)
+        filter: filter::bytecode(&dump.ports, dump.full_sockets_only)
             .map(|code| DefaultNla::new(INET_DIAG_REQ_BYTECODE, code))
             .into_iter()
             .collect(),

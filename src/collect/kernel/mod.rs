@@ -94,6 +94,8 @@ pub struct SocketDump {
     pub ports: Vec<PortRange>,
     /// Whether `tcp_info` is wanted with each socket.
     pub tcp_info: bool,
+    /// Whether the remainders of closed sockets are left out.
+    pub full_sockets_only: bool,
 }
 
 /// What the descriptor tables of all processes hold of the wanted sockets.
