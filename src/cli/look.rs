@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::blind_spots;
-use crate::collect::kernel::{DescriptorTable, DescriptorTables, Kernel, KernelError};
+use crate::collect::kernel::{
+    DescriptorTable, DescriptorTables, Kernel, KernelError, RecordedManner,
+};
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
 use crate::correlate::{
@@ -16,8 +18,8 @@ use crate::correlate::{
     threads_to_watch,
 };
 use crate::model::{
-    BlindSpot, Connection, Gap, Glance, Holder, Inode, InodeSet, Listener, Pid, PortRange, Reading,
-    Scope, Snapshot, SocketSource, SocketTable, ThreadGlance,
+    BlindSpot, Connection, Gap, Glance, Holder, Inode, InodeSet, Later, Listener, Pid, PortRange,
+    Reading, Scope, Snapshot, SocketSource, SocketTable, ThreadGlance,
 };
 
 /// How to look.
@@ -27,10 +29,37 @@ pub(super) struct Plan {
     pub grace: Duration,
     /// How long to watch suspicious listeners.
     pub observe: Duration,
+    /// Whether the user asked to observe, and not just to look.
+    pub observe_asked: bool,
     /// Whether owners are wanted even where nothing is suspicious.
     pub inventory: bool,
     /// Whether to read sockets from procfs although `sock_diag` may do.
     pub procfs: bool,
+}
+
+impl From<Plan> for RecordedManner {
+    fn from(plan: Plan) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            min_age_ms: millis(plan.grace),
+            observe_ms: millis(plan.observe),
+            observe_asked: plan.observe_asked,
+            procfs_source: plan.procfs,
+        }
+    }
+}
+
+impl From<RecordedManner> for Plan {
+    fn from(manner: RecordedManner) -> Self {
+        Self {
+            grace: Duration::from_millis(manner.min_age_ms),
+            observe: Duration::from_millis(manner.observe_ms),
+            observe_asked: manner.observe_asked,
+            // A recording is made with owners.
+            inventory: true,
+            procfs: manner.procfs_source,
+        }
+    }
 }
 
 /// Time between glances. Reading procfs takes longer by itself.
@@ -42,6 +71,7 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
         kernel,
         scope,
         plan,
+        sockets_at: Duration::ZERO,
         malformed: 0,
         interrupted: false,
     };
@@ -62,6 +92,7 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
     }
     looker.examine(&mut snapshot, &seen, &tables);
     looker.watch(&mut snapshot, &seen);
+    looker.look_again(&mut snapshot, &seen);
     looker.name_what_blocks(&mut snapshot);
     looker.note_blind_spots(&mut snapshot, &seen);
     snapshot.elapsed = looker.kernel.elapsed();
@@ -72,6 +103,8 @@ struct Looker<'k> {
     kernel: &'k mut dyn Kernel,
     scope: &'k Scope,
     plan: &'k Plan,
+    /// When the sockets were read, since the look began.
+    sockets_at: Duration,
     malformed: usize,
     interrupted: bool,
 }
@@ -80,6 +113,7 @@ impl Looker<'_> {
     /// The first breath: sockets, from where they can be had.
     fn sockets(&mut self) -> Result<Snapshot> {
         let host = self.kernel.host();
+        self.sockets_at = self.kernel.elapsed();
         let mut refusal = None;
         let read = if self.plan.procfs {
             None
@@ -105,7 +139,7 @@ impl Looker<'_> {
             source,
             sockets,
             listeners_after,
-            sockets_later: None,
+            later: None,
             holders: Vec::new(),
             holders_complete: Reading::Unknown(Gap::NotLookedAt),
             processes: BTreeMap::new(),
@@ -237,6 +271,7 @@ impl Looker<'_> {
             .filter_map(|l| l.inode)
             .collect();
         wanted.extend(&seen.closed_by_peer);
+        wanted.extend(&seen.half_closed);
         let tables = match self.kernel.descriptor_tables(&wanted) {
             Ok(tables) => tables,
             Err(error) => {
@@ -329,17 +364,23 @@ impl Looker<'_> {
         }
         let after = proc::read_dropped_counters(self.kernel).ok();
         snapshot.dropped = before.zip(after);
-        if snapshot
-            .sockets
-            .connections
-            .iter()
-            .any(|connection| connection.ages.is_none())
-        {
-            snapshot.sockets_later = self
-                .sockets_of(snapshot.source)
-                .ok()
-                .map(|(table, _)| table);
+    }
+
+    /// The sockets once more, where one look does not tell or the user wants to see them change.
+    fn look_again(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+        let anything = !seen.is_idle() || !seen.closed_by_peer.is_empty();
+        let wanted = seen.second_look || (self.plan.observe_asked && anything);
+        if !wanted || self.plan.observe.is_zero() {
+            return;
         }
+        let since_first = self.kernel.elapsed().saturating_sub(self.sockets_at);
+        self.kernel
+            .pause(self.plan.observe.saturating_sub(since_first));
+        let after = self.kernel.elapsed().saturating_sub(self.sockets_at);
+        snapshot.later = self
+            .sockets_of(snapshot.source)
+            .ok()
+            .map(|(sockets, _)| Later { after, sockets });
     }
 
     /// Queue lengths, threads, queue lengths. Nothing where the sockets can be read no more.

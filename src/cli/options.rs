@@ -59,6 +59,7 @@ impl TargetArgs {
         Plan {
             grace: self.min_age.unwrap_or(thresholds::GRACE),
             observe: self.observe.unwrap_or(thresholds::OBSERVE),
+            observe_asked: self.observe.is_some(),
             inventory,
             procfs: self.source == Some(SourceArg::Procfs),
         }

@@ -41,9 +41,7 @@ pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
         taken_at,
         &live.host(),
         &target.scope(),
-        plan.grace,
-        plan.observe,
-        plan.procfs,
+        plan.into(),
         arguments.redact,
     );
     let mut recorder = Recorder::new(&mut live);

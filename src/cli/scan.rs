@@ -95,11 +95,10 @@ fn run_recorded(arguments: &ScanArgs, file: &str, manner: Manner) -> Result<()> 
         },
         netns: recorded.netns,
     };
+    let recorded_plan = Plan::from(header.manner);
     let plan = Plan {
-        grace: target.min_age.unwrap_or(header.grace()),
-        observe: header.observe(),
-        inventory: true,
-        procfs: header.procfs_source,
+        grace: target.min_age.unwrap_or(recorded_plan.grace),
+        ..recorded_plan
     };
     answer(
         &mut kernel,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::age;
 use super::matching::Listeners;
-use crate::model::{Connection, Inode, InodeSet, Listener, Snapshot, TcpState};
+use crate::model::{Connection, Inode, InodeSet, Later, Listener, Snapshot, TcpState};
 
 /// The queue of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,8 +208,11 @@ fn count(
         .iter()
         .filter_map(|member| age::waiting(member))
         .max();
-    if queue.unknown_waits && members.iter().any(|member| stayed(member, snapshot)) {
-        queue.seen_waiting = watched_for(snapshot);
+    if let Some(later) = &snapshot.later
+        && queue.unknown_waits
+        && members.iter().any(|member| stayed(member, later))
+    {
+        queue.seen_waiting = Some(later.after);
     }
     if doubtful {
         return;
@@ -239,22 +242,13 @@ fn count(
     }
 }
 
-/// Tells whether a connection was in the queue at the end of the look as well.
-fn stayed(connection: &Connection, snapshot: &Snapshot) -> bool {
-    let later = snapshot
-        .sockets_later
-        .iter()
-        .flat_map(|later| &later.connections);
-    later.into_iter().any(|other| {
+/// Tells whether a connection was in the queue at the second look as well.
+fn stayed(connection: &Connection, later: &Later) -> bool {
+    later.sockets.connections.iter().any(|other| {
         other.local == connection.local
             && other.remote == connection.remote
             && other.inode == connection.inode
     })
-}
-
-fn watched_for(snapshot: &Snapshot) -> Option<Duration> {
-    let (first, last) = (snapshot.glances.first()?, snapshot.glances.last()?);
-    last.at.checked_sub(first.at)
 }
 
 /// A connection that fits no listener was redirected (TPROXY, `sk_lookup`): it belongs to the one

@@ -52,6 +52,13 @@ pub fn since_fin(connection: &Connection) -> Age {
     }
 }
 
+/// Tells whether nothing has come from the peer, data or acknowledgement, for this time.
+pub fn quiet_for(connection: &Connection, time: Duration) -> bool {
+    connection
+        .ages
+        .is_some_and(|ages| ages.last_ack_recv >= time && ages.last_data_recv >= time)
+}
+
 /// The time a never accepted connection has waited in its queue.
 ///
 /// The clock of sent data starts when the handshake ends and nobody can send before `accept`.

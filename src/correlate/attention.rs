@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
 use super::activity::{self, Activity};
-use super::leak::is_old;
+use super::age;
+use super::leak::{is_old, may_send_on};
 use super::matching::Listeners;
 use crate::model::{
     Connection, Descriptor, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading,
@@ -21,6 +22,10 @@ pub struct Attention {
     pub connections: InodeSet,
     /// Accepted connections whose peer has closed, old or not.
     pub closed_by_peer: InodeSet,
+    /// Connections of which we have closed our direction, old or not.
+    pub half_closed: InodeSet,
+    /// Whether it takes a second look at the sockets to judge what was seen.
+    pub second_look: bool,
     /// Whether connections are missing in a queue that may have been redirected from other ports.
     pub missing_members: bool,
 }
@@ -64,13 +69,22 @@ pub fn attention(snapshot: &Snapshot, grace: Duration) -> Attention {
             attention.listeners.extend(listener.inode);
             let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
             attention.missing_members |= visible < queue.length;
+            attention.second_look |= queue.unknown_waits;
         }
     }
     for (connection, place) in snapshot.sockets.connections.iter().zip(&reconciled.places) {
-        if let Place::Accepted(inode) = place
-            && connection.state == TcpState::CloseWait
-        {
+        let Place::Accepted(inode) = place else {
+            continue;
+        };
+        if connection.state == TcpState::FinWait2 {
+            attention.half_closed.insert(*inode);
+            if age::quiet_for(connection, grace) {
+                attention.connections.insert(*inode);
+            }
+        }
+        if connection.state == TcpState::CloseWait {
             attention.closed_by_peer.insert(*inode);
+            attention.second_look |= may_send_on(connection, grace);
             if is_old(connection, grace) {
                 attention.connections.insert(*inode);
             }

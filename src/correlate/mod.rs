@@ -6,9 +6,11 @@ pub mod acceptor;
 mod activity;
 pub mod age;
 mod attention;
+mod growth;
 mod leak;
 mod matching;
 mod picture;
+mod reader;
 #[cfg(test)]
 pub(crate) mod samples;
 mod threads;
@@ -20,7 +22,9 @@ pub use attention::{
     Attention, attention, blocked_descriptors, fits_no_listener, may_wait, needs_unaccepted,
     threads_to_watch, unnamed_sockets, why_threads_are_hidden,
 };
-pub use leak::{Endpoint, Leak, Reader};
+pub use growth::Growth;
+pub use leak::{Endpoint, Leak, Trouble};
 pub use picture::{Case, Picture, Waiting};
+pub use reader::Reader;
 pub use threads::ThreadRecord;
 pub use watch::Watch;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::accept_queue::{AcceptQueue, Place, reconcile};
 use super::acceptor::{self, Acceptor, Standing};
 use super::activity::Activity;
-use super::leak::{self, Leak};
+use super::growth::{self, Growth};
+use super::leak::{self, Endpoint, Leak};
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
 /// Everything one look saw, with its relations.
@@ -74,6 +75,12 @@ impl<'a> Picture<'a> {
     /// Accepted connections whose peer has closed and that are still open, in groups.
     pub fn leaks(&'a self) -> Vec<Leak<'a>> {
         leak::leaks(self.snapshot, &self.places, self.grace)
+    }
+
+    /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and
+    /// between two looks.
+    pub fn growth(&self, endpoint: Endpoint) -> Option<Growth> {
+        growth::of_close_wait(self.snapshot, endpoint)
     }
 
     fn case(&'a self, listener: &'a Listener, queue: &'a AcceptQueue) -> Case<'a> {

@@ -54,7 +54,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         source: SocketSource::InetDiag,
         listeners_after: sockets.listeners.clone(),
         sockets,
-        sockets_later: None,
+        later: None,
         holders: Vec::new(),
         holders_complete: Reading::Known(()),
         processes: std::collections::BTreeMap::new(),

@@ -16,7 +16,7 @@ pub use process::{
 pub use reading::{Gap, Reading};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
-    BlindSpot, DroppedCounters, Glance, Holder, Host, Snapshot, SocketSource, SocketTable,
+    BlindSpot, DroppedCounters, Glance, Holder, Host, Later, Snapshot, SocketSource, SocketTable,
     ThreadGlance,
 };
 pub use socket::{Connection, Inode, InodeHasher, InodeSet, Listener, TcpAges, TcpState, Timer};

@@ -34,6 +34,15 @@ pub struct SocketTable {
     pub connections: Vec<Connection>,
 }
 
+/// A second look at the sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// How long after the first.
+    pub after: Duration,
+    /// What was there then.
+    pub sockets: SocketTable,
+}
+
 /// A process's descriptor of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Holder {
@@ -107,8 +116,8 @@ pub struct Snapshot {
     pub sockets: SocketTable,
     /// The listeners again, right after their connections were read.
     pub listeners_after: Vec<Listener>,
-    /// The sockets at the end of the observation, where they were needed again.
-    pub sockets_later: Option<SocketTable>,
+    /// The sockets once more, where they were needed again or asked for.
+    pub later: Option<Later>,
     /// Who holds the sockets, sorted by inode.
     pub holders: Vec<Holder>,
     /// Whether all holders are known: every process's descriptors could be read.

@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/unclosed-after-eof.md")]
 
 use super::{Check, Confidence, Finding, Rule, leaks};
-use crate::correlate::{Leak, Picture, Reader};
+use crate::correlate::{Leak, Picture, Reader, Trouble};
 
 pub(super) const RULE: Rule = Rule {
     id: "unclosed-after-eof",
@@ -10,7 +10,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.reader != Reader::Done {
+    if leak.trouble != Trouble::NotClosed(Reader::Done) {
         return None;
     }
     let mut seen = leaks::evidence(picture, leak);

@@ -2,7 +2,7 @@
 
 use super::{Check, Confidence, Finding, Rule, evidence, leaks};
 use crate::correlate::acceptor::Halt;
-use crate::correlate::{Leak, Picture, Reader};
+use crate::correlate::{Leak, Picture, Reader, Trouble};
 use crate::model::{Pid, Process};
 
 pub(super) const RULE: Rule = Rule {
@@ -12,7 +12,10 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.reader == Reader::Done {
+    let Trouble::NotClosed(reader) = &leak.trouble else {
+        return None;
+    };
+    if *reader == Reader::Done {
         return None;
     }
     let unread: u64 = leak
@@ -25,7 +28,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         "Recv-Q is 1 or more: the end of the stream was not read, nor {unread} bytes before it"
     ));
     let process = leak.pids.first().and_then(|pid| picture.process(*pid));
-    let why = why(picture, leak, process);
+    let why = why(picture, leak, reader, process);
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
@@ -56,12 +59,12 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec![format!("in the code: {}", remedy(&leak.reader))],
+        remedies: vec![format!("in the code: {}", remedy(reader))],
         connections: leak.connections.len(),
     })
 }
 
-fn why(picture: &Picture, leak: &Leak, process: Option<&Process>) -> String {
+fn why(picture: &Picture, leak: &Leak, reader: &Reader, process: Option<&Process>) -> String {
     let plural = leak.connections.len() > 1;
     let they_are = if plural { "they are" } else { "it is" };
     let doing = |tid: &Pid, activity| {
@@ -71,7 +74,7 @@ fn why(picture: &Picture, leak: &Leak, process: Option<&Process>) -> String {
         );
         format!("thread {tid} is {what}")
     };
-    match &leak.reader {
+    match reader {
         Reader::Done => String::new(),
         Reader::Halted(halt) => match halt {
             Halt::Stopped => "the process is stopped".to_owned(),

@@ -22,7 +22,7 @@ pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
 pub use recorded::RecordedKernel;
 pub use recorder::Recorder;
-pub use recording::{Header, RecordedScope, RecordingError};
+pub use recording::{Header, RecordedManner, RecordedScope, RecordingError};
 
 /// What can be asked of a kernel.
 pub trait Kernel {

@@ -47,12 +47,13 @@ impl Wanted {
     pub(super) fn keeps(self, state: TcpState, inode: Option<Inode>, listeners: &InodeSet) -> bool {
         match (self, state) {
             (Self::CloseWait | Self::Unaccepted, TcpState::CloseWait) => true,
-            (Self::CloseWait | Self::Unaccepted, TcpState::FinWait2) => inode.is_some(),
             (Self::Unaccepted, TcpState::Established | TcpState::SynRecv) => {
                 inode.is_none_or(|inode| listeners.contains(&inode))
             }
+            (Self::CloseWait | Self::Unaccepted, TcpState::FinWait2) | (Self::Open, _) => {
+                inode.is_some()
+            }
             (Self::CloseWait | Self::Unaccepted, _) => false,
-            (Self::Open, _) => inode.is_some(),
         }
     }
 }
