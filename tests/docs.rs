@@ -13,8 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use closewait_doctor::collect::kernel::RecordedKernel;
 use closewait_doctor::render;
 use closewait_doctor::rules::RULES;
+use flate2::Compression;
+use flate2::read::GzEncoder;
 use serde_json::Value;
 
 const COMMANDS: [&str; 3] = ["scan", "explain", "record"];
@@ -332,4 +335,18 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .filter_map(|rest| rest.split_once(')'))
         .map(|(target, _)| target.split('#').next().unwrap_or_default())
         .filter(|target| !target.is_empty() && !target.contains("://"))
+}
+
+/// A seed in an old format teaches the fuzz targets nothing. The way to a new one is in `CONTRIBUTING.md`.
+#[test]
+fn seeds_of_the_fuzz_targets_can_be_read_as_recordings() {
+    let folder = fs::read_dir(root().join("fuzz/seeds/recording")).expect("there are seeds");
+    for seed in folder {
+        let path = seed.expect("a readable folder").path();
+        let lines = fs::File::open(&path).expect("a readable file");
+        let packed = GzEncoder::new(lines, Compression::fast());
+        if let Err(error) = RecordedKernel::read_from(packed) {
+            panic!("{}: {error}", path.display());
+        }
+    }
 }

@@ -94,21 +94,28 @@ pub(super) fn is_old(connection: &Connection, grace: Duration) -> bool {
     age == Age::default() || age.reaches(grace) || is_stuck_writer(connection, grace)
 }
 
-/// What we have to send has not moved for the grace period. While the peer keeps its window shut,
-/// it acknowledges our probes, so only the clock of sent data counts.
+/// What we have to send has not moved for the grace period.
+///
+/// While the peer keeps its window shut it acknowledges our probes, so only the clock of sent data
+/// counts; while nothing is acknowledged we retransmit, which sets that clock back, so only the
+/// clock of acknowledgements counts.
 fn is_stuck_writer(connection: &Connection, grace: Duration) -> bool {
     let Some(ages) = connection.ages else {
         return false;
     };
-    let probes = connection.timer == Reading::Known(Timer::ZeroWindowProbe);
-    connection.send_q > 0 && ages.last_data_sent >= grace && (probes || ages.last_ack_recv >= grace)
+    let since_progress = if connection.timer == Reading::Known(Timer::ZeroWindowProbe) {
+        ages.last_data_sent
+    } else {
+        ages.last_ack_recv
+    };
+    connection.send_q > 0 && since_progress >= grace
 }
 
 /// Clocks are rounded to jiffies, and a dump takes its time.
 const CLOCK_SLACK: Duration = Duration::from_millis(20);
 
-/// Tells whether data was sent after the peer's FIN for certain: the connection was in
-/// `CLOSE_WAIT` at the first look, and at the second its clock of sent data had been set back.
+/// Tells whether data was sent after the peer's FIN, and acknowledged: the connection was in
+/// `CLOSE_WAIT` at the first look, and at the second both clocks had been set back.
 fn sends_on(connection: &Connection, snapshot: &Snapshot) -> bool {
     let Some(later) = &snapshot.later else {
         return false;
@@ -120,7 +127,9 @@ fn sends_on(connection: &Connection, snapshot: &Snapshot) -> bool {
         .find(|other| other.cookie.is_some() && other.cookie == connection.cookie);
     match (connection.ages, same.and_then(|other| other.ages)) {
         (Some(then), Some(now)) => {
-            now.last_data_sent + CLOCK_SLACK < then.last_data_sent + later.after
+            let set_back = |then: Duration, now: Duration| now + CLOCK_SLACK < then + later.after;
+            set_back(then.last_data_sent, now.last_data_sent)
+                && set_back(then.last_ack_recv, now.last_ack_recv)
         }
         _ => false,
     }
@@ -178,7 +187,12 @@ impl<'a> Sorter<'a> {
                     Trouble::NotClosed(self.suspects.reader(connection, inode, &owners))
                 }
             }),
-            TcpState::FinWait2 if age::quiet_for(connection, self.grace) && !owners.is_empty() => {
+            // What is unread in it is our own program's to read first.
+            TcpState::FinWait2
+                if connection.recv_q == 0
+                    && age::quiet_for(connection, self.grace)
+                    && !owners.is_empty() =>
+            {
                 Some(Trouble::PeerNotClosing)
             }
             _ => None,

@@ -27,7 +27,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         } else {
             Severity::Info
         },
-        confidence: Confidence::Likely,
+        confidence: Confidence::Certain,
         subject: leaks::subject(leak),
         headline: format!(
             "{} waits on {} for peers that do not close: over there they are CLOSE_WAIT",

@@ -39,7 +39,12 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
-        confidence: Confidence::Certain,
+        // One look cannot tell slow from stuck.
+        confidence: if picture.snapshot.later.is_some() {
+            Confidence::Certain
+        } else {
+            Confidence::Likely
+        },
         subject: leaks::subject(leak),
         headline: format!(
             "{} of {} cannot be sent to: the peer has closed its direction and takes nothing more",

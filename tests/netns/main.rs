@@ -13,6 +13,7 @@ mod close_wait;
 mod healthy;
 mod hostile;
 mod incident;
+mod one_end_closed;
 mod privileges;
 mod recording;
 mod support;

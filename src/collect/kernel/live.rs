@@ -105,7 +105,12 @@ impl Kernel for LiveKernel {
 
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
         let mut found = DescriptorTables::default();
+        // What this program inherited from whoever started it is no finding.
+        let own = self.read_link("self").ok();
         for pid in self.list_numbers("")? {
+            if own.as_deref().is_some_and(|own| own.parse() == Ok(pid)) {
+                continue;
+            }
             found.processes += 1;
             let path = self.procfs.join(format!("{pid}/fd"));
             match read_descriptor_table(&path, pid, wanted) {
