@@ -18,8 +18,8 @@ use crate::correlate::{
     threads_to_watch,
 };
 use crate::model::{
-    BlindSpot, Connection, Gap, Glance, Holder, Inode, InodeSet, Later, Listener, Pid, PortRange,
-    Reading, Scope, Snapshot, SocketSource, SocketTable, ThreadGlance,
+    BlindSpot, Connection, Gap, Glance, HiddenSearch, Holder, Inode, InodeSet, Later, Listener,
+    Pid, PortRange, Reading, Scope, Snapshot, SocketSource, SocketTable, ThreadGlance, Via,
 };
 
 /// How to look.
@@ -142,6 +142,7 @@ impl Looker<'_> {
             later: None,
             holders: Vec::new(),
             holders_complete: Reading::Unknown(Gap::NotLookedAt),
+            hidden: None,
             processes: BTreeMap::new(),
             peers: Vec::new(),
             glances: Vec::new(),
@@ -287,16 +288,61 @@ impl Looker<'_> {
         } else {
             Reading::Unknown(Gap::NotPermitted)
         };
+        self.look_for_hidden(snapshot, seen);
         note_missing_owners(snapshot, seen, &tables);
         for table in &tables.tables {
-            if let Some(process) = proc::read_process(self.kernel, table) {
+            if let Some(mut process) = proc::read_process(self.kernel, table.pid) {
+                process.open_fds = Reading::Known(table.open);
                 snapshot.processes.insert(table.pid, process);
             }
         }
+        self.read_hidden_holders(snapshot);
         snapshot
             .holders
             .retain(|holder| snapshot.processes.contains_key(&holder.pid));
         tables.tables
+    }
+
+    /// Where nobody is seen to hold what is suspicious, it may be held in another way.
+    fn look_for_hidden(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+        let missing = unattributed(snapshot, seen);
+        if missing.is_empty() {
+            return;
+        }
+        let Ok(hidden) = self.kernel.hidden_descriptors(&missing) else {
+            return;
+        };
+        for table in &hidden.threads {
+            let via = Via::Thread(table.through);
+            snapshot.holders.extend(table_holders(table, via));
+        }
+        for (pid, fd, inodes) in &hidden.rings {
+            let held = inodes.iter().filter_map(|inode| Inode::new(*inode));
+            snapshot.holders.extend(held.map(|inode| Holder {
+                inode,
+                pid: *pid,
+                fd: *fd,
+                via: Via::Ring,
+            }));
+        }
+        snapshot.holders.sort_unstable();
+        snapshot.hidden = Some(HiddenSearch {
+            in_flight: hidden.in_flight,
+            complete: hidden.complete,
+        });
+    }
+
+    /// Processes that only the search for hidden descriptors has found.
+    fn read_hidden_holders(&mut self, snapshot: &mut Snapshot) {
+        let pids: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
+        for pid in pids {
+            if !snapshot.processes.contains_key(&pid)
+                && let Some(mut process) = proc::read_process(self.kernel, pid)
+            {
+                process.open_fds = Reading::Unknown(Gap::NotLookedAt);
+                snapshot.processes.insert(pid, process);
+            }
+        }
     }
 
     /// Drops the sockets that the given processes do not hold.
@@ -492,18 +538,21 @@ fn holders(tables: &DescriptorTables) -> Vec<Holder> {
     let mut holders: Vec<Holder> = tables
         .tables
         .iter()
-        .flat_map(|table| {
-            table.sockets.iter().filter_map(|(fd, inode)| {
-                Some(Holder {
-                    inode: Inode::new(*inode)?,
-                    pid: table.pid,
-                    fd: *fd,
-                })
-            })
-        })
+        .flat_map(|table| table_holders(table, Via::Table))
         .collect();
     holders.sort_unstable();
     holders
+}
+
+fn table_holders(table: &DescriptorTable, via: Via) -> impl Iterator<Item = Holder> {
+    table.sockets.iter().filter_map(move |(fd, inode)| {
+        Some(Holder {
+            inode: Inode::new(*inode)?,
+            pid: table.pid,
+            fd: *fd,
+            via,
+        })
+    })
 }
 
 fn ports_of(snapshot: &Snapshot, inodes: &[Inode]) -> Vec<PortRange> {
@@ -547,24 +596,23 @@ fn in_order_of(first: &[Listener], later: Vec<Listener>) -> Vec<Listener> {
 }
 
 fn note_missing_owners(snapshot: &mut Snapshot, seen: &Attention, tables: &DescriptorTables) {
-    let held: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
-    let unattributed = seen
-        .listeners
-        .iter()
-        .chain(&seen.connections)
-        .filter(|inode| !held.contains(inode))
-        .count();
+    let missing = unattributed(snapshot, seen).len();
     if !tables.refused.is_empty() {
-        snapshot.blind_spots.push(blind_spots::refused_processes(
-            tables.refused.len(),
-            tables.processes,
-            unattributed,
-        ));
-    } else if unattributed > 0 {
-        snapshot
-            .blind_spots
-            .push(blind_spots::no_owner(unattributed));
+        let spot = blind_spots::refused_processes(tables.refused.len(), tables.processes, missing);
+        snapshot.blind_spots.push(spot);
+    } else if missing > 0 {
+        snapshot.blind_spots.push(blind_spots::no_owner(missing));
     }
+}
+
+/// Suspicious sockets that nobody is seen to hold.
+fn unattributed(snapshot: &Snapshot, seen: &Attention) -> InodeSet {
+    let held: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
+    let suspicious = seen.listeners.iter().chain(&seen.connections);
+    suspicious
+        .filter(|inode| !held.contains(inode))
+        .copied()
+        .collect()
 }
 
 fn threads_of(snapshot: &Snapshot, pids: &BTreeSet<Pid>) -> Vec<(Pid, Pid, bool)> {

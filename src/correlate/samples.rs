@@ -57,6 +57,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         later: None,
         holders: Vec::new(),
         holders_complete: Reading::Known(()),
+        hidden: None,
         processes: std::collections::BTreeMap::new(),
         peers: Vec::new(),
         glances: Vec::new(),

@@ -52,6 +52,28 @@ pub struct Holder {
     pub pid: Pid,
     /// The descriptor.
     pub fd: u32,
+    /// In what way.
+    pub via: Via,
+}
+
+/// In what way a process holds a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Via {
+    /// A descriptor in its table.
+    Table,
+    /// A descriptor in the table of just this thread.
+    Thread(Pid),
+    /// Registered with an `io_uring`, of which the descriptor is.
+    Ring,
+}
+
+/// What was searched for sockets that no process is seen to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenSearch {
+    /// Unix sockets with descriptors in flight: process, descriptor, and how many.
+    pub in_flight: Vec<(Pid, u32, u32)>,
+    /// Whether all threads, rings and unix sockets could be searched.
+    pub complete: bool,
 }
 
 /// Counters of connections that were refused because a queue was full (`TcpExt` of
@@ -122,6 +144,8 @@ pub struct Snapshot {
     pub holders: Vec<Holder>,
     /// Whether all holders are known: every process's descriptors could be read.
     pub holders_complete: Reading<()>,
+    /// What was searched besides, where a holder was missing.
+    pub hidden: Option<HiddenSearch>,
     /// Processes behind `holders`.
     pub processes: BTreeMap<Pid, Process>,
     /// Accepted connections that threads are blocked on.

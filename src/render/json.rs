@@ -12,7 +12,7 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use super::escape::is_dangerous;
 use crate::correlate::{Activity, Place};
-use crate::model::{BlindSpot, Holder, PortRange, Reading, RunState};
+use crate::model::{BlindSpot, Holder, PortRange, Reading, RunState, Via};
 use crate::report::{ConnectionRow, ListenerRow, ProcessRow, Report, Source, Verdict};
 use crate::rules::{Confidence, Finding, Severity, SubjectKind};
 
@@ -238,6 +238,10 @@ struct OwnerV1<'a> {
     pid: u32,
     fd: u32,
     command: &'a str,
+    /// How, where it is not by a descriptor of its table: `thread` (a table of its own) or
+    /// `io_uring` (registered with the one that is `fd`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<&'static str>,
 }
 
 /// An epoll registration.
@@ -526,6 +530,11 @@ fn owners<'a>(report: &'a Report, holders: &[Holder]) -> Vec<OwnerV1<'a>> {
             pid: holder.pid,
             fd: holder.fd,
             command: report.command(holder.pid),
+            via: match holder.via {
+                Via::Table => None,
+                Via::Thread(_) => Some("thread"),
+                Via::Ring => Some("io_uring"),
+            },
         })
         .collect()
 }

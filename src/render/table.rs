@@ -10,7 +10,7 @@ use comfy_table::{ContentArrangement, Table};
 
 use super::escape::escape;
 use crate::correlate::Place;
-use crate::model::{Holder, Reading, TcpState};
+use crate::model::{Holder, Reading, TcpState, Via};
 use crate::report::{ConnectionRow, ListenerRow, Report, Source, Verdict};
 use crate::rules::{Confidence, Finding, Severity};
 
@@ -312,8 +312,13 @@ fn owners(report: &Report, owners: &[Holder]) -> String {
         .iter()
         .take(SHOWN)
         .map(|owner| {
+            let via = match owner.via {
+                Via::Table => String::new(),
+                Via::Thread(tid) => format!(" of thread {tid}"),
+                Via::Ring => " (io_uring)".to_owned(),
+            };
             format!(
-                "{}[{}] fd {}",
+                "{}[{}] fd {}{via}",
                 escape(report.command(owner.pid)),
                 owner.pid,
                 owner.fd

@@ -1,8 +1,9 @@
 #![doc = include_str!("../../docs/findings/unattributed-close-wait.md")]
 
+use super::evidence::count;
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::{Leak, Picture, Trouble};
-use crate::model::Reading;
+use crate::model::{HiddenSearch, Reading};
 
 pub(super) const RULE: Rule = Rule {
     id: "unattributed-close-wait",
@@ -25,19 +26,22 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
          {read} of {}",
         leak.connections.len()
     ));
-    let hidden = picture.snapshot.holders_complete != Reading::Known(());
-    seen.push(if hidden {
-        "not every process's descriptors could be read".to_owned()
-    } else {
-        "looked at: the descriptors of every process".to_owned()
-    });
+    let refused = picture.snapshot.holders_complete != Reading::Known(());
+    let searched = picture.snapshot.hidden.as_ref();
+    let all = !refused && searched.is_some_and(|search| search.complete);
+    seen.push(format!("searched: {}", places(picture, refused)));
+    if let Some(search) = searched
+        && !search.in_flight.is_empty()
+    {
+        seen.push(in_flight(search));
+    }
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
-        confidence: if hidden {
-            Confidence::Possible
+        confidence: if all {
+            Confidence::Certain
         } else {
-            Confidence::Likely
+            Confidence::Possible
         },
         subject: leaks::subject(leak),
         headline: format!(
@@ -51,13 +55,43 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec![if hidden {
+        remedies: vec![if refused {
             "run it again as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH".to_owned()
         } else {
-            "look in other pid namespaces (run it on the host), and for io_uring and unix sockets \
+            "look in other pid namespaces (run it on the host); receive or end what has descriptors \
              in flight; kernel consumers are NFS, iSCSI, nvme-tcp and the like"
                 .to_owned()
         }],
         connections: leak.connections.len(),
     })
+}
+
+fn places(picture: &Picture, refused: bool) -> String {
+    let tables = if refused {
+        "the descriptors of some processes, not of all"
+    } else {
+        "the descriptors of every process"
+    };
+    match &picture.snapshot.hidden {
+        Some(search) if search.complete => {
+            format!("{tables}, single threads, io_uring instances and unix sockets")
+        }
+        Some(_) => format!("{tables}, and some threads, io_uring instances and unix sockets"),
+        None => tables.to_owned(),
+    }
+}
+
+fn in_flight(search: &HiddenSearch) -> String {
+    let (pid, fd, _) = search.in_flight[0];
+    let number: u32 = search.in_flight.iter().map(|(_, _, count)| count).sum();
+    format!(
+        "{} in flight over unix sockets (process {pid}, fd {fd}{}): the connection may be among \
+         them",
+        count(number as usize, "descriptor"),
+        if search.in_flight.len() > 1 {
+            ", and others"
+        } else {
+            ""
+        },
+    )
 }

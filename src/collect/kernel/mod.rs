@@ -4,7 +4,9 @@
 //! made of it, and it is coarse: a whole socket dump, the descriptors of all processes, a file.
 //! [`LiveKernel`] asks, [`Recorder`] asks and writes down, [`RecordedKernel`] answers from a file.
 
+mod descriptors;
 mod error;
+mod hidden;
 mod live;
 mod recorded;
 mod recorder;
@@ -53,6 +55,14 @@ pub trait Kernel {
     ///
     /// When processes cannot be listed at all.
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError>;
+
+    /// Looks for the wanted sockets where no descriptor table of a process shows them: in tables
+    /// of single threads, in `io_uring` instances, and in flight over unix sockets.
+    ///
+    /// # Errors
+    ///
+    /// When processes cannot be listed at all.
+    fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError>;
 
     /// Reads a whole file; a relative path is below the procfs root.
     ///
@@ -109,11 +119,27 @@ pub struct DescriptorTables {
     pub processes: usize,
 }
 
+/// Where sockets are held that no process's descriptor table shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HiddenDescriptors {
+    /// Wanted sockets in threads that do not share their process's table.
+    pub threads: Vec<DescriptorTable>,
+    /// Wanted sockets that are registered with an `io_uring`: its process and descriptor, and
+    /// their inodes.
+    pub rings: Vec<(Pid, u32, Vec<u32>)>,
+    /// Unix sockets with descriptors in flight: process, descriptor, and how many.
+    pub in_flight: Vec<(Pid, u32, u32)>,
+    /// Whether all of it could be searched, in the number of descriptors that is allowed for it.
+    pub complete: bool,
+}
+
 /// The interesting part of one process's descriptor table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescriptorTable {
     /// The process.
     pub pid: Pid,
+    /// The thread through which the table was read: the main one, unless that has exited.
+    pub through: Pid,
     /// How many descriptors are open.
     pub open: u64,
     /// Descriptor and inode of each wanted socket.

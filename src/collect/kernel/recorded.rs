@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::recording::{self, Answer, Header, Outcome, Question, RecordingError};
-use super::{DescriptorTables, Kernel, KernelError, SocketDump};
+use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump};
 use crate::model::{Host, InodeSet, PortRange};
 
 /// A kernel that says again what it said when it was recorded.
@@ -83,6 +83,7 @@ fn describe(question: &Question) -> String {
         Question::Elapsed => "the clock".to_owned(),
         Question::Sockets(_) => "sock_diag".to_owned(),
         Question::DescriptorTables => "the descriptors of processes".to_owned(),
+        Question::HiddenDescriptors => "hidden descriptors".to_owned(),
         Question::Read(path)
         | Question::ReadAt(path, _)
         | Question::ReadLink(path)
@@ -133,6 +134,14 @@ impl Kernel for RecordedKernel {
         let question = Question::DescriptorTables;
         match self.next(&question)? {
             Answer::Tables(tables) => Ok(tables),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn hidden_descriptors(&mut self, _: &InodeSet) -> Result<HiddenDescriptors, KernelError> {
+        let question = Question::HiddenDescriptors;
+        match self.next(&question)? {
+            Answer::Hidden(hidden) => Ok(hidden),
             _ => Err(wrong_form(&question)),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::recording::{self, Answer, Bytes, Entry, Header, Outcome, Question};
 use super::redact::Redactor;
-use super::{DescriptorTables, Kernel, KernelError, SocketDump};
+use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump};
 use crate::model::{Host, InodeSet};
 
 /// A kernel whose answers are kept for a recording.
@@ -87,6 +87,11 @@ impl Kernel for Recorder<'_> {
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
         let answer = self.kernel.descriptor_tables(wanted);
         self.note(Question::DescriptorTables, answer, Answer::Tables)
+    }
+
+    fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError> {
+        let answer = self.kernel.hidden_descriptors(wanted);
+        self.note(Question::HiddenDescriptors, answer, Answer::Hidden)
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {

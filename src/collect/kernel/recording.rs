@@ -15,7 +15,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::{DescriptorTables, KernelError, SocketDump};
+use super::{DescriptorTables, HiddenDescriptors, KernelError, SocketDump};
 use crate::model::{Host, PortRange, Scope};
 
 /// Names the format and its version; a reader refuses any other.
@@ -155,6 +155,7 @@ pub(super) enum Question {
     Elapsed,
     Sockets(SocketDump),
     DescriptorTables,
+    HiddenDescriptors,
     Read(String),
     ReadAt(String, u64),
     ReadLink(String),
@@ -176,6 +177,7 @@ pub(super) enum Answer {
     Time(Duration),
     Datagrams(Vec<Bytes>),
     Tables(DescriptorTables),
+    Hidden(HiddenDescriptors),
     Bytes(Bytes),
     Text(String),
     Numbers(Vec<u32>),
