@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::blind_spots;
 use crate::collect::kernel::{
-    DescriptorTable, DescriptorTables, Kernel, KernelError, RecordedManner,
+    DescriptorTable, DescriptorTables, Kernel, KernelError, Kind, RecordedManner,
 };
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
@@ -18,8 +18,9 @@ use crate::correlate::{
     threads_to_watch,
 };
 use crate::model::{
-    BlindSpot, Connection, Gap, Glance, HiddenSearch, Holder, Inode, InodeSet, Later, Listener,
-    Pid, PortRange, Reading, Scope, Snapshot, SocketSource, SocketTable, ThreadGlance, Via,
+    BlindSpot, Connection, Examination, Gap, Glance, HiddenSearch, Holder, Inode, InodeSet, Later,
+    Listener, Pid, PortRange, Reading, Scope, Snapshot, SocketSource, SocketTable, Syscall,
+    ThreadGlance, Via,
 };
 
 /// How to look.
@@ -65,6 +66,10 @@ impl From<RecordedManner> for Plan {
 /// Time between glances. Reading procfs takes longer by itself.
 const GLANCE_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Glances at processes that hold connections nobody reads.
+const READER_GLANCES: usize = 3;
+const READER_INTERVAL: Duration = Duration::from_millis(2);
+
 /// Takes one look.
 pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Result<Snapshot> {
     let mut looker = Looker {
@@ -72,9 +77,13 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
         scope,
         plan,
         sockets_at: Duration::ZERO,
+        latest: Duration::ZERO,
         malformed: 0,
         interrupted: false,
     };
+    for pid in &scope.pids {
+        looker.expect_process(*pid)?;
+    }
     let mut snapshot = looker.sockets()?;
     let mut seen = attention(&snapshot, plan.grace);
     if seen.missing_members {
@@ -87,7 +96,7 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
         Vec::new()
     };
     if !scope.pids.is_empty() {
-        looker.restrict_to_pids(&mut snapshot)?;
+        looker.restrict_to_pids(&mut snapshot);
         seen = attention(&snapshot, plan.grace);
     }
     looker.examine(&mut snapshot, &seen, &tables);
@@ -95,7 +104,7 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
     looker.look_again(&mut snapshot, &seen);
     looker.name_what_blocks(&mut snapshot);
     looker.note_blind_spots(&mut snapshot, &seen);
-    snapshot.elapsed = looker.kernel.elapsed();
+    snapshot.elapsed = looker.now().unwrap_or(looker.latest);
     Ok(snapshot)
 }
 
@@ -105,15 +114,43 @@ struct Looker<'k> {
     plan: &'k Plan,
     /// When the sockets were read, since the look began.
     sockets_at: Duration,
+    /// The latest time that was read.
+    latest: Duration,
     malformed: usize,
     interrupted: bool,
 }
 
 impl Looker<'_> {
+    /// The time since the look began; nothing where a recording has come to its end.
+    fn now(&mut self) -> Option<Duration> {
+        let now = self.kernel.elapsed().ok()?;
+        self.latest = now;
+        Some(now)
+    }
+
+    /// A process that is not there, or not in this network namespace, has nothing to show here, and
+    /// that is not the same as healthy.
+    fn expect_process(&mut self, pid: Pid) -> Result<()> {
+        if let Err(error) = self.kernel.read(&format!("{pid}/stat")) {
+            if error.kind == Kind::NotFound {
+                bail!("there is no process {pid}");
+            }
+            return Ok(());
+        }
+        let its = self.kernel.read_link(&format!("{pid}/ns/net"));
+        let ours = self.kernel.read_link("thread-self/ns/net");
+        if let (Ok(its), Ok(ours)) = (its, ours)
+            && its != ours
+        {
+            bail!("process {pid} is in another network namespace: use --netns {pid}");
+        }
+        Ok(())
+    }
+
     /// The first breath: sockets, from where they can be had.
     fn sockets(&mut self) -> Result<Snapshot> {
         let host = self.kernel.host();
-        self.sockets_at = self.kernel.elapsed();
+        self.sockets_at = self.now().unwrap_or_default();
         let mut refusal = None;
         let read = if self.plan.procfs {
             None
@@ -164,7 +201,10 @@ impl Looker<'_> {
         source: SocketSource,
     ) -> Result<(SocketTable, Vec<Listener>), KernelError> {
         let ports = &self.scope.ports;
-        let listeners = self.listeners(source, ports)?;
+        let (listeners, other_listeners): (Vec<Listener>, Vec<Listener>) = self
+            .listeners(source, &[])?
+            .into_iter()
+            .partition(|listener| self.scope.has_port(listener.local.port()));
         let waiting = needs_unaccepted(&listeners);
         let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
         let mut connections;
@@ -184,6 +224,7 @@ impl Looker<'_> {
         };
         let table = SocketTable {
             listeners,
+            other_listeners,
             connections,
         };
         Ok((table, after))
@@ -247,9 +288,6 @@ impl Looker<'_> {
     fn look_for_redirected(&mut self, snapshot: &mut Snapshot) {
         let listeners = &snapshot.sockets.listeners;
         let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
-        let Ok(all_listeners) = self.listeners(snapshot.source, &[]) else {
-            return;
-        };
         let Ok(mut unaccepted) =
             self.connections(snapshot.source, Wanted::Unaccepted, &[], &inodes)
         else {
@@ -257,7 +295,8 @@ impl Looker<'_> {
         };
         unaccepted.retain(|connection| {
             connection.inode.is_none()
-                && correlate::fits_no_listener(&all_listeners, connection)
+                && correlate::fits_no_listener(&snapshot.sockets.listeners, connection)
+                && correlate::fits_no_listener(&snapshot.sockets.other_listeners, connection)
                 && correlate::may_wait(connection)
         });
         merge(&mut snapshot.sockets.connections, unaccepted);
@@ -293,6 +332,7 @@ impl Looker<'_> {
         for table in &tables.tables {
             if let Some(mut process) = proc::read_process(self.kernel, table.pid) {
                 process.open_fds = Reading::Known(table.open);
+                process.lowest_free_fd = Reading::Known(table.lowest_free);
                 snapshot.processes.insert(table.pid, process);
             }
         }
@@ -337,16 +377,15 @@ impl Looker<'_> {
         let pids: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
         for pid in pids {
             if !snapshot.processes.contains_key(&pid)
-                && let Some(mut process) = proc::read_process(self.kernel, pid)
+                && let Some(process) = proc::read_process(self.kernel, pid)
             {
-                process.open_fds = Reading::Unknown(Gap::NotLookedAt);
                 snapshot.processes.insert(pid, process);
             }
         }
     }
 
     /// Drops the sockets that the given processes do not hold.
-    fn restrict_to_pids(&self, snapshot: &mut Snapshot) -> Result<()> {
+    fn restrict_to_pids(&self, snapshot: &mut Snapshot) {
         let pids = &self.scope.pids;
         let held: InodeSet = snapshot
             .holders
@@ -354,13 +393,6 @@ impl Looker<'_> {
             .filter(|holder| pids.contains(&holder.pid))
             .map(|holder| holder.inode)
             .collect();
-        if held.is_empty() && snapshot.holders_complete == Reading::Known(()) {
-            let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
-            bail!(
-                "no TCP socket in scope is held by process {}",
-                names.join(", ")
-            );
-        }
         let is_held =
             |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
         snapshot.sockets.listeners.retain(is_held);
@@ -378,28 +410,33 @@ impl Looker<'_> {
             .retain(|holder| held.contains(&holder.inode));
         let shown: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
         snapshot.processes.retain(|pid, _| shown.contains(pid));
-        Ok(())
     }
 
     /// What only those are asked for that hold something suspicious.
     fn examine(&mut self, snapshot: &mut Snapshot, seen: &Attention, tables: &[DescriptorTable]) {
         let suspects = seen.suspects(snapshot);
         for table in tables.iter().filter(|table| suspects.contains(&table.pid)) {
+            let mut examination = proc::examine_process(self.kernel, table);
+            self.read_polled_fds(&snapshot.host.machine, table.pid, &mut examination);
             if let Some(process) = snapshot.processes.get_mut(&table.pid) {
-                process.examination = Some(proc::examine_process(self.kernel, table));
+                process.examination = Some(examination);
             }
         }
     }
 
     /// The third breath: glances at suspicious listeners and those who should serve them.
     fn watch(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
-        if seen.listeners.is_empty() || self.plan.observe.is_zero() {
+        if self.plan.observe.is_zero() {
+            return;
+        }
+        if seen.listeners.is_empty() {
+            self.glance_at_readers(snapshot, seen);
             return;
         }
         let ports = ports_of(snapshot, &seen.listeners);
         let threads = threads_of(snapshot, &seen.to_watch(snapshot));
         let before = proc::read_dropped_counters(self.kernel).ok();
-        let started = self.kernel.elapsed();
+        let Some(started) = self.now() else { return };
         while let Some(glance) = self.glance(snapshot, &ports, &threads) {
             let done = glance.at.saturating_sub(started) >= self.plan.observe;
             snapshot.glances.push(glance);
@@ -412,6 +449,21 @@ impl Looker<'_> {
         snapshot.dropped = before.zip(after);
     }
 
+    /// One look at a thread may catch it between two waits; a few more cost little.
+    fn glance_at_readers(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+        let threads = threads_of(snapshot, &seen.slow_readers(snapshot));
+        if threads.is_empty() {
+            return;
+        }
+        for _ in 0..READER_GLANCES {
+            self.kernel.pause(READER_INTERVAL);
+            let Some(glance) = self.glance(snapshot, &[], &threads) else {
+                return;
+            };
+            snapshot.glances.push(glance);
+        }
+    }
+
     /// The sockets once more, where one look does not tell or the user wants to see them change.
     fn look_again(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
         let anything = !seen.is_idle() || !seen.closed_by_peer.is_empty();
@@ -419,10 +471,12 @@ impl Looker<'_> {
         if !wanted || self.plan.observe.is_zero() {
             return;
         }
-        let since_first = self.kernel.elapsed().saturating_sub(self.sockets_at);
+        let Some(now) = self.now() else { return };
+        let since_first = now.saturating_sub(self.sockets_at);
         self.kernel
             .pause(self.plan.observe.saturating_sub(since_first));
-        let after = self.kernel.elapsed().saturating_sub(self.sockets_at);
+        let Some(now) = self.now() else { return };
+        let after = now.saturating_sub(self.sockets_at);
         snapshot.later = self
             .sockets_of(snapshot.source)
             .ok()
@@ -436,7 +490,7 @@ impl Looker<'_> {
         ports: &[PortRange],
         threads: &[(Pid, Pid, bool)],
     ) -> Option<Glance> {
-        let at = self.kernel.elapsed();
+        let at = self.now()?;
         let before = self.queue_lengths(snapshot.source, ports)?;
         let threads = threads
             .iter()
@@ -458,6 +512,9 @@ impl Looker<'_> {
         source: SocketSource,
         ports: &[PortRange],
     ) -> Option<BTreeMap<Inode, u32>> {
+        if ports.is_empty() {
+            return Some(BTreeMap::new());
+        }
         let listeners = self.listeners(source, ports).ok()?;
         Some(
             listeners
@@ -468,14 +525,28 @@ impl Looker<'_> {
     }
 
     fn with_polled_fds(&mut self, machine: &str, mut seen: ThreadGlance) -> ThreadGlance {
-        if let Some(argument) = poll_argument(machine, &seen.syscall) {
-            let (address, len) = argument.memory();
-            let memory = self
-                .kernel
-                .read_at(&format!("{}/mem", seen.pid), address, len);
-            seen.polled_fds = memory.ok().map(|memory| parse_polled(argument, &memory));
-        }
+        seen.polled_fds = self.polled_fds(machine, seen.pid, seen.syscall);
         seen
+    }
+
+    fn read_polled_fds(&mut self, machine: &str, pid: Pid, examination: &mut Examination) {
+        if let Reading::Known(threads) = &mut examination.threads {
+            for thread in threads {
+                thread.polled_fds = self.polled_fds(machine, pid, thread.syscall);
+            }
+        }
+    }
+
+    fn polled_fds(
+        &mut self,
+        machine: &str,
+        pid: Pid,
+        syscall: Reading<Syscall>,
+    ) -> Option<Vec<u32>> {
+        let argument = poll_argument(machine, &syscall)?;
+        let (address, len) = argument.memory();
+        let memory = self.kernel.read_at(&format!("{pid}/mem"), address, len);
+        memory.ok().map(|memory| parse_polled(argument, &memory))
     }
 
     /// What threads are blocked on, by name and by peer.
@@ -513,6 +584,14 @@ impl Looker<'_> {
         }
         if self.interrupted {
             spots.push(blind_spots::interrupted_dump());
+        }
+        let unknown = correlate::unknown_waits(snapshot, self.plan.grace);
+        if unknown > 0 && snapshot.source == SocketSource::InetDiag {
+            spots.push(blind_spots::unknown_waits(unknown));
+        }
+        if !seen.listeners.is_empty() && snapshot.glances.is_empty() && !self.plan.observe.is_zero()
+        {
+            spots.push(blind_spots::not_watched());
         }
         let mut hidden: BTreeMap<Gap, Vec<String>> = BTreeMap::new();
         let suspects = seen.suspects(snapshot);
@@ -598,7 +677,7 @@ fn in_order_of(first: &[Listener], later: Vec<Listener>) -> Vec<Listener> {
 fn note_missing_owners(snapshot: &mut Snapshot, seen: &Attention, tables: &DescriptorTables) {
     let missing = unattributed(snapshot, seen).len();
     if !tables.refused.is_empty() {
-        let spot = blind_spots::refused_processes(tables.refused.len(), tables.processes, missing);
+        let spot = blind_spots::refused_processes(&tables.refused, tables.processes, missing);
         snapshot.blind_spots.push(spot);
     } else if missing > 0 {
         snapshot.blind_spots.push(blind_spots::no_owner(missing));

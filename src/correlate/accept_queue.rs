@@ -24,7 +24,8 @@ pub struct AcceptQueue {
     pub reset: Option<u32>,
     /// How long the oldest member has waited, by its own clock.
     pub oldest: Option<Duration>,
-    /// For how long the look saw the same member wait, where members have no clocks.
+    /// For how long the look saw its head wait: the queue never got shorter, or a member without a
+    /// clock was there at both looks.
     pub seen_waiting: Option<Duration>,
     /// Whether members wait for whom it cannot be known how long.
     pub unknown_waits: bool,
@@ -112,6 +113,7 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
             &lengths.of_listener(&listeners[index]),
             doubtful[index],
             grace,
+            lengths.span,
         );
     }
     attribute_redirected(&mut queues, &mut places, snapshot, grace, &lengths);
@@ -197,6 +199,7 @@ fn count(
     lengths: &[u32],
     doubtful: bool,
     grace: Duration,
+    span: Duration,
 ) {
     let members: Vec<&Connection> = queue
         .members
@@ -213,6 +216,10 @@ fn count(
         && members.iter().any(|member| stayed(member, later))
     {
         queue.seen_waiting = Some(later.after);
+    }
+    // First in, first out: while it never got shorter, its head stayed.
+    if queue.course.looks > 2 && queue.course.shortest > 0 && !queue.course.shrank {
+        queue.seen_waiting = queue.seen_waiting.max(Some(span));
     }
     if doubtful {
         return;
@@ -283,7 +290,14 @@ fn attribute_redirected(
         queues[only].members.push(index);
     }
     let seen = lengths.of_listener(&snapshot.sockets.listeners[only]);
-    count(&mut queues[only], snapshot, &seen, false, grace);
+    count(
+        &mut queues[only],
+        snapshot,
+        &seen,
+        false,
+        grace,
+        lengths.span,
+    );
 }
 
 /// Every length of every queue that the look read, in order.
@@ -310,10 +324,10 @@ impl Lengths {
                 by_inode.entry(*inode).or_default().push(*length);
             }
         }
-        let span = snapshot
-            .glances
-            .last()
-            .map_or(Duration::ZERO, |last| last.at);
+        let span = match (snapshot.glances.first(), snapshot.glances.last()) {
+            (Some(first), Some(last)) => last.at.saturating_sub(first.at),
+            _ => Duration::ZERO,
+        };
         Self { by_inode, span }
     }
 
@@ -357,6 +371,7 @@ mod tests {
     fn snapshot(listeners: Vec<Listener>, connections: Vec<Connection>) -> Snapshot {
         samples::snapshot(SocketTable {
             listeners,
+            other_listeners: Vec::new(),
             connections,
         })
     }

@@ -91,7 +91,26 @@ pub(super) fn leaks<'a>(
 /// Tells whether a connection is old enough to be looked into.
 pub(super) fn is_old(connection: &Connection, grace: Duration) -> bool {
     let age = age::since_fin(connection);
-    age == Age::default() || age.reaches(grace) || is_stuck_writer(connection, grace)
+    let patience = if may_answer(connection, grace) {
+        grace * PATIENCE_WITH_ANSWERS
+    } else {
+        grace
+    };
+    age == Age::default() || age.reaches(patience) || is_stuck_writer(connection, grace)
+}
+
+/// A program that has sent something long after it last received something may be answering a
+/// peer that has closed its direction only; it is given this many grace periods between answers.
+const PATIENCE_WITH_ANSWERS: u32 = 10;
+
+/// Tells whether what was last sent may be part of a long answer: it went out a grace period or
+/// more after the last data came, and its acknowledgement may be the last one.
+fn may_answer(connection: &Connection, grace: Duration) -> bool {
+    let age = age::since_fin(connection);
+    age.at_least != age.at_most
+        && connection
+            .ages
+            .is_some_and(|ages| ages.last_data_recv >= ages.last_data_sent + grace)
 }
 
 /// What we have to send has not moved for the grace period.
@@ -151,8 +170,9 @@ struct Sorter<'a> {
     snapshot: &'a Snapshot,
     grace: Duration,
     listeners: Listeners<'a>,
+    other_listeners: Listeners<'a>,
     suspects: Suspects<'a>,
-    shared_locals: HashMap<SocketAddr, usize>,
+    served: HashMap<SocketAddr, bool>,
 }
 
 impl<'a> Sorter<'a> {
@@ -161,8 +181,9 @@ impl<'a> Sorter<'a> {
             snapshot,
             grace,
             listeners: Listeners::new(&snapshot.sockets.listeners),
+            other_listeners: Listeners::new(&snapshot.sockets.other_listeners),
             suspects: Suspects::of(snapshot),
-            shared_locals: shared_locals(&snapshot.sockets.connections),
+            served: served_addresses(&snapshot.sockets.connections),
         }
     }
 
@@ -201,9 +222,9 @@ impl<'a> Sorter<'a> {
     }
 
     fn endpoint(&self, connection: &Connection) -> Endpoint {
-        let shared = self.shared_locals.get(&connection.local);
-        let serves =
-            !self.listeners.of(connection).is_empty() || shared.is_some_and(|count| *count > 1);
+        let serves = !self.listeners.of(connection).is_empty()
+            || !self.other_listeners.of(connection).is_empty()
+            || self.served.get(&connection.local) == Some(&true);
         if serves {
             Endpoint::Server(connection.local)
         } else {
@@ -212,16 +233,22 @@ impl<'a> Sorter<'a> {
     }
 }
 
-/// A server that does not listen any more still has its connections on one local address, while
-/// each connection that we open has its own.
-fn shared_locals(connections: &[Connection]) -> HashMap<SocketAddr, usize> {
-    let mut counts = HashMap::new();
+/// Local addresses of several connections, and whether they look like a server's that does not
+/// listen any more: clients draw their ports from above those of services. (A client's port may
+/// serve several connections, too, to different services.)
+fn served_addresses(connections: &[Connection]) -> HashMap<SocketAddr, bool> {
+    let mut several: HashMap<SocketAddr, (usize, u16)> = HashMap::new();
     for connection in connections {
         if connection.inode.is_some() {
-            *counts.entry(connection.local).or_default() += 1;
+            let (count, lowest) = several.entry(connection.local).or_insert((0, u16::MAX));
+            *count += 1;
+            *lowest = connection.remote.port().min(*lowest);
         }
     }
-    counts
+    several
+        .into_iter()
+        .map(|(local, (count, lowest))| (local, count > 1 && local.port() < lowest))
+        .collect()
 }
 
 /// A process that has about as many connections whose peer does not close as connections that it

@@ -13,6 +13,7 @@ mod picture;
 mod reader;
 #[cfg(test)]
 pub(crate) mod samples;
+mod standing;
 mod threads;
 mod watch;
 
@@ -20,7 +21,7 @@ pub use accept_queue::{AcceptQueue, Course, Place};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
 pub use attention::{
     Attention, attention, blocked_descriptors, fits_no_listener, may_wait, needs_unaccepted,
-    threads_to_watch, unnamed_sockets, why_threads_are_hidden,
+    threads_to_watch, unknown_waits, unnamed_sockets, why_threads_are_hidden,
 };
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, Trouble};

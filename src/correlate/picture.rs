@@ -7,6 +7,7 @@ use super::acceptor::{self, Acceptor, Standing};
 use super::activity::Activity;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
+use super::matching::Listeners;
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
 /// Everything one look saw, with its relations.
@@ -117,7 +118,7 @@ impl<'a> Picture<'a> {
             .or_else(|| self.oldest_unassigned(listener, queue));
         match oldest {
             Some(oldest) if oldest >= self.grace => Waiting::TooLong(oldest),
-            Some(_) if !queue.unknown_waits => Waiting::Briefly,
+            Some(_) if queue.oldest.is_some() && !queue.unknown_waits => Waiting::Briefly,
             // Nobody in it is visible, or nobody's clock is.
             _ if queue.course.steady => Waiting::Unknown,
             _ => Waiting::Briefly,
@@ -127,7 +128,7 @@ impl<'a> Picture<'a> {
     /// In an `SO_REUSEPORT` group it may not be certain whose the oldest is. A queue of the group
     /// that did not move in the whole look is where the old ones are.
     fn oldest_unassigned(&self, listener: &Listener, queue: &AcceptQueue) -> Option<Duration> {
-        if queue.siblings.is_empty() || !queue.course.steady {
+        if queue.siblings.is_empty() || !queue.course.steady || queue.course.looks <= 2 {
             return None;
         }
         self.snapshot
@@ -136,11 +137,17 @@ impl<'a> Picture<'a> {
             .iter()
             .zip(&self.places)
             .filter(|(connection, place)| {
-                **place == Place::AcceptQueue(None)
-                    && connection.local.port() == listener.local.port()
+                **place == Place::AcceptQueue(None) && self.may_be_of(connection, listener)
             })
             .filter_map(|(connection, _)| super::age::waiting(connection))
             .max()
+    }
+
+    fn may_be_of(&self, connection: &Connection, listener: &Listener) -> bool {
+        let listeners = Listeners::new(&self.snapshot.sockets.listeners);
+        let fits = listeners.of(connection);
+        fits.iter()
+            .any(|index| self.snapshot.sockets.listeners[*index].inode == listener.inode)
     }
 
     /// The connection that a descriptor refers to, where it is a known TCP connection, or the text

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::acceptor::{self, Halt};
 use super::activity::Activity;
-use super::threads::{self, ThreadRecord, first_look};
+use super::threads::{self, ThreadRecord};
 use super::watch::{Watch, Watches};
 use crate::model::{Connection, Inode, Pid, Process, Snapshot};
 
@@ -31,8 +31,6 @@ pub enum Reader {
     EdgeConsumed {
         /// The mask, as text.
         events: String,
-        /// A thread that sleeps on that set.
-        asleep: Option<Pid>,
     },
     /// It is watched, and nobody waits on the set: this thread does something else.
     LoopBusy {
@@ -73,7 +71,7 @@ impl<'a> Suspects<'a> {
             .filter(|process| process.examination.is_some());
         Self {
             by_pid: examined
-                .map(|process| (process.pid, Suspect::of(process, &snapshot.host.machine)))
+                .map(|process| (process.pid, Suspect::of(process, snapshot)))
                 .collect(),
         }
     }
@@ -108,23 +106,11 @@ impl<'a> Suspects<'a> {
 }
 
 impl<'a> Suspect<'a> {
-    fn of(process: &'a Process, machine: &str) -> Self {
-        let threads = process
-            .examination
-            .as_ref()
-            .and_then(|examination| examination.threads.known())
-            .map_or(&[][..], Vec::as_slice);
+    fn of(process: &'a Process, snapshot: &Snapshot) -> Self {
         Self {
             process,
             watches: Watches::of(process),
-            threads: threads
-                .iter()
-                .map(|thread| ThreadRecord {
-                    tid: thread.tid,
-                    command: thread.command.clone(),
-                    looks: vec![first_look(machine, thread)],
-                })
-                .collect(),
+            threads: threads::records(process, snapshot),
         }
     }
 
@@ -150,7 +136,6 @@ impl<'a> Suspect<'a> {
         if watch.edge_triggered && asleep.is_some() {
             return Reader::EdgeConsumed {
                 events: registration.events_text(),
-                asleep,
             };
         }
         if asleep.is_some() {

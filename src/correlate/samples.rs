@@ -76,6 +76,7 @@ pub(crate) fn process(pid: Pid) -> Process {
         parent: Reading::Known(1),
         state: Reading::Known(RunState::Sleeping),
         open_fds: Reading::Known(8),
+        lowest_free_fd: Reading::Known(8),
         fd_limit: Reading::Known(FdLimit {
             soft: 1024,
             hard: 4096,

@@ -30,6 +30,8 @@ pub enum SocketSource {
 pub struct SocketTable {
     /// Every listener in scope.
     pub listeners: Vec<Listener>,
+    /// The other listeners: they tell which end of a connection is the server's.
+    pub other_listeners: Vec<Listener>,
     /// Connections in the states the rules ask for.
     pub connections: Vec<Connection>,
 }

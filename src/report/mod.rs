@@ -308,7 +308,7 @@ fn threads<'a>(picture: &Picture, process: &'a Process) -> Vec<(&'a Thread, Acti
                 &picture.snapshot.host.machine,
                 thread.state,
                 thread.syscall,
-                None,
+                thread.polled_fds.as_ref(),
             );
             (thread, activity)
         })

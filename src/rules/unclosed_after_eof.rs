@@ -31,14 +31,9 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         },
         subject: leaks::subject(leak),
         headline: format!(
-            "{} {} the end of {} and never closed {}",
-            leaks::holder(picture, leak),
-            if leak.pids.len() > 1 {
-                "have read"
-            } else {
-                "has read"
-            },
+            "the end of {} was read, and {} never closed {}",
             leaks::connections(leak),
+            leaks::holder(picture, leak),
             if leak.connections.len() == 1 {
                 "it"
             } else {

@@ -92,6 +92,10 @@ pub(super) fn read_table_at(
     let mut refused = None;
     for_each_number(directory.as_fd(), |fd, name| {
         table.open += 1;
+        // The kernel lists descriptors in the order of their numbers.
+        if table.lowest_free == u64::from(fd) {
+            table.lowest_free += 1;
+        }
         let mut buffer = [MaybeUninit::uninit(); 64];
         match rustix::fs::readlinkat_raw(&directory, name, &mut buffer) {
             Ok((target, _)) => note_descriptor(&mut table, fd, target, wanted),

@@ -79,8 +79,8 @@ impl Kernel for LiveKernel {
         }
     }
 
-    fn elapsed(&mut self) -> Duration {
-        self.started.elapsed()
+    fn elapsed(&mut self) -> Result<Duration, KernelError> {
+        Ok(self.started.elapsed())
     }
 
     fn pause(&mut self, time: Duration) {

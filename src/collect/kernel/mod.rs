@@ -32,7 +32,11 @@ pub trait Kernel {
     fn host(&mut self) -> Host;
 
     /// Time since the look began.
-    fn elapsed(&mut self) -> Duration;
+    ///
+    /// # Errors
+    ///
+    /// When a recording has come to its end: from then on it can show no change.
+    fn elapsed(&mut self) -> Result<Duration, KernelError>;
 
     /// Lets time pass.
     fn pause(&mut self, time: Duration);
@@ -142,6 +146,8 @@ pub struct DescriptorTable {
     pub through: Pid,
     /// How many descriptors are open.
     pub open: u64,
+    /// The lowest number that is not.
+    pub lowest_free: u64,
     /// Descriptor and inode of each wanted socket.
     pub sockets: Vec<(u32, u32)>,
     /// Descriptors of epoll instances.

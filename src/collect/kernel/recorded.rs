@@ -59,7 +59,8 @@ impl RecordedKernel {
     fn next(&mut self, question: &Question) -> Result<Answer, KernelError> {
         let missing = || KernelError::not_recorded(describe(question));
         let outcomes = self.answers.get_mut(question).ok_or_else(missing)?;
-        let outcome = if outcomes.len() > 1 {
+        // What stays as it is may be asked again; time does not stand still.
+        let outcome = if outcomes.len() > 1 || *question == Question::Elapsed {
             outcomes.pop_front()
         } else {
             outcomes.front().cloned()
@@ -101,10 +102,11 @@ impl Kernel for RecordedKernel {
         self.header.host.clone().into()
     }
 
-    fn elapsed(&mut self) -> Duration {
-        match self.next(&Question::Elapsed) {
-            Ok(Answer::Time(elapsed)) => elapsed,
-            _ => Duration::ZERO,
+    fn elapsed(&mut self) -> Result<Duration, KernelError> {
+        let question = Question::Elapsed;
+        match self.next(&question)? {
+            Answer::Time(elapsed) => Ok(elapsed),
+            _ => Err(wrong_form(&question)),
         }
     }
 

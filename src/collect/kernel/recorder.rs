@@ -56,13 +56,9 @@ impl Kernel for Recorder<'_> {
         self.kernel.host()
     }
 
-    fn elapsed(&mut self) -> Duration {
-        let elapsed = self.kernel.elapsed();
-        self.entries.push(Entry {
-            ask: Question::Elapsed,
-            outcome: Outcome::Answer(Answer::Time(elapsed)),
-        });
-        elapsed
+    fn elapsed(&mut self) -> Result<Duration, KernelError> {
+        let answer = self.kernel.elapsed();
+        self.note(Question::Elapsed, answer, Answer::Time)
     }
 
     fn pause(&mut self, time: Duration) {

@@ -34,6 +34,7 @@ pub fn read_process(kernel: &mut dyn Kernel, pid: Pid) -> Option<Process> {
         parent,
         state,
         open_fds: Reading::Unknown(Gap::NotLookedAt),
+        lowest_free_fd: Reading::Unknown(Gap::NotLookedAt),
         fd_limit: limit,
         examination: None,
     })
@@ -136,6 +137,7 @@ fn read_thread(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> Opt
             .map_or(String::new(), |stat| stat.command.clone()),
         state: stat.map(|stat| stat.state),
         syscall: read_syscall(kernel, pid, tid, compat),
+        polled_fds: None,
         wchan,
     })
 }
