@@ -119,8 +119,11 @@ impl<'a> Picture<'a> {
         match oldest {
             Some(oldest) if oldest >= self.grace => Waiting::TooLong(oldest),
             Some(_) if queue.oldest.is_some() && !queue.unknown_waits => Waiting::Briefly,
-            // Nobody in it is visible, or nobody's clock is.
-            _ if queue.course.steady => Waiting::Unknown,
+            // Nobody in it is visible, or nobody's clock is. A queue that was only read twice may
+            // hold others each time.
+            _ if queue.course.steady && (queue.unknown_waits || queue.course.looks > 2) => {
+                Waiting::Unknown
+            }
             _ => Waiting::Briefly,
         }
     }

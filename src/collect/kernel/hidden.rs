@@ -91,15 +91,12 @@ impl Search<'_> {
     }
 
     fn spend(&mut self, descriptors: usize) -> bool {
-        match self.left.checked_sub(descriptors) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => {
-                self.found.complete = false;
-                false
-            }
+        if let Some(left) = self.left.checked_sub(descriptors) {
+            self.left = left;
+            true
+        } else {
+            self.found.complete = false;
+            false
         }
     }
 }
