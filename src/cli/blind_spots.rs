@@ -1,7 +1,7 @@
 //! What could not be seen, in words.
 
 use crate::collect::kernel::{KernelError, Kind};
-use crate::model::{BlindSpot, Gap};
+use crate::model::{BlindSpot, Gap, Pid};
 
 const PRIVILEGES: &str = "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
 
@@ -57,6 +57,17 @@ pub(super) fn refused_processes(refused: usize, all: usize, unattributed: usize)
         why: format!("not permitted{sockets}"),
         remedy: PRIVILEGES.to_owned(),
         hides_findings: unattributed > 0,
+    }
+}
+
+/// Descriptors of the very processes that were asked for may not be read.
+pub(super) fn refused_scope(pids: &[Pid]) -> BlindSpot {
+    let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    BlindSpot {
+        what: format!("the sockets of process {}", names.join(", ")),
+        why: "its descriptors may not be read".to_owned(),
+        remedy: PRIVILEGES.to_owned(),
+        hides_findings: true,
     }
 }
 

@@ -253,6 +253,7 @@ impl Looker<'_> {
             Reading::Unknown(Gap::NotPermitted)
         };
         note_missing_owners(snapshot, seen, &tables);
+        self.note_refused_scope(snapshot, &tables);
         for table in &tables.tables {
             if let Some(process) = proc::read_process(self.kernel, table) {
                 snapshot.processes.insert(table.pid, process);
@@ -262,6 +263,16 @@ impl Looker<'_> {
             .holders
             .retain(|holder| snapshot.processes.contains_key(&holder.pid));
         tables.tables
+    }
+
+    /// Whoever asks for a process that may not be read must not take nothing for an answer.
+    fn note_refused_scope(&self, snapshot: &mut Snapshot, tables: &DescriptorTables) {
+        let pids = self.scope.pids.iter().copied();
+        let refused: Vec<Pid> = pids.filter(|pid| tables.refused.contains(pid)).collect();
+        if !refused.is_empty() {
+            let spot = blind_spots::refused_scope(&refused);
+            snapshot.blind_spots.push(spot);
+        }
     }
 
     /// Drops the sockets that the given processes do not hold.
