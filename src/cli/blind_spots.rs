@@ -96,6 +96,17 @@ pub(super) fn not_watched() -> BlindSpot {
     }
 }
 
+/// Descriptors of the very processes that were asked for may not be read.
+pub(super) fn refused_scope(pids: &[Pid]) -> BlindSpot {
+    let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    BlindSpot {
+        what: format!("the sockets of process {}", names.join(", ")),
+        why: "its descriptors may not be read".to_owned(),
+        remedy: PRIVILEGES.to_owned(),
+        hides_findings: true,
+    }
+}
+
 /// Processes could not be listed.
 pub(super) fn no_processes(error: &KernelError, matters: bool) -> BlindSpot {
     BlindSpot {

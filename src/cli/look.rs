@@ -329,6 +329,7 @@ impl Looker<'_> {
         };
         self.look_for_hidden(snapshot, seen);
         note_missing_owners(snapshot, seen, &tables);
+        self.note_refused_scope(snapshot, &tables);
         for table in &tables.tables {
             if let Some(mut process) = proc::read_process(self.kernel, table.pid) {
                 process.open_fds = Reading::Known(table.open);
@@ -381,6 +382,16 @@ impl Looker<'_> {
             {
                 snapshot.processes.insert(pid, process);
             }
+        }
+    }
+
+    /// Whoever asks for a process that may not be read must not take nothing for an answer.
+    fn note_refused_scope(&self, snapshot: &mut Snapshot, tables: &DescriptorTables) {
+        let pids = self.scope.pids.iter().copied();
+        let refused: Vec<Pid> = pids.filter(|pid| tables.refused.contains(pid)).collect();
+        if !refused.is_empty() {
+            let spot = blind_spots::refused_scope(&refused);
+            snapshot.blind_spots.push(spot);
         }
     }
 

@@ -86,7 +86,7 @@ fn parse_observe(text: &str) -> Result<Duration, String> {
     Ok(observe)
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

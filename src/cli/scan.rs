@@ -9,14 +9,14 @@ use jiff::Timestamp;
 
 use super::look::{self, Plan};
 use super::options::TargetArgs;
-use super::{Manner, output};
+use super::{ExitStatus, Manner, output};
 use crate::collect::kernel::{Kernel, LiveKernel, RecordedKernel};
 use crate::collect::netns;
 use crate::correlate::Picture;
 use crate::model::Scope;
 use crate::render::{self, TableOptions};
 use crate::report::{Circumstances, Report};
-use crate::rules;
+use crate::rules::{self, Severity};
 
 /// Look once: findings with evidence and remedy, listeners with their accept queues, CLOSE_WAIT
 /// connections, and who holds them.
@@ -32,6 +32,11 @@ pub(super) struct ScanArgs {
     /// Analyse a recording instead of this host; `-` reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
     from: Option<String>,
+
+    /// Make an exit code of the findings: 2 for a critical one, with `warning` 1 for a warning,
+    /// and 3 where a blind spot could hide one. Without it, 0 whatever was found.
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    fail_on: Option<FailOn>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,35 +47,73 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<()> {
-    match &arguments.from {
-        None => run_live(arguments, manner),
-        Some(file) => run_recorded(arguments, file, manner),
+/// The least severity that is a failure.
+#[derive(Clone, Copy, ValueEnum)]
+enum FailOn {
+    Warning,
+    Critical,
+}
+
+impl From<FailOn> for Severity {
+    fn from(least: FailOn) -> Self {
+        match least {
+            FailOn::Warning => Self::Warning,
+            FailOn::Critical => Self::Critical,
+        }
     }
 }
 
-fn run_live(arguments: &ScanArgs, manner: Manner) -> Result<()> {
-    let target = &arguments.target;
+pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<ExitStatus> {
+    let format = arguments.format;
+    let inventory = format == Format::Json || manner.verbose;
+    let answer = |report: &Report| {
+        print(report, format, manner)?;
+        Ok(match arguments.fail_on {
+            None => ExitStatus::Success,
+            Some(least) => report.status_from(least.into()).into(),
+        })
+    };
+    look(
+        &arguments.target,
+        arguments.from.as_deref(),
+        inventory,
+        answer,
+    )
+}
+
+/// Looks at this host, or into a recording, and has the report answered.
+pub(super) fn look(
+    target: &TargetArgs,
+    from: Option<&str>,
+    inventory: bool,
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
+    match from {
+        None => look_live(target, inventory, answer),
+        Some(file) => look_recorded(target, file, answer),
+    }
+}
+
+fn look_live(
+    target: &TargetArgs,
+    inventory: bool,
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
     if let Some(name) = &target.netns {
         netns::enter(name, &target.procfs)
             .with_context(|| format!("entering the network namespace {name}"))?;
     }
-    let plan = target.plan(arguments.format == Format::Json || manner.verbose);
+    let plan = target.plan(inventory);
     let taken_at = now();
     let mut kernel = LiveKernel::new(&target.procfs);
-    answer(
-        &mut kernel,
-        &target.scope(),
-        &plan,
-        taken_at,
-        false,
-        arguments.format,
-        manner,
-    )
+    report_on(&mut kernel, &target.scope(), &plan, taken_at, false, answer)
 }
 
-fn run_recorded(arguments: &ScanArgs, file: &str, manner: Manner) -> Result<()> {
-    let target = &arguments.target;
+fn look_recorded(
+    target: &TargetArgs,
+    file: &str,
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
     let mut kernel =
         RecordedKernel::read_from(open(file)?).with_context(|| format!("reading {file}"))?;
     let header = kernel.header().clone();
@@ -100,30 +143,21 @@ fn run_recorded(arguments: &ScanArgs, file: &str, manner: Manner) -> Result<()> 
         grace: target.min_age.unwrap_or(recorded_plan.grace),
         ..recorded_plan
     };
-    answer(
-        &mut kernel,
-        &scope,
-        &plan,
-        header.taken_at,
-        true,
-        arguments.format,
-        manner,
-    )
+    report_on(&mut kernel, &scope, &plan, header.taken_at, true, answer)
 }
 
-fn answer(
+fn report_on(
     kernel: &mut dyn Kernel,
     scope: &Scope,
     plan: &Plan,
     taken_at: String,
     replayed: bool,
-    format: Format,
-    manner: Manner,
-) -> Result<()> {
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
     let snapshot = look::look(kernel, scope, plan)?;
     let picture = Picture::new(&snapshot, plan.grace);
     let findings = rules::diagnose(&picture);
-    let report = Report::new(
+    answer(&Report::new(
         &picture,
         findings,
         Circumstances {
@@ -131,15 +165,18 @@ fn answer(
             scope,
             replayed,
         },
-    );
+    ))
+}
+
+fn print(report: &Report, format: Format, manner: Manner) -> Result<()> {
     output::with_stdout(manner.color, |out| match format {
-        Format::Json => render::write_json(&report, out),
+        Format::Json => render::write_json(report, out),
         Format::Table => {
             let options = TableOptions {
                 width: output::terminal_width(),
                 all: manner.verbose,
             };
-            render::write_table(&report, options, out)
+            render::write_table(report, options, out)
         }
     })
     .context("writing the answer")

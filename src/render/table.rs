@@ -88,7 +88,7 @@ fn write_verdict(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-fn scope_clause(report: &Report) -> String {
+pub(super) fn scope_clause(report: &Report) -> String {
     let ports: Vec<String> = report.scope.ports.iter().map(ToString::to_string).collect();
     let pids: Vec<String> = report.scope.pids.iter().map(ToString::to_string).collect();
     let mut clauses = Vec::new();
@@ -137,7 +137,7 @@ fn write_finding(
     writeln!(out)
 }
 
-fn subject(report: &Report, finding: &Finding) -> String {
+pub(super) fn subject(report: &Report, finding: &Finding) -> String {
     const NAMED: usize = 3;
     let mut parts: Vec<String> = Vec::new();
     parts.extend(finding.subject.local.map(|local| local.to_string()));
