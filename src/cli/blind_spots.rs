@@ -1,7 +1,7 @@
 //! What could not be seen, in words.
 
 use crate::collect::kernel::{KernelError, Kind};
-use crate::model::{BlindSpot, Gap};
+use crate::model::{BlindSpot, Gap, Pid};
 
 const PRIVILEGES: &str = "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
 
@@ -46,17 +46,64 @@ pub(super) fn interrupted_dump() -> BlindSpot {
 }
 
 /// Descriptors of some processes may not be read.
-pub(super) fn refused_processes(refused: usize, all: usize, unattributed: usize) -> BlindSpot {
+pub(super) fn refused_processes(refused: &[Pid], all: usize, unattributed: usize) -> BlindSpot {
+    const NAMED: usize = 3;
+    let names: Vec<String> = refused
+        .iter()
+        .take(NAMED)
+        .map(ToString::to_string)
+        .collect();
+    let more = if refused.len() > NAMED { ", ..." } else { "" };
     let sockets = match unattributed {
         0 => String::new(),
         1 => "; 1 suspicious socket has no visible owner".to_owned(),
         number => format!("; {number} suspicious sockets have no visible owner"),
     };
     BlindSpot {
-        what: format!("descriptors of {refused} of {all} processes"),
+        what: format!(
+            "descriptors of {} of {all} processes (pid {}{more})",
+            refused.len(),
+            names.join(", ")
+        ),
         why: format!("not permitted{sockets}"),
-        remedy: PRIVILEGES.to_owned(),
+        remedy: format!(
+            "{PRIVILEGES}; what even root may not see belongs to another user namespace"
+        ),
         hides_findings: unattributed > 0,
+    }
+}
+
+/// Nobody in a queue can be seen, and the watch was too short to tell how long its head has waited.
+pub(super) fn unknown_waits(number: usize) -> BlindSpot {
+    BlindSpot {
+        what: format!(
+            "how long {number} connections have waited that were reset in their accept queue"
+        ),
+        why: "no socket list shows them, and their queue did not move while it was watched"
+            .to_owned(),
+        remedy: "watch for longer than the grace period: --observe 4s".to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// A recording holds no glances at what is suspicious now.
+pub(super) fn not_watched() -> BlindSpot {
+    BlindSpot {
+        what: "what threads do while connections wait".to_owned(),
+        why: "nothing was suspicious when it was recorded, so nothing was watched".to_owned(),
+        remedy: "replay without --min-age, or record with it".to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// Descriptors of the very processes that were asked for may not be read.
+pub(super) fn refused_scope(pids: &[Pid]) -> BlindSpot {
+    let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    BlindSpot {
+        what: format!("the sockets of process {}", names.join(", ")),
+        why: "its descriptors may not be read".to_owned(),
+        remedy: PRIVILEGES.to_owned(),
+        hides_findings: true,
     }
 }
 
@@ -85,7 +132,10 @@ pub(super) fn no_owner(number: usize) -> BlindSpot {
               namespace, in flight over a unix socket, registered with an io_uring, or held by \
               the kernel"
             .to_owned(),
-        remedy: "run it on the host rather than in a container, or with --procfs".to_owned(),
+        remedy:
+            "run it on the host rather than in a container, or with --procfs; and as root, where \
+                 /proc is mounted with hidepid"
+                .to_owned(),
         hides_findings: true,
     }
 }

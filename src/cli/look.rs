@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::blind_spots;
-use crate::collect::kernel::{DescriptorTable, DescriptorTables, Kernel, KernelError};
+use crate::collect::kernel::{
+    DescriptorTable, DescriptorTables, Kernel, KernelError, Kind, RecordedManner,
+};
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
 use crate::correlate::{
@@ -16,8 +18,9 @@ use crate::correlate::{
     threads_to_watch,
 };
 use crate::model::{
-    BlindSpot, Connection, Gap, Glance, Holder, Inode, InodeSet, Listener, Pid, PortRange, Reading,
-    Scope, Snapshot, SocketSource, SocketTable, ThreadGlance,
+    BlindSpot, Connection, Examination, Gap, Glance, HiddenSearch, Holder, Inode, InodeSet, Later,
+    Listener, Pid, PortRange, Reading, Scope, Snapshot, SocketSource, SocketTable, Syscall,
+    ThreadGlance, Via,
 };
 
 /// How to look.
@@ -27,14 +30,45 @@ pub(super) struct Plan {
     pub grace: Duration,
     /// How long to watch suspicious listeners.
     pub observe: Duration,
+    /// Whether the user asked to observe, and not just to look.
+    pub observe_asked: bool,
     /// Whether owners are wanted even where nothing is suspicious.
     pub inventory: bool,
     /// Whether to read sockets from procfs although `sock_diag` may do.
     pub procfs: bool,
 }
 
+impl From<Plan> for RecordedManner {
+    fn from(plan: Plan) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            min_age_ms: millis(plan.grace),
+            observe_ms: millis(plan.observe),
+            observe_asked: plan.observe_asked,
+            procfs_source: plan.procfs,
+        }
+    }
+}
+
+impl From<RecordedManner> for Plan {
+    fn from(manner: RecordedManner) -> Self {
+        Self {
+            grace: Duration::from_millis(manner.min_age_ms),
+            observe: Duration::from_millis(manner.observe_ms),
+            observe_asked: manner.observe_asked,
+            // A recording is made with owners.
+            inventory: true,
+            procfs: manner.procfs_source,
+        }
+    }
+}
+
 /// Time between glances. Reading procfs takes longer by itself.
 const GLANCE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Glances at processes that hold connections nobody reads.
+const READER_GLANCES: usize = 3;
+const READER_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Takes one look.
 pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Result<Snapshot> {
@@ -42,9 +76,14 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
         kernel,
         scope,
         plan,
+        sockets_at: Duration::ZERO,
+        latest: Duration::ZERO,
         malformed: 0,
         interrupted: false,
     };
+    for pid in &scope.pids {
+        looker.expect_process(*pid)?;
+    }
     let mut snapshot = looker.sockets()?;
     let mut seen = attention(&snapshot, plan.grace);
     if seen.missing_members {
@@ -57,14 +96,15 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
         Vec::new()
     };
     if !scope.pids.is_empty() {
-        restrict_to_pids(&mut snapshot, &scope.pids)?;
+        restrict_to_pids(&mut snapshot, &scope.pids);
         seen = attention(&snapshot, plan.grace);
     }
     looker.examine(&mut snapshot, &seen, &tables);
     looker.watch(&mut snapshot, &seen);
+    looker.look_again(&mut snapshot, &seen);
     looker.name_what_blocks(&mut snapshot);
     looker.note_blind_spots(&mut snapshot, &seen);
-    snapshot.elapsed = looker.kernel.elapsed();
+    snapshot.elapsed = looker.now().unwrap_or(looker.latest);
     Ok(snapshot)
 }
 
@@ -72,14 +112,45 @@ struct Looker<'k> {
     kernel: &'k mut dyn Kernel,
     scope: &'k Scope,
     plan: &'k Plan,
+    /// When the sockets were read, since the look began.
+    sockets_at: Duration,
+    /// The latest time that was read.
+    latest: Duration,
     malformed: usize,
     interrupted: bool,
 }
 
 impl Looker<'_> {
+    /// The time since the look began; nothing where a recording has come to its end.
+    fn now(&mut self) -> Option<Duration> {
+        let now = self.kernel.elapsed().ok()?;
+        self.latest = now;
+        Some(now)
+    }
+
+    /// A process that is not there, or not in this network namespace, has nothing to show here, and
+    /// that is not the same as healthy.
+    fn expect_process(&mut self, pid: Pid) -> Result<()> {
+        if let Err(error) = self.kernel.read(&format!("{pid}/stat")) {
+            if error.kind == Kind::NotFound {
+                bail!("there is no process {pid}");
+            }
+            return Ok(());
+        }
+        let its = self.kernel.read_link(&format!("{pid}/ns/net"));
+        let ours = self.kernel.read_link("thread-self/ns/net");
+        if let (Ok(its), Ok(ours)) = (its, ours)
+            && its != ours
+        {
+            bail!("process {pid} is in another network namespace: use --netns {pid}");
+        }
+        Ok(())
+    }
+
     /// The first breath: sockets, from where they can be had.
     fn sockets(&mut self) -> Result<Snapshot> {
         let host = self.kernel.host();
+        self.sockets_at = self.now().unwrap_or_default();
         let mut refusal = None;
         let read = if self.plan.procfs {
             None
@@ -105,9 +176,10 @@ impl Looker<'_> {
             source,
             sockets,
             listeners_after,
-            sockets_later: None,
+            later: None,
             holders: Vec::new(),
             holders_complete: Reading::Unknown(Gap::NotLookedAt),
+            hidden: None,
             processes: BTreeMap::new(),
             peers: Vec::new(),
             glances: Vec::new(),
@@ -129,7 +201,10 @@ impl Looker<'_> {
         source: SocketSource,
     ) -> Result<(SocketTable, Vec<Listener>), KernelError> {
         let ports = &self.scope.ports;
-        let listeners = self.listeners(source, ports)?;
+        let (listeners, other_listeners): (Vec<Listener>, Vec<Listener>) = self
+            .listeners(source, &[])?
+            .into_iter()
+            .partition(|listener| self.scope.has_port(listener.local.port()));
         let waiting = needs_unaccepted(&listeners);
         let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
         let mut connections;
@@ -149,6 +224,7 @@ impl Looker<'_> {
         };
         let table = SocketTable {
             listeners,
+            other_listeners,
             connections,
         };
         Ok((table, after))
@@ -214,9 +290,6 @@ impl Looker<'_> {
     fn look_for_redirected(&mut self, snapshot: &mut Snapshot) {
         let listeners = &snapshot.sockets.listeners;
         let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
-        let Ok(all_listeners) = self.listeners(snapshot.source, &[]) else {
-            return;
-        };
         let Ok(mut unaccepted) =
             self.connections(snapshot.source, Wanted::Unaccepted, &[], &inodes)
         else {
@@ -224,7 +297,8 @@ impl Looker<'_> {
         };
         unaccepted.retain(|connection| {
             connection.inode.is_none()
-                && correlate::fits_no_listener(&all_listeners, connection)
+                && correlate::fits_no_listener(&snapshot.sockets.listeners, connection)
+                && correlate::fits_no_listener(&snapshot.sockets.other_listeners, connection)
                 && correlate::may_wait(connection)
         });
         merge(&mut snapshot.sockets.connections, unaccepted);
@@ -239,6 +313,7 @@ impl Looker<'_> {
             .filter_map(|l| l.inode)
             .collect();
         wanted.extend(&seen.closed_by_peer);
+        wanted.extend(&seen.half_closed);
         let tables = match self.kernel.descriptor_tables(&wanted) {
             Ok(tables) => tables,
             Err(error) => {
@@ -254,37 +329,99 @@ impl Looker<'_> {
         } else {
             Reading::Unknown(Gap::NotPermitted)
         };
+        self.look_for_hidden(snapshot, seen);
         note_missing_owners(snapshot, seen, &tables);
+        self.note_refused_scope(snapshot, &tables);
         for table in &tables.tables {
-            if let Some(process) = proc::read_process(self.kernel, table) {
+            if let Some(mut process) = proc::read_process(self.kernel, table.pid) {
+                process.open_fds = Reading::Known(table.open);
+                process.lowest_free_fd = Reading::Known(table.lowest_free);
                 snapshot.processes.insert(table.pid, process);
             }
         }
+        self.read_hidden_holders(snapshot);
         snapshot
             .holders
             .retain(|holder| snapshot.processes.contains_key(&holder.pid));
         tables.tables
     }
 
+    /// Where nobody is seen to hold what is suspicious, it may be held in another way.
+    fn look_for_hidden(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+        let missing = unattributed(snapshot, seen);
+        if missing.is_empty() {
+            return;
+        }
+        let Ok(hidden) = self.kernel.hidden_descriptors(&missing) else {
+            return;
+        };
+        for table in &hidden.threads {
+            let via = Via::Thread(table.through);
+            snapshot.holders.extend(table_holders(table, via));
+        }
+        for (pid, fd, inodes) in &hidden.rings {
+            let held = inodes.iter().filter_map(|inode| Inode::new(*inode));
+            snapshot.holders.extend(held.map(|inode| Holder {
+                inode,
+                pid: *pid,
+                fd: Some(*fd),
+                via: Via::Ring,
+            }));
+        }
+        snapshot.holders.sort_unstable();
+        snapshot.hidden = Some(HiddenSearch {
+            in_flight: hidden.in_flight,
+            complete: hidden.complete,
+        });
+    }
+
+    /// Processes that only the search for hidden descriptors has found.
+    fn read_hidden_holders(&mut self, snapshot: &mut Snapshot) {
+        let pids: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
+        for pid in pids {
+            if !snapshot.processes.contains_key(&pid)
+                && let Some(process) = proc::read_process(self.kernel, pid)
+            {
+                snapshot.processes.insert(pid, process);
+            }
+        }
+    }
+
+    /// Whoever asks for a process that may not be read must not take nothing for an answer.
+    fn note_refused_scope(&self, snapshot: &mut Snapshot, tables: &DescriptorTables) {
+        let pids = self.scope.pids.iter().copied();
+        let refused: Vec<Pid> = pids.filter(|pid| tables.refused.contains(pid)).collect();
+        if !refused.is_empty() {
+            let spot = blind_spots::refused_scope(&refused);
+            snapshot.blind_spots.push(spot);
+        }
+    }
+
     /// What only those are asked for that hold something suspicious.
     fn examine(&mut self, snapshot: &mut Snapshot, seen: &Attention, tables: &[DescriptorTable]) {
         let suspects = seen.suspects(snapshot);
         for table in tables.iter().filter(|table| suspects.contains(&table.pid)) {
+            let mut examination = proc::examine_process(self.kernel, table);
+            self.read_polled_fds(&snapshot.host.machine, table.pid, &mut examination);
             if let Some(process) = snapshot.processes.get_mut(&table.pid) {
-                process.examination = Some(proc::examine_process(self.kernel, table));
+                process.examination = Some(examination);
             }
         }
     }
 
     /// The third breath: glances at suspicious listeners and those who should serve them.
     fn watch(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
-        if seen.listeners.is_empty() || self.plan.observe.is_zero() {
+        if self.plan.observe.is_zero() {
+            return;
+        }
+        if seen.listeners.is_empty() {
+            self.glance_at_readers(snapshot, seen);
             return;
         }
         let ports = ports_of(snapshot, &seen.listeners);
         let threads = threads_of(snapshot, &seen.to_watch(snapshot));
         let before = proc::read_dropped_counters(self.kernel).ok();
-        let started = self.kernel.elapsed();
+        let Some(started) = self.now() else { return };
         while let Some(glance) = self.glance(snapshot, &ports, &threads) {
             let done = glance.at.saturating_sub(started) >= self.plan.observe;
             snapshot.glances.push(glance);
@@ -295,17 +432,40 @@ impl Looker<'_> {
         }
         let after = proc::read_dropped_counters(self.kernel).ok();
         snapshot.dropped = before.zip(after);
-        if snapshot
-            .sockets
-            .connections
-            .iter()
-            .any(|connection| connection.ages.is_none())
-        {
-            snapshot.sockets_later = self
-                .sockets_of(snapshot.source)
-                .ok()
-                .map(|(table, _)| table);
+    }
+
+    /// One look at a thread may catch it between two waits; a few more cost little.
+    fn glance_at_readers(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+        let threads = threads_of(snapshot, &seen.slow_readers(snapshot));
+        if threads.is_empty() {
+            return;
         }
+        for _ in 0..READER_GLANCES {
+            self.kernel.pause(READER_INTERVAL);
+            let Some(glance) = self.glance(snapshot, &[], &threads) else {
+                return;
+            };
+            snapshot.glances.push(glance);
+        }
+    }
+
+    /// The sockets once more, where one look does not tell or the user wants to see them change.
+    fn look_again(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+        let anything = !seen.is_idle() || !seen.closed_by_peer.is_empty();
+        let wanted = seen.second_look || (self.plan.observe_asked && anything);
+        if !wanted || self.plan.observe.is_zero() {
+            return;
+        }
+        let Some(now) = self.now() else { return };
+        let since_first = now.saturating_sub(self.sockets_at);
+        self.kernel
+            .pause(self.plan.observe.saturating_sub(since_first));
+        let Some(now) = self.now() else { return };
+        let after = now.saturating_sub(self.sockets_at);
+        snapshot.later = self
+            .sockets_of(snapshot.source)
+            .ok()
+            .map(|(sockets, _)| Later { after, sockets });
     }
 
     /// Queue lengths, threads, queue lengths. Nothing where the sockets can be read no more.
@@ -315,7 +475,7 @@ impl Looker<'_> {
         ports: &[PortRange],
         threads: &[(Pid, Pid, bool)],
     ) -> Option<Glance> {
-        let at = self.kernel.elapsed();
+        let at = self.now()?;
         let before = self.queue_lengths(snapshot.source, ports)?;
         let threads = threads
             .iter()
@@ -337,6 +497,9 @@ impl Looker<'_> {
         source: SocketSource,
         ports: &[PortRange],
     ) -> Option<BTreeMap<Inode, u32>> {
+        if ports.is_empty() {
+            return Some(BTreeMap::new());
+        }
         let listeners = self.listeners(source, ports).ok()?;
         Some(
             listeners
@@ -347,14 +510,28 @@ impl Looker<'_> {
     }
 
     fn with_polled_fds(&mut self, machine: &str, mut seen: ThreadGlance) -> ThreadGlance {
-        if let Some(argument) = poll_argument(machine, &seen.syscall) {
-            let (address, len) = argument.memory();
-            let memory = self
-                .kernel
-                .read_at(&format!("{}/mem", seen.pid), address, len);
-            seen.polled_fds = memory.ok().map(|memory| parse_polled(argument, &memory));
-        }
+        seen.polled_fds = self.polled_fds(machine, seen.pid, seen.syscall);
         seen
+    }
+
+    fn read_polled_fds(&mut self, machine: &str, pid: Pid, examination: &mut Examination) {
+        if let Reading::Known(threads) = &mut examination.threads {
+            for thread in threads {
+                thread.polled_fds = self.polled_fds(machine, pid, thread.syscall);
+            }
+        }
+    }
+
+    fn polled_fds(
+        &mut self,
+        machine: &str,
+        pid: Pid,
+        syscall: Reading<Syscall>,
+    ) -> Option<Vec<u32>> {
+        let argument = poll_argument(machine, &syscall)?;
+        let (address, len) = argument.memory();
+        let memory = self.kernel.read_at(&format!("{pid}/mem"), address, len);
+        memory.ok().map(|memory| parse_polled(argument, &memory))
     }
 
     /// What threads are blocked on, by name and by peer.
@@ -393,6 +570,14 @@ impl Looker<'_> {
         if self.interrupted {
             spots.push(blind_spots::interrupted_dump());
         }
+        let unknown = correlate::unknown_waits(snapshot, self.plan.grace);
+        if unknown > 0 && snapshot.source == SocketSource::InetDiag {
+            spots.push(blind_spots::unknown_waits(unknown));
+        }
+        if !seen.listeners.is_empty() && snapshot.glances.is_empty() && !self.plan.observe.is_zero()
+        {
+            spots.push(blind_spots::not_watched());
+        }
         let mut hidden: BTreeMap<Gap, Vec<String>> = BTreeMap::new();
         let suspects = seen.suspects(snapshot);
         for process in suspects
@@ -414,21 +599,14 @@ impl Looker<'_> {
 }
 
 /// Drops the sockets that the given processes do not hold.
-pub(super) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) -> Result<()> {
+pub(super) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
+    let owned: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
     let held: InodeSet = snapshot
         .holders
         .iter()
         .filter(|holder| pids.contains(&holder.pid))
         .map(|holder| holder.inode)
         .collect();
-    let owned: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
-    if held.is_empty() && snapshot.holders_complete == Reading::Known(()) {
-        let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
-        bail!(
-            "no TCP socket in scope is held by process {}",
-            names.join(", ")
-        );
-    }
     let is_held = |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
     snapshot.sockets.listeners.retain(is_held);
     snapshot.listeners_after.retain(is_held);
@@ -445,25 +623,27 @@ pub(super) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) -> Result<
         .retain(|holder| held.contains(&holder.inode));
     let shown: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
     snapshot.processes.retain(|pid, _| shown.contains(pid));
-    Ok(())
 }
 
 fn holders(tables: &DescriptorTables) -> Vec<Holder> {
     let mut holders: Vec<Holder> = tables
         .tables
         .iter()
-        .flat_map(|table| {
-            table.sockets.iter().filter_map(|(fd, inode)| {
-                Some(Holder {
-                    inode: Inode::new(*inode)?,
-                    pid: table.pid,
-                    fd: Some(*fd),
-                })
-            })
-        })
+        .flat_map(|table| table_holders(table, Via::Table))
         .collect();
     holders.sort_unstable();
     holders
+}
+
+fn table_holders(table: &DescriptorTable, via: Via) -> impl Iterator<Item = Holder> {
+    table.sockets.iter().filter_map(move |(fd, inode)| {
+        Some(Holder {
+            inode: Inode::new(*inode)?,
+            pid: table.pid,
+            fd: Some(*fd),
+            via,
+        })
+    })
 }
 
 fn ports_of(snapshot: &Snapshot, inodes: &[Inode]) -> Vec<PortRange> {
@@ -507,24 +687,23 @@ fn in_order_of(first: &[Listener], later: Vec<Listener>) -> Vec<Listener> {
 }
 
 fn note_missing_owners(snapshot: &mut Snapshot, seen: &Attention, tables: &DescriptorTables) {
-    let held: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
-    let unattributed = seen
-        .listeners
-        .iter()
-        .chain(&seen.connections)
-        .filter(|inode| !held.contains(inode))
-        .count();
+    let missing = unattributed(snapshot, seen).len();
     if !tables.refused.is_empty() {
-        snapshot.blind_spots.push(blind_spots::refused_processes(
-            tables.refused.len(),
-            tables.processes,
-            unattributed,
-        ));
-    } else if unattributed > 0 {
-        snapshot
-            .blind_spots
-            .push(blind_spots::no_owner(unattributed));
+        let spot = blind_spots::refused_processes(&tables.refused, tables.processes, missing);
+        snapshot.blind_spots.push(spot);
+    } else if missing > 0 {
+        snapshot.blind_spots.push(blind_spots::no_owner(missing));
     }
+}
+
+/// Suspicious sockets that nobody is seen to hold.
+fn unattributed(snapshot: &Snapshot, seen: &Attention) -> InodeSet {
+    let held: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
+    let suspicious = seen.listeners.iter().chain(&seen.connections);
+    suspicious
+        .filter(|inode| !held.contains(inode))
+        .copied()
+        .collect()
 }
 
 fn threads_of(snapshot: &Snapshot, pids: &BTreeSet<Pid>) -> Vec<(Pid, Pid, bool)> {

@@ -5,6 +5,7 @@
 )]
 
 mod blind_spots;
+mod check;
 mod exit_status;
 mod explain;
 mod look;
@@ -14,6 +15,7 @@ mod output;
 mod record;
 mod scan;
 mod text_blind_spots;
+mod threshold;
 
 use std::ffi::OsString;
 use std::io;
@@ -44,6 +46,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Scan(scan::ScanArgs),
+    Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
     Record(record::RecordArgs),
 }
@@ -81,17 +84,23 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
     };
     let outcome = match cli.command {
         Command::Scan(arguments) => scan::run(&arguments, manner),
-        Command::Explain(arguments) => explain::run(&arguments, manner),
-        Command::Record(arguments) => record::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments, manner),
+        Command::Explain(arguments) => explain::run(&arguments, manner).map(looked),
+        Command::Record(arguments) => record::run(&arguments).map(looked),
     };
     match outcome {
-        Ok(()) => ExitStatus::Success,
+        Ok(status) => status,
         Err(error) if is_broken_pipe(&error) => ExitStatus::Success,
         Err(error) => {
             output::complain(&format!("{error:#}"));
             ExitStatus::CouldNotLook
         }
     }
+}
+
+/// A command that can only succeed or fail.
+fn looked((): ()) -> ExitStatus {
+    ExitStatus::Success
 }
 
 /// Help and version are answers; everything else is a usage error, which is not clap's 2 here:

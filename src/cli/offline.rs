@@ -66,7 +66,7 @@ fn read_text(file: impl Read) -> Result<Text> {
 }
 
 /// The look that a text stands for.
-pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Result<Snapshot> {
+pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
     let mut snapshot = Snapshot {
         // Nobody copies which machine it was.
         host: Host {
@@ -77,9 +77,10 @@ pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Result<Sna
         source: SocketSource::Text { whole: text.whole },
         listeners_after: text.sockets.listeners.clone(),
         sockets: text.sockets,
-        sockets_later: None,
+        later: None,
         holders: text.holders,
         holders_complete: Reading::Unknown(Gap::NotShown),
+        hidden: None,
         processes: text.processes,
         peers: Vec::new(),
         glances: Vec::new(),
@@ -87,13 +88,18 @@ pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Result<Sna
         blind_spots: Vec::new(),
         elapsed: Duration::ZERO,
     };
-    retain_ports(&mut snapshot.sockets, &scope.ports);
+    snapshot.sockets.other_listeners = snapshot.listeners_after.clone();
+    snapshot
+        .sockets
+        .other_listeners
+        .retain(|listener| !scope.has_port(listener.local.port()));
     snapshot
         .listeners_after
         .retain(|listener| scope.has_port(listener.local.port()));
+    retain_ports(&mut snapshot.sockets, &scope.ports);
     forget_other_holders(&mut snapshot);
     if !scope.pids.is_empty() {
-        look::restrict_to_pids(&mut snapshot, &scope.pids)?;
+        look::restrict_to_pids(&mut snapshot, &scope.pids);
     }
     let spots = text_blind_spots::of(
         &Picture::new(&snapshot, grace),
@@ -102,7 +108,7 @@ pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Result<Sna
         text.rows_without_state,
     );
     snapshot.blind_spots = spots;
-    Ok(snapshot)
+    snapshot
 }
 
 /// Keeps who holds a listener or a connection that its peer has closed, as a look at the kernel does.

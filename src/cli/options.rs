@@ -59,6 +59,7 @@ impl TargetArgs {
         Plan {
             grace: self.min_age.unwrap_or(thresholds::GRACE),
             observe: self.observe.unwrap_or(thresholds::OBSERVE),
+            observe_asked: self.observe.is_some(),
             inventory,
             procfs: self.source == Some(SourceArg::Procfs),
         }
@@ -85,7 +86,7 @@ fn parse_observe(text: &str) -> Result<Duration, String> {
     Ok(observe)
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

@@ -7,7 +7,7 @@ use anstream::{AutoStream, ColorChoice};
 use crate::render::escape::escape;
 
 /// Hands out standard output, buffered, coloured by choice, and makes sure that all of it is
-/// written.
+/// written, unless its reader has seen enough: what there is to say then is said by the exit code.
 pub(super) fn with_stdout(
     color: ColorChoice,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -18,8 +18,10 @@ pub(super) fn with_stdout(
     };
     let filter = AutoStream::new(io::stdout().lock(), choice);
     let mut out = BufWriter::with_capacity(OUTPUT_BYTES, filter);
-    write(&mut out)?;
-    out.flush()
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Standard output takes this much at once.

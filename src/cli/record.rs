@@ -1,7 +1,7 @@
 //! `record`: save what a look read from the kernel.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -41,9 +41,7 @@ pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
         taken_at,
         &live.host(),
         &target.scope(),
-        plan.grace,
-        plan.observe,
-        plan.procfs,
+        plan.into(),
         arguments.redact,
     );
     let mut recorder = Recorder::new(&mut live);
@@ -56,6 +54,9 @@ pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
 fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     if path == Path::new("-") {
         let mut stdout = io::stdout().lock();
+        if stdout.is_terminal() {
+            return Err(io::Error::other("a recording is not for a terminal"));
+        }
         write(&mut stdout)?;
         return stdout.flush();
     }

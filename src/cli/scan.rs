@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::look::{self, Plan};
 use super::offline::{self, Offline};
 use super::options::TargetArgs;
-use super::{Manner, output};
+use super::{ExitStatus, Manner, output};
 use crate::collect::kernel::{Kernel, LiveKernel, RecordedKernel};
 use crate::collect::netns;
 use crate::collect::text::Text;
@@ -17,7 +17,7 @@ use crate::correlate::Picture;
 use crate::model::{Scope, Snapshot};
 use crate::render::{self, TableOptions};
 use crate::report::{Circumstances, Report};
-use crate::rules::{self, thresholds};
+use crate::rules::{self, Severity, thresholds};
 
 /// Look once: findings with evidence and remedy, listeners with their accept queues, CLOSE_WAIT
 /// connections, and who holds them.
@@ -34,6 +34,11 @@ pub(super) struct ScanArgs {
     /// /proc/net/tcp; `-` reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
     from: Option<String>,
+
+    /// Make an exit code of the findings: 2 for a critical one, with `warning` 1 for a warning,
+    /// and 3 where a blind spot could hide one. Without it, 0 whatever was found.
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    fail_on: Option<FailOn>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,57 +49,89 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<()> {
-    match &arguments.from {
-        None => run_live(arguments, manner),
+/// The least severity that is a failure.
+#[derive(Clone, Copy, ValueEnum)]
+enum FailOn {
+    Warning,
+    Critical,
+}
+
+impl From<FailOn> for Severity {
+    fn from(least: FailOn) -> Self {
+        match least {
+            FailOn::Warning => Self::Warning,
+            FailOn::Critical => Self::Critical,
+        }
+    }
+}
+
+pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<ExitStatus> {
+    let format = arguments.format;
+    let inventory = format == Format::Json || manner.verbose;
+    let answer = |report: &Report| {
+        print(report, format, manner)?;
+        Ok(match arguments.fail_on {
+            None => ExitStatus::Success,
+            Some(least) => report.status_from(least.into()).into(),
+        })
+    };
+    look(
+        &arguments.target,
+        arguments.from.as_deref(),
+        inventory,
+        answer,
+    )
+}
+
+/// Looks at this host, or into a recording, and has the report answered.
+pub(super) fn look(
+    target: &TargetArgs,
+    from: Option<&str>,
+    inventory: bool,
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
+    match from {
+        None => look_live(target, inventory, answer),
         Some(file) => match offline::read(file)? {
-            Offline::Recording(kernel) => run_recorded(arguments, file, *kernel, manner),
-            Offline::Text(text) => run_text(arguments, *text, manner),
+            Offline::Recording(kernel) => look_recorded(target, file, *kernel, answer),
+            Offline::Text(text) => look_at_text(target, *text, answer),
         },
     }
 }
 
-fn run_live(arguments: &ScanArgs, manner: Manner) -> Result<()> {
-    let target = &arguments.target;
+fn look_live(
+    target: &TargetArgs,
+    inventory: bool,
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
     if let Some(name) = &target.netns {
         netns::enter(name, &target.procfs)
             .with_context(|| format!("entering the network namespace {name}"))?;
     }
-    let plan = target.plan(arguments.format == Format::Json || manner.verbose);
+    let plan = target.plan(inventory);
     let taken_at = now();
     let mut kernel = LiveKernel::new(&target.procfs);
-    answer(
-        &mut kernel,
-        &target.scope(),
-        &plan,
-        taken_at,
-        false,
-        arguments.format,
-        manner,
-    )
+    report_on(&mut kernel, &target.scope(), &plan, taken_at, false, answer)
 }
 
-fn run_text(arguments: &ScanArgs, text: Text, manner: Manner) -> Result<()> {
-    let target = &arguments.target;
-    let grace = target.min_age.unwrap_or(thresholds::GRACE);
+fn look_at_text(
+    target: &TargetArgs,
+    text: Text,
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
     let scope = target.scope();
-    let snapshot = offline::snapshot(text, &scope, grace)?;
-    let circumstances = Circumstances {
-        // The text does not say when it was copied.
-        taken_at: now(),
-        scope: &scope,
-        replayed: true,
-    };
-    report(&snapshot, grace, circumstances, arguments.format, manner)
+    let grace = target.min_age.unwrap_or(thresholds::GRACE);
+    let snapshot = offline::snapshot(text, &scope, grace);
+    // The text does not say when it was copied.
+    conclude(&snapshot, grace, &scope, now(), true, answer)
 }
 
-fn run_recorded(
-    arguments: &ScanArgs,
+fn look_recorded(
+    target: &TargetArgs,
     file: &str,
     mut kernel: RecordedKernel,
-    manner: Manner,
-) -> Result<()> {
-    let target = &arguments.target;
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
     let header = kernel.header().clone();
     let recorded: Scope = header.scope.clone().into();
     if !target.ports.is_empty() && !kernel.covers(&target.ports) {
@@ -117,59 +154,56 @@ fn run_recorded(
         },
         netns: recorded.netns,
     };
+    let recorded_plan = Plan::from(header.manner);
     let plan = Plan {
-        grace: target.min_age.unwrap_or(header.grace()),
-        observe: header.observe(),
-        inventory: true,
-        procfs: header.procfs_source,
+        grace: target.min_age.unwrap_or(recorded_plan.grace),
+        ..recorded_plan
     };
-    answer(
-        &mut kernel,
-        &scope,
-        &plan,
-        header.taken_at,
-        true,
-        arguments.format,
-        manner,
-    )
+    report_on(&mut kernel, &scope, &plan, header.taken_at, true, answer)
 }
 
-fn answer(
+fn report_on(
     kernel: &mut dyn Kernel,
     scope: &Scope,
     plan: &Plan,
     taken_at: String,
     replayed: bool,
-    format: Format,
-    manner: Manner,
-) -> Result<()> {
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
     let snapshot = look::look(kernel, scope, plan)?;
-    let circumstances = Circumstances {
-        taken_at,
-        scope,
-        replayed,
-    };
-    report(&snapshot, plan.grace, circumstances, format, manner)
+    conclude(&snapshot, plan.grace, scope, taken_at, replayed, answer)
 }
 
-fn report(
+fn conclude(
     snapshot: &Snapshot,
     grace: Duration,
-    circumstances: Circumstances,
-    format: Format,
-    manner: Manner,
-) -> Result<()> {
+    scope: &Scope,
+    taken_at: String,
+    replayed: bool,
+    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
     let picture = Picture::new(snapshot, grace);
     let findings = rules::diagnose(&picture);
-    let report = Report::new(&picture, findings, circumstances);
+    answer(&Report::new(
+        &picture,
+        findings,
+        Circumstances {
+            taken_at,
+            scope,
+            replayed,
+        },
+    ))
+}
+
+fn print(report: &Report, format: Format, manner: Manner) -> Result<()> {
     output::with_stdout(manner.color, |out| match format {
-        Format::Json => render::write_json(&report, out),
+        Format::Json => render::write_json(report, out),
         Format::Table => {
             let options = TableOptions {
                 width: output::terminal_width(),
                 all: manner.verbose,
             };
-            render::write_table(&report, options, out)
+            render::write_table(report, options, out)
         }
     })
     .context("writing the answer")

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::age;
 use super::matching::Listeners;
 use super::undecided;
-use crate::model::{Connection, Inode, InodeSet, Listener, Snapshot, SocketSource, TcpState};
+use crate::model::{
+    Connection, Inode, InodeSet, Later, Listener, Snapshot, SocketSource, TcpState,
+};
 
 /// The queue of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +30,8 @@ pub struct AcceptQueue {
     pub reset: Option<u32>,
     /// How long the oldest member has waited, by its own clock.
     pub oldest: Option<Duration>,
-    /// For how long the look saw the same member wait, where members have no clocks.
+    /// For how long the look saw its head wait: the queue never got shorter, or a member without a
+    /// clock was there at both looks.
     pub seen_waiting: Option<Duration>,
     /// Whether members wait for whom it cannot be known how long.
     pub unknown_waits: bool,
@@ -126,6 +129,7 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
             &lengths.of_listener(&listeners[index]),
             doubtful[index],
             grace,
+            lengths.span,
         );
     }
     if !partial {
@@ -213,6 +217,7 @@ fn count(
     lengths: &[u32],
     doubtful: bool,
     grace: Duration,
+    span: Duration,
 ) {
     let members: Vec<&Connection> = queue
         .members
@@ -224,8 +229,15 @@ fn count(
         .iter()
         .filter_map(|member| age::waiting(member))
         .max();
-    if queue.unknown_waits && members.iter().any(|member| stayed(member, snapshot)) {
-        queue.seen_waiting = watched_for(snapshot);
+    if let Some(later) = &snapshot.later
+        && queue.unknown_waits
+        && members.iter().any(|member| stayed(member, later))
+    {
+        queue.seen_waiting = Some(later.after);
+    }
+    // First in, first out: while it never got shorter, its head stayed.
+    if queue.course.looks > 2 && queue.course.shortest > 0 && !queue.course.shrank {
+        queue.seen_waiting = queue.seen_waiting.max(Some(span));
     }
     if doubtful {
         return;
@@ -255,22 +267,13 @@ fn count(
     }
 }
 
-/// Tells whether a connection was in the queue at the end of the look as well.
-fn stayed(connection: &Connection, snapshot: &Snapshot) -> bool {
-    let later = snapshot
-        .sockets_later
-        .iter()
-        .flat_map(|later| &later.connections);
-    later.into_iter().any(|other| {
+/// Tells whether a connection was in the queue at the second look as well.
+fn stayed(connection: &Connection, later: &Later) -> bool {
+    later.sockets.connections.iter().any(|other| {
         other.local == connection.local
             && other.remote == connection.remote
             && other.inode == connection.inode
     })
-}
-
-fn watched_for(snapshot: &Snapshot) -> Option<Duration> {
-    let (first, last) = (snapshot.glances.first()?, snapshot.glances.last()?);
-    last.at.checked_sub(first.at)
 }
 
 /// A connection that fits no listener was redirected (TPROXY, `sk_lookup`): it belongs to the one
@@ -305,7 +308,14 @@ fn attribute_redirected(
         queues[only].members.push(index);
     }
     let seen = lengths.of_listener(&snapshot.sockets.listeners[only]);
-    count(&mut queues[only], snapshot, &seen, false, grace);
+    count(
+        &mut queues[only],
+        snapshot,
+        &seen,
+        false,
+        grace,
+        lengths.span,
+    );
 }
 
 /// Every length of every queue that the look read, in order.
@@ -332,10 +342,10 @@ impl Lengths {
                 by_inode.entry(*inode).or_default().push(*length);
             }
         }
-        let span = snapshot
-            .glances
-            .last()
-            .map_or(Duration::ZERO, |last| last.at);
+        let span = match (snapshot.glances.first(), snapshot.glances.last()) {
+            (Some(first), Some(last)) => last.at.saturating_sub(first.at),
+            _ => Duration::ZERO,
+        };
         Self { by_inode, span }
     }
 
@@ -380,6 +390,7 @@ mod tests {
     fn snapshot(listeners: Vec<Listener>, connections: Vec<Connection>) -> Snapshot {
         samples::snapshot(SocketTable {
             listeners,
+            other_listeners: Vec::new(),
             connections,
         })
     }

@@ -1,14 +1,12 @@
 //! For a listener with waiting connections: who should accept them, and what keeps them from it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::activity::Activity;
-use super::threads::{
-    self, ThreadLook, ThreadRecord, WORKING, first_look, idleness, is_socket, later_look, weight,
-};
+use super::standing::standing;
+use super::threads::{ThreadRecord, first_look, later_look};
 use super::watch::{Watch, Watches};
-use crate::model::{Descriptor, Gap, Inode, Listener, Pid, Process, Reading, RunState, Snapshot};
+use crate::model::{Examination, Gap, Inode, Listener, Pid, Process, Reading, RunState, Snapshot};
 
 /// A process that would accept, and what keeps it from it.
 #[derive(Debug)]
@@ -30,10 +28,8 @@ pub struct Acceptor<'a> {
 pub enum Standing {
     /// It does not run at all.
     Halted(Halt),
-    /// It has as many descriptors open as it may have.
+    /// It has no descriptor left below its limit.
     AtFdLimit {
-        /// Open descriptors.
-        open: u64,
         /// `RLIMIT_NOFILE`, soft.
         limit: u64,
     },
@@ -61,14 +57,17 @@ pub enum Standing {
         /// The idle thread.
         tid: Pid,
     },
-    /// The thread that would accept does something else.
+    /// Nobody in it waits for the listener, and the thread that would does something else.
     Busy {
-        /// The thread.
+        /// The thread, or of several the one that is most likely meant: no fact ties a thread to
+        /// what it does not wait for.
         tid: Pid,
         /// What it does.
         activity: Activity,
         /// Whether it did that in every look.
         constant: bool,
+        /// Whether it is the only thread.
+        sole: bool,
     },
     /// It was seen accepting, or about to.
     Serving,
@@ -124,8 +123,9 @@ pub enum Doubt {
 
 /// Divides the owners of a listener into those that would accept and those that merely hold it.
 ///
-/// Whoever watches the listener, or was seen accepting from it, serves it. If nobody does, all
-/// would, but not a parent of another owner: a master keeps the listener for its workers.
+/// Whoever watches the listener for input, or was seen accepting from it, serves it. If nobody
+/// does, all would, but not a supervisor of other owners: a master keeps it for its workers. Those
+/// come first whose threads are most at work.
 pub fn acceptors<'a>(
     snapshot: &'a Snapshot,
     listener: &Listener,
@@ -140,26 +140,46 @@ pub fn acceptors<'a>(
             Some(acceptor(snapshot, process, inode, fds))
         })
         .collect();
-    let serves = |acceptor: &Acceptor| !acceptor.watches.is_empty() || acceptor.accepts();
-    let any_serves = all.iter().any(serves);
+    let accepts = division(&all);
+    let (mut accepting, mut holding) = (Vec::new(), Vec::new());
+    for (acceptor, accepts) in all.into_iter().zip(accepts) {
+        if accepts {
+            accepting.push(acceptor);
+        } else {
+            holding.push(acceptor.process);
+        }
+    }
+    accepting.sort_by_key(|acceptor| std::cmp::Reverse(acceptor.weight()));
+    (accepting, holding)
+}
+
+/// Tells of each owner whether it would accept.
+fn division(all: &[Acceptor]) -> Vec<bool> {
+    let serves: Vec<bool> = all
+        .iter()
+        .map(|acceptor| acceptor.accepts() || (acceptor.is_armed() && !is_copy(acceptor, all)))
+        .collect();
+    if serves.contains(&true) {
+        return serves;
+    }
     let parents: BTreeSet<Pid> = all
         .iter()
         .filter_map(|acceptor| acceptor.process.parent.copied())
         .collect();
-    let (accepting, holding): (Vec<_>, Vec<_>) = all.into_iter().partition(|acceptor| {
-        if any_serves {
-            serves(acceptor)
-        } else {
-            !parents.contains(&acceptor.process.pid)
-        }
-    });
-    (
-        accepting,
-        holding
-            .into_iter()
-            .map(|acceptor| acceptor.process)
-            .collect(),
-    )
+    all.iter()
+        .map(|acceptor| !(parents.contains(&acceptor.process.pid) && acceptor.is_supervisor()))
+        .collect()
+}
+
+/// A process that was forked with an epoll set shares the set, registrations and all. If it was
+/// never seen waiting on it, and a relative with the same registrations was, it is just a copy.
+fn is_copy(acceptor: &Acceptor, all: &[Acceptor]) -> bool {
+    !acceptor.waits()
+        && all.iter().any(|other| {
+            let related = other.process.parent.known() == Some(&acceptor.process.pid)
+                || acceptor.process.parent.known() == Some(&other.process.pid);
+            related && other.watches == acceptor.watches && other.waits()
+        })
 }
 
 /// Processes and their descriptors of a socket.
@@ -237,10 +257,18 @@ fn thread_records(snapshot: &Snapshot, process: &Process, inode: Inode) -> Vec<T
     records
 }
 
+/// Where no cgroup file tells, a frozen thread may sleep in a function of the freezer.
+fn sleeps_in_freezer(examination: &Examination) -> bool {
+    let threads = examination.threads.known().into_iter().flatten();
+    threads
+        .filter_map(|thread| thread.wchan.known())
+        .any(|wchan| matches!(wchan.as_str(), "__refrigerator" | "do_freezer_trap"))
+}
+
 /// Tells whether a process does not run, and why.
 pub fn halt(process: &Process) -> Option<Halt> {
     let examination = process.examination.as_ref()?;
-    if examination.frozen == Reading::Known(true) {
+    if examination.frozen == Reading::Known(true) || sleeps_in_freezer(examination) {
         return Some(Halt::Frozen);
     }
     let halted = |state: &Reading<RunState>| match state {
@@ -259,271 +287,5 @@ pub fn halt(process: &Process) -> Option<Halt> {
             living.all(|halt| halt.is_some()).then_some(first)
         }
         _ => halted(&process.state),
-    }
-}
-
-/// Decides what keeps a process from accepting; what makes the rest meaningless comes first.
-///
-/// A stopped thread still shows the call it was stopped in, and one that may open no more
-/// descriptors may sleep or spin: neither is the cause.
-fn standing(acceptor: &Acceptor, watches: &Watches) -> Standing {
-    let process = acceptor.process;
-    let Some(examination) = &process.examination else {
-        let gap = process.state.gap().unwrap_or(Gap::NotLookedAt);
-        return Standing::Unclear(Doubt::Unseen(gap));
-    };
-    if let Some(halt) = halt(process) {
-        return Standing::Halted(halt);
-    }
-    if let (Some(open), Some(limit)) = (process.open_fds.copied(), process.fd_limit.copied())
-        && open >= limit.soft
-    {
-        return Standing::AtFdLimit {
-            open,
-            limit: limit.soft,
-        };
-    }
-    if let Some(gap) = examination.threads.gap().or(acceptor.unseen()) {
-        return Standing::Unclear(Doubt::Unseen(gap));
-    }
-    if acceptor.accepts() {
-        return Standing::Serving;
-    }
-    if !examination.io_urings.is_empty() && acceptor.any(|look| look.activity == Activity::IoUring)
-    {
-        return Standing::Unclear(Doubt::IoUring);
-    }
-    if !watches.complete && acceptor.watches.is_empty() {
-        return Standing::Unclear(Doubt::Unseen(Gap::NotPermitted));
-    }
-    if acceptor.watches.is_empty() {
-        return acceptor.without_watch(&examination.descriptors, watches.any);
-    }
-    acceptor
-        .armed()
-        .unwrap_or_else(|| acceptor.disarmed(&examination.descriptors))
-}
-
-impl Acceptor<'_> {
-    /// Tells whether a thread was seen in `accept` on the listener, or polling it.
-    ///
-    /// A stopped thread still shows the call it was stopped in, which is what is wanted here.
-    pub fn accepts(&self) -> bool {
-        self.any(|look| match &look.activity {
-            Activity::Accept { fd } => self.fds.contains(fd),
-            Activity::Poll { fds: Some(fds), .. } => fds.iter().any(|fd| self.fds.contains(fd)),
-            _ => false,
-        })
-    }
-
-    /// The thread with this id.
-    pub fn thread(&self, tid: Pid) -> Option<&ThreadRecord> {
-        self.threads.iter().find(|thread| thread.tid == tid)
-    }
-
-    fn any(&self, fits: impl Fn(&ThreadLook) -> bool) -> bool {
-        self.threads
-            .iter()
-            .flat_map(|thread| &thread.looks)
-            .any(fits)
-    }
-
-    /// Why none of the threads' calls could be seen, if none could.
-    fn unseen(&self) -> Option<Gap> {
-        let mut gap = None;
-        for look in self.threads.iter().flat_map(|thread| &thread.looks) {
-            match &look.activity {
-                Activity::Unseen(reason) if *reason != Gap::Vanished => gap = Some(*reason),
-                Activity::Unseen(_) => {}
-                _ => return None,
-            }
-        }
-        gap
-    }
-
-    /// For a listener that is registered for input.
-    fn armed(&self) -> Option<Standing> {
-        let armed: Vec<usize> = (0..self.watches.len())
-            .filter(|index| self.watches[*index].registration.wants_input())
-            .collect();
-        let mut best: Option<(usize, usize, Pid)> = None;
-        for index in &armed {
-            if let Some((asleep, tid)) = self.asleep_on(&self.watches[*index])
-                && best.is_none_or(|(_, most, _)| asleep > most)
-            {
-                best = Some((*index, asleep, tid));
-            }
-        }
-        armed.first()?;
-        let Some((watch, asleep, tid)) = best else {
-            return Some(self.busy(&self.process_descriptors()));
-        };
-        let registration = &self.watches[watch];
-        if registration.edge_triggered {
-            return Some(Standing::AsleepOnEdge {
-                watch,
-                tid,
-                asleep,
-                looks: self.look_count(),
-                other_at_work: self.other_at_work(tid),
-            });
-        }
-        if registration.registration.exclusive() {
-            return Some(Standing::NotWoken);
-        }
-        // Level-triggered, it returns at once while somebody waits: so it was between two waits,
-        // unless that is all it is ever seen doing.
-        if asleep == self.look_count() && asleep > 1 {
-            return Some(Standing::Unclear(Doubt::Contradiction));
-        }
-        Some(self.busy(&self.process_descriptors()))
-    }
-
-    /// In how many looks a thread slept on a set through which the watch would wake it, and which.
-    fn asleep_on(&self, watch: &Watch) -> Option<(usize, Pid)> {
-        let asleep = |look: &ThreadLook| matches!(look.activity, Activity::EpollWait { fd } if watch.reached_by.contains(&fd));
-        let mut times: BTreeSet<Duration> = BTreeSet::new();
-        let mut sleepiest = None;
-        for thread in &self.threads {
-            let looks = thread.looks.iter().filter(|look| asleep(look));
-            let before = times.len();
-            times.extend(looks.map(|look| look.at));
-            if times.len() > before && sleepiest.is_none() {
-                sleepiest = Some(thread.tid);
-            }
-        }
-        Some((times.len(), sleepiest?))
-    }
-
-    /// How many looks there were while connections waited.
-    pub fn look_count(&self) -> usize {
-        self.threads
-            .iter()
-            .flat_map(|thread| &thread.looks)
-            .map(|look| look.at)
-            .collect::<BTreeSet<_>>()
-            .len()
-    }
-
-    /// Tells whether another thread spent every look on one socket or on a processor.
-    fn other_at_work(&self, sleeper: Pid) -> bool {
-        let descriptors = self.process_descriptors();
-        self.threads
-            .iter()
-            .filter(|thread| thread.tid != sleeper)
-            .filter_map(ThreadRecord::usual)
-            .any(|(activity, constant)| {
-                constant
-                    && match &activity {
-                        Activity::Running => true,
-                        Activity::OnDescriptor { fd, .. } => is_socket(&descriptors, *fd),
-                        _ => false,
-                    }
-            })
-    }
-
-    fn process_descriptors(&self) -> Vec<Descriptor> {
-        self.process
-            .examination
-            .as_ref()
-            .map_or_else(Vec::new, |examination| examination.descriptors.clone())
-    }
-
-    /// For a listener that is registered, but not for input.
-    fn disarmed(&self, descriptors: &[Descriptor]) -> Standing {
-        let watch = 0;
-        let spent = self.watches[watch].registration.spent_one_shot();
-        let idle = self.threads.iter().find(|thread| {
-            thread
-                .looks
-                .iter()
-                .any(|look| matches!(look.activity, Activity::EpollWait { .. }))
-        });
-        match idle {
-            Some(thread) => Standing::Unwatched {
-                how: if spent {
-                    Unwatched::SpentOneShot { watch }
-                } else {
-                    Unwatched::NoInput { watch }
-                },
-                tid: thread.tid,
-            },
-            None => self.busy(descriptors),
-        }
-    }
-
-    /// For a listener in no epoll set of the process.
-    fn without_watch(&self, descriptors: &[Descriptor], has_sets: bool) -> Standing {
-        let Some(thread) = self.would_be_acceptor(descriptors, has_sets) else {
-            return Standing::Unclear(Doubt::Unseen(Gap::Vanished));
-        };
-        let Some((activity, constant)) = thread.usual() else {
-            return Standing::Unclear(Doubt::Unseen(Gap::Vanished));
-        };
-        let tid = thread.tid;
-        match idleness(&activity, descriptors) {
-            Some(how) => Standing::Unwatched { how, tid },
-            None => Standing::Busy {
-                tid,
-                activity,
-                constant,
-            },
-        }
-    }
-
-    /// Picks the thread that would accept, in a process that registers the listener nowhere.
-    ///
-    /// One that is named for it; else one that is at work, in a process without event loop; else
-    /// an idle event loop; else the main thread.
-    fn would_be_acceptor(
-        &self,
-        descriptors: &[Descriptor],
-        has_sets: bool,
-    ) -> Option<&ThreadRecord> {
-        let named = self
-            .threads
-            .iter()
-            .find(|thread| thread.command.to_ascii_lowercase().contains("accept"));
-        if named.is_some() {
-            return named;
-        }
-        let main = self.threads.first()?;
-        let (main_activity, _) = main.usual()?;
-        if weight(&main_activity, descriptors) >= WORKING {
-            return Some(main);
-        }
-        // Several threads that each read from their own client are a pool of workers; the main
-        // thread waits for one of them to be free.
-        let on_sockets = self.threads.iter().filter(|thread| {
-            thread.usual().is_some_and(|(activity, _)| {
-                matches!(activity, Activity::OnDescriptor { fd, .. } if is_socket(descriptors, fd))
-            })
-        });
-        if main_activity == Activity::Futex && on_sockets.count() > 1 {
-            return Some(main);
-        }
-        let idle_loop = self.threads.iter().find(|thread| {
-            thread
-                .usual()
-                .is_some_and(|(activity, _)| matches!(activity, Activity::EpollWait { .. }))
-        });
-        if has_sets && idle_loop.is_some() {
-            return idle_loop;
-        }
-        threads::busiest(&self.threads, descriptors)
-    }
-
-    fn busy(&self, descriptors: &[Descriptor]) -> Standing {
-        match threads::busiest(&self.threads, descriptors).and_then(|thread| {
-            let (activity, constant) = thread.usual()?;
-            Some(Standing::Busy {
-                tid: thread.tid,
-                activity,
-                constant,
-            })
-        }) {
-            Some(standing) => standing,
-            None => Standing::Unclear(Doubt::Unseen(Gap::Vanished)),
-        }
     }
 }

@@ -32,24 +32,37 @@ impl Age {
     }
 }
 
+/// An acknowledgement that comes later than this after the data is not the data's: it is more than
+/// a round trip around the world and the time by which acknowledgements may be delayed.
+const LATEST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(1);
+
 /// The time since a connection's peer closed it.
 ///
 /// No data can follow a FIN, and a FIN carries an acknowledgement: so the time since the last
 /// acknowledgement is a lower bound and the time since the last data an upper one. The lower
-/// bound is exact unless something makes the peer acknowledge later: data that we sent since, or
-/// probes of ours.
+/// bound is exact unless something made the peer acknowledge later: probes of ours, or data that
+/// we sent since, and whose acknowledgement may then be the last one. Before `accept` nobody sends.
 pub fn since_fin(connection: &Connection) -> Age {
     let Some(ages) = connection.ages else {
         return Age::default();
     };
     let quiet = connection.timer == Reading::Known(Timer::Off);
-    if quiet && ages.last_data_sent >= ages.last_ack_recv {
+    let nothing_sent = connection.inode.is_none()
+        || ages.last_data_sent > ages.last_ack_recv + LATEST_ACKNOWLEDGEMENT;
+    if quiet && nothing_sent {
         return Age::exactly(ages.last_ack_recv);
     }
     Age {
         at_least: Some(ages.last_ack_recv),
         at_most: Some(ages.last_data_recv.max(ages.last_ack_recv)),
     }
+}
+
+/// Tells whether nothing has come from the peer, data or acknowledgement, for this time.
+pub fn quiet_for(connection: &Connection, time: Duration) -> bool {
+    connection
+        .ages
+        .is_some_and(|ages| ages.last_ack_recv >= time && ages.last_data_recv >= time)
 }
 
 /// The time a never accepted connection has waited in its queue.
@@ -73,7 +86,7 @@ pub fn in_state(connection: &Connection, never_accepted: bool) -> Age {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TcpAges;
+    use crate::model::{Inode, TcpAges};
 
     fn connection(timer: Timer, sent: u64, received: u64, acked: u64) -> Connection {
         let address = "127.0.0.1:1".parse().unwrap();
@@ -119,8 +132,21 @@ mod tests {
 
     #[test]
     fn data_sent_after_the_fin_makes_the_age_an_interval() {
-        let age = since_fin(&connection(Timer::Off, 200, 8000, 200 + 1));
-        assert_eq!(bounds(age), (201, 8000));
+        let mut streaming = connection(Timer::Off, 20, 8000, 20);
+        streaming.inode = Inode::new(7);
+        assert_eq!(bounds(since_fin(&streaming)), (20, 8000));
+        streaming.ages = Some(TcpAges {
+            last_data_sent: Duration::from_millis(900),
+            ..streaming.ages.unwrap()
+        });
+        assert_eq!(bounds(since_fin(&streaming)), (20, 8000));
+    }
+
+    #[test]
+    fn an_answer_long_before_the_fin_leaves_the_age_exact() {
+        let mut closed = connection(Timer::Off, 8000, 9000, 4000);
+        closed.inode = Inode::new(7);
+        assert_eq!(bounds(since_fin(&closed)), (4000, 4000));
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
 use super::activity::{self, Activity};
-use super::leak::is_old;
+use super::age;
+use super::leak::{is_old, may_send_on};
 use super::matching::Listeners;
+use super::picture::{Picture, Waiting};
 use crate::model::{
     Connection, Descriptor, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading,
     RunState, Snapshot, Syscall, TcpState, Thread,
@@ -21,6 +23,10 @@ pub struct Attention {
     pub connections: InodeSet,
     /// Accepted connections whose peer has closed, old or not.
     pub closed_by_peer: InodeSet,
+    /// Connections of which we have closed our direction, old or not.
+    pub half_closed: InodeSet,
+    /// Whether it takes a second look at the sockets to judge what was seen.
+    pub second_look: bool,
     /// Whether connections are missing in a queue that may have been redirected from other ports.
     pub missing_members: bool,
 }
@@ -39,6 +45,23 @@ impl Attention {
             .filter(|holder| {
                 self.listeners.contains(&holder.inode) || self.connections.contains(&holder.inode)
             })
+            .map(|holder| holder.pid)
+            .collect()
+    }
+
+    /// The processes that hold an accepted connection that nobody reads.
+    pub fn slow_readers(&self, snapshot: &Snapshot) -> BTreeSet<Pid> {
+        let unread: InodeSet = snapshot
+            .sockets
+            .connections
+            .iter()
+            .filter(|connection| connection.recv_q > 0)
+            .filter_map(|connection| connection.inode)
+            .filter(|inode| self.connections.contains(inode))
+            .collect();
+        let holders = snapshot.holders.iter();
+        holders
+            .filter(|holder| unread.contains(&holder.inode))
             .map(|holder| holder.pid)
             .collect()
     }
@@ -63,14 +86,23 @@ pub fn attention(snapshot: &Snapshot, grace: Duration) -> Attention {
         if is_suspicious(listener, queue, snapshot, &reconciled.places, grace) {
             attention.listeners.extend(listener.inode);
             let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
-            attention.missing_members |= visible < queue.length;
+            attention.missing_members |= visible < queue.length && queue.siblings.is_empty();
+            attention.second_look |= queue.unknown_waits;
         }
     }
     for (connection, place) in snapshot.sockets.connections.iter().zip(&reconciled.places) {
-        if let Place::Accepted(inode) = place
-            && connection.state == TcpState::CloseWait
-        {
+        let Place::Accepted(inode) = place else {
+            continue;
+        };
+        if connection.state == TcpState::FinWait2 {
+            attention.half_closed.insert(*inode);
+            if age::quiet_for(connection, grace) {
+                attention.connections.insert(*inode);
+            }
+        }
+        if connection.state == TcpState::CloseWait {
             attention.closed_by_peer.insert(*inode);
+            attention.second_look |= may_send_on(connection, grace);
             if is_old(connection, grace) {
                 attention.connections.insert(*inode);
             }
@@ -91,27 +123,47 @@ fn is_suspicious(
     if queue.length == 0 {
         return false;
     }
-    let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
     let full = listener
         .accept_queue_limit
         .copied()
         .is_some_and(|limit| queue.length > limit);
     let old = queue.oldest.is_some_and(|oldest| oldest >= grace);
-    let unassigned = !queue.siblings.is_empty()
-        && snapshot
-            .sockets
-            .connections
-            .iter()
-            .zip(places)
-            .any(|(connection, place)| {
-                *place == Place::AcceptQueue(None)
-                    && connection.local.port() == listener.local.port()
-                    && super::age::waiting(connection).is_none_or(|waited| waited >= grace)
-            });
     full || old
         || queue.unknown_waits
-        || visible < queue.length && queue.siblings.is_empty()
-        || unassigned
+        || group_is_suspicious(listener, queue, snapshot, places, grace)
+}
+
+/// Of an `SO_REUSEPORT` group, or of a listener alone, it may only be known of all its queues
+/// together that they hold more than can be seen, or somebody who has waited too long.
+fn group_is_suspicious(
+    listener: &Listener,
+    queue: &AcceptQueue,
+    snapshot: &Snapshot,
+    places: &[Place],
+    grace: Duration,
+) -> bool {
+    let listeners = &snapshot.sockets.listeners;
+    let siblings = queue.siblings.iter().map(|index| &listeners[*index]);
+    let lengths = siblings.map(|sibling| sibling.accept_queue_len);
+    let length: u32 = lengths.sum::<u32>().saturating_add(queue.length);
+    let mut visible = 0;
+    for (connection, place) in snapshot.sockets.connections.iter().zip(places) {
+        let of_group = match place {
+            Place::AcceptQueue(Some(index)) => listeners[*index].local == listener.local,
+            Place::AcceptQueue(None) => connection.local.port() == listener.local.port(),
+            Place::Accepted(_) | Place::Undecided | Place::Orphan => false,
+        };
+        if !of_group {
+            continue;
+        }
+        visible += 1;
+        if *place == Place::AcceptQueue(None)
+            && age::waiting(connection).is_none_or(|waited| waited >= grace)
+        {
+            return true;
+        }
+    }
+    visible < length
 }
 
 /// Ports of the listeners at which connections wait: only there is it worth asking for those that
@@ -152,7 +204,12 @@ pub fn blocked_descriptors(snapshot: &Snapshot) -> BTreeSet<(Pid, u32)> {
             .as_ref()
             .and_then(|examination| examination.threads.known());
         for thread in threads.into_iter().flatten() {
-            note(process.pid, &thread.state, &thread.syscall, None);
+            note(
+                process.pid,
+                &thread.state,
+                &thread.syscall,
+                thread.polled_fds.as_ref(),
+            );
         }
     }
     for seen in snapshot.glances.iter().flat_map(|glance| &glance.threads) {
@@ -228,4 +285,13 @@ pub fn why_threads_are_hidden(process: &Process) -> Option<Gap> {
     };
     // What ended meanwhile needs no remedy.
     gap.filter(|gap| *gap != Gap::Vanished)
+}
+
+/// How many connections wait of which nobody knows how long.
+pub fn unknown_waits(snapshot: &Snapshot, grace: Duration) -> usize {
+    let picture = Picture::new(snapshot, grace);
+    let unknown = picture
+        .cases()
+        .filter(|case| case.waiting == Waiting::Unknown);
+    unknown.map(|case| case.queue.length as usize).sum()
 }

@@ -1,18 +1,16 @@
-//! Accepted connections whose peer has closed: grouped by who holds them, and why nobody reads
-//! the ones that were not read.
+//! Connections that one end has closed and the other has not: grouped by who holds them and by
+//! what is wrong with them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::accept_queue::Place;
-use super::acceptor::{self, Halt};
-use super::activity::Activity;
+use super::acceptor;
 use super::age::{self, Age};
 use super::matching::Listeners;
-use super::threads::{self, ThreadRecord, first_look};
-use super::watch::{Watch, Watches};
-use crate::model::{Connection, Inode, Pid, Process, Snapshot, TcpState};
+use super::reader::{Reader, Suspects};
+use crate::model::{Connection, Pid, Reading, Snapshot, TcpState, Timer};
 
 /// Connections of one kind in the same hands.
 #[derive(Debug)]
@@ -21,8 +19,8 @@ pub struct Leak<'a> {
     pub pids: Vec<Pid>,
     /// Which end of the service they are.
     pub endpoint: Endpoint,
-    /// Why they are not read, or that they were.
-    pub reader: Reader,
+    /// What is wrong with them.
+    pub trouble: Trouble,
     /// The connections.
     pub connections: Vec<&'a Connection>,
 }
@@ -36,94 +34,54 @@ pub enum Endpoint {
     Client(SocketAddr),
 }
 
-/// Who reads a connection whose end of stream is there to be read.
+/// What is wrong with a connection that only one end has closed; the first that fits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Reader {
-    /// It was read, to the end.
-    Done,
-    /// Its process does not run.
-    Halted(Halt),
-    /// It is in none of the epoll sets of its process.
-    NotInSet {
-        /// How many sets there are.
-        sets: usize,
+pub enum Trouble {
+    /// Nobody is seen to hold it.
+    Unattributed,
+    /// The peer has closed, and several processes hold our end.
+    Inherited,
+    /// The peer has closed, and what we still have to send does not go out.
+    StuckWriter,
+    /// The peer has closed a connection that we opened.
+    IdlePool,
+    /// The peer has closed, and our end is not closed, read or not.
+    NotClosed(Reader),
+    /// The peer has closed one side of a relay, which waits for the other side to close, too.
+    Relay {
+        /// How many connections of the other side wait for their peer.
+        other_side: usize,
     },
-    /// It is in an epoll set, with a mask that wakes for neither data nor end.
-    NoInput {
-        /// The mask, as text.
-        events: String,
-    },
-    /// It is in an epoll set as one-shot, and its one event was delivered.
-    SpentOneShot,
-    /// It is watched edge-triggered, and the edge is gone with data left.
-    EdgeConsumed {
-        /// The mask, as text.
-        events: String,
-        /// A thread that sleeps on that set.
-        asleep: Option<Pid>,
-    },
-    /// It is watched, and nobody waits on the set: this thread does something else.
-    LoopBusy {
-        /// The thread.
-        tid: Pid,
-        /// What it does.
-        activity: Activity,
-    },
-    /// Its process has no epoll set, and this thread does something else.
-    NoLoop {
-        /// The thread.
-        tid: Pid,
-        /// What it does.
-        activity: Activity,
-    },
-    /// Who holds it is not visible.
-    OwnerUnknown,
-    /// What its process does is not visible, or does not fit together.
-    Unclear,
+    /// The peer has closed its direction only, and what we send still flows.
+    HalfClosed,
+    /// We have closed our direction, and the peer does not close.
+    PeerNotClosing,
 }
 
-/// Groups the connections in `CLOSE_WAIT` that were accepted and have certainly been so for the
-/// grace period, or whose age cannot be known.
+/// Groups the connections that were accepted or opened, that only one end has closed, and that
+/// have certainly been so for the grace period, or whose age cannot be known.
 pub(super) fn leaks<'a>(
     snapshot: &'a Snapshot,
     places: &[Place],
     grace: Duration,
 ) -> Vec<Leak<'a>> {
-    let listeners = Listeners::new(&snapshot.sockets.listeners);
-    let suspects = Suspects::of(snapshot);
-    let connections = &snapshot.sockets.connections;
-    let shared_locals = shared_locals(connections);
-    let mut groups: HashMap<(Vec<Pid>, Endpoint, Reader), Vec<&Connection>> = HashMap::new();
-    for (connection, place) in connections.iter().zip(places) {
-        let Place::Accepted(inode) = *place else {
-            continue;
-        };
-        if connection.state != TcpState::CloseWait || !is_old(connection, grace) {
-            continue;
+    let mut groups: HashMap<(Vec<Pid>, Endpoint, Trouble), Vec<&Connection>> = HashMap::new();
+    let sorter = Sorter::new(snapshot, grace);
+    for (connection, place) in snapshot.sockets.connections.iter().zip(places) {
+        if let Some(key) = sorter.sort(connection, *place) {
+            groups.entry(key).or_default().push(connection);
         }
-        let owners = acceptor::owners(snapshot, inode);
-        let serves = !listeners.of(connection).is_empty()
-            || shared_locals
-                .get(&connection.local)
-                .is_some_and(|count| *count > 1);
-        let endpoint = if serves {
-            Endpoint::Server(connection.local)
-        } else {
-            Endpoint::Client(connection.remote)
-        };
-        let reader = suspects.reader(connection, inode, &owners);
-        let key = (owners.into_keys().collect(), endpoint, reader);
-        groups.entry(key).or_default().push(connection);
     }
     let mut leaks: Vec<Leak> = groups
         .into_iter()
-        .map(|((pids, endpoint, reader), connections)| Leak {
+        .map(|((pids, endpoint, trouble), connections)| Leak {
             pids,
             endpoint,
-            reader,
+            trouble,
             connections,
         })
         .collect();
+    pair_relays(&mut leaks);
     leaks.sort_by(|a, b| {
         (&a.pids, a.endpoint, a.connections.len()).cmp(&(&b.pids, b.endpoint, b.connections.len()))
     });
@@ -133,168 +91,197 @@ pub(super) fn leaks<'a>(
 /// Tells whether a connection is old enough to be looked into.
 pub(super) fn is_old(connection: &Connection, grace: Duration) -> bool {
     let age = age::since_fin(connection);
-    age == Age::default() || age.reaches(grace)
+    let patience = if may_answer(connection, grace) {
+        grace * PATIENCE_WITH_ANSWERS
+    } else {
+        grace
+    };
+    age == Age::default() || age.reaches(patience) || is_stuck_writer(connection, grace)
 }
 
-/// A server that does not listen any more still has its connections on one local address, while
-/// each connection that we open has its own.
-fn shared_locals(connections: &[Connection]) -> HashMap<SocketAddr, usize> {
-    let mut counts = HashMap::new();
-    for connection in connections {
-        if connection.state == TcpState::CloseWait {
-            *counts.entry(connection.local).or_default() += 1;
+/// A program that has sent something long after it last received something may be answering a
+/// peer that has closed its direction only; it is given this many grace periods between answers.
+const PATIENCE_WITH_ANSWERS: u32 = 10;
+
+/// Tells whether what was last sent may be part of a long answer: it went out a grace period or
+/// more after the last data came, and its acknowledgement may be the last one.
+fn may_answer(connection: &Connection, grace: Duration) -> bool {
+    let age = age::since_fin(connection);
+    age.at_least != age.at_most
+        && connection
+            .ages
+            .is_some_and(|ages| ages.last_data_recv >= ages.last_data_sent + grace)
+}
+
+/// What we have to send has not moved for the grace period.
+///
+/// While the peer keeps its window shut it acknowledges our probes, so only the clock of sent data
+/// counts; while nothing is acknowledged we retransmit, which sets that clock back, so only the
+/// clock of acknowledgements counts.
+fn is_stuck_writer(connection: &Connection, grace: Duration) -> bool {
+    let Some(ages) = connection.ages else {
+        return false;
+    };
+    let since_progress = if connection.timer == Reading::Known(Timer::ZeroWindowProbe) {
+        ages.last_data_sent
+    } else {
+        ages.last_ack_recv
+    };
+    connection.send_q > 0 && since_progress >= grace
+}
+
+/// Clocks are rounded to jiffies, and a dump takes its time.
+const CLOCK_SLACK: Duration = Duration::from_millis(20);
+
+/// Tells whether data was sent after the peer's FIN, and acknowledged: the connection was in
+/// `CLOSE_WAIT` at the first look, and at the second both clocks had been set back.
+fn sends_on(connection: &Connection, snapshot: &Snapshot) -> bool {
+    let Some(later) = &snapshot.later else {
+        return false;
+    };
+    let same = later
+        .sockets
+        .connections
+        .iter()
+        .find(|other| other.cookie.is_some() && other.cookie == connection.cookie);
+    match (connection.ages, same.and_then(|other| other.ages)) {
+        (Some(then), Some(now)) => {
+            let set_back = |then: Duration, now: Duration| now + CLOCK_SLACK < then + later.after;
+            set_back(then.last_data_sent, now.last_data_sent)
+                && set_back(then.last_ack_recv, now.last_ack_recv)
         }
+        _ => false,
     }
-    counts
 }
 
-/// The examined processes, prepared for looking up many connections.
-struct Suspects<'a> {
-    by_pid: HashMap<Pid, Suspect<'a>>,
+/// Tells whether it needs a second look to know if data still flows: the peer may have closed long
+/// ago, and we have sent something since a moment ago.
+pub(super) fn may_send_on(connection: &Connection, grace: Duration) -> bool {
+    let age = age::since_fin(connection);
+    connection.state == TcpState::CloseWait
+        && !age.reaches(grace)
+        && !age.is_below(grace)
+        && connection
+            .ages
+            .is_some_and(|ages| ages.last_data_sent < grace)
 }
 
-struct Suspect<'a> {
-    process: &'a Process,
-    watches: Watches<'a>,
-    threads: Vec<ThreadRecord>,
+struct Sorter<'a> {
+    snapshot: &'a Snapshot,
+    grace: Duration,
+    listeners: Listeners<'a>,
+    other_listeners: Listeners<'a>,
+    suspects: Suspects<'a>,
+    served: HashMap<SocketAddr, bool>,
 }
 
-impl<'a> Suspects<'a> {
-    fn of(snapshot: &'a Snapshot) -> Self {
-        let examined = snapshot
-            .processes
-            .values()
-            .filter(|process| process.examination.is_some());
+impl<'a> Sorter<'a> {
+    fn new(snapshot: &'a Snapshot, grace: Duration) -> Self {
         Self {
-            by_pid: examined
-                .map(|process| (process.pid, Suspect::of(process, &snapshot.host.machine)))
-                .collect(),
+            snapshot,
+            grace,
+            listeners: Listeners::new(&snapshot.sockets.listeners),
+            other_listeners: Listeners::new(&snapshot.sockets.other_listeners),
+            suspects: Suspects::of(snapshot),
+            served: served_addresses(&snapshot.sockets.connections),
         }
     }
 
-    fn reader(
-        &self,
-        connection: &Connection,
-        inode: Inode,
-        owners: &BTreeMap<Pid, Vec<u32>>,
-    ) -> Reader {
-        if connection.recv_q == 0 {
-            return Reader::Done;
-        }
-        if owners.is_empty() {
-            return Reader::OwnerUnknown;
-        }
-        // Of several owners, one that watches the connection is the one that should read it.
-        let mut readers = owners
-            .iter()
-            .filter_map(|(pid, fds)| Some(self.by_pid.get(pid)?.reader(inode, fds)));
-        let first = readers.next().unwrap_or(Reader::Unclear);
-        match first {
-            Reader::NotInSet { .. } | Reader::NoLoop { .. } => {
-                let watching = |reader: &Reader| {
-                    !matches!(reader, Reader::NotInSet { .. } | Reader::NoLoop { .. })
-                };
-                readers.find(watching).unwrap_or(first)
+    fn sort(&self, connection: &Connection, place: Place) -> Option<(Vec<Pid>, Endpoint, Trouble)> {
+        let Place::Accepted(inode) = place else {
+            return None;
+        };
+        let owners = acceptor::owners(self.snapshot, inode);
+        let endpoint = self.endpoint(connection);
+        let trouble = match connection.state {
+            TcpState::CloseWait if !is_old(connection, self.grace) => {
+                sends_on(connection, self.snapshot).then_some(Trouble::HalfClosed)
             }
-            other => other,
+            TcpState::CloseWait if owners.is_empty() => Some(Trouble::Unattributed),
+            TcpState::CloseWait if owners.len() > 1 => Some(Trouble::Inherited),
+            TcpState::CloseWait if is_stuck_writer(connection, self.grace) => {
+                Some(Trouble::StuckWriter)
+            }
+            TcpState::CloseWait => Some(match endpoint {
+                Endpoint::Client(_) => Trouble::IdlePool,
+                Endpoint::Server(_) => {
+                    Trouble::NotClosed(self.suspects.reader(connection, inode, &owners))
+                }
+            }),
+            // What is unread in it is our own program's to read first.
+            TcpState::FinWait2
+                if connection.recv_q == 0
+                    && age::quiet_for(connection, self.grace)
+                    && !owners.is_empty() =>
+            {
+                Some(Trouble::PeerNotClosing)
+            }
+            _ => None,
+        };
+        Some((owners.into_keys().collect(), endpoint, trouble?))
+    }
+
+    fn endpoint(&self, connection: &Connection) -> Endpoint {
+        let serves = !self.listeners.of(connection).is_empty()
+            || !self.other_listeners.of(connection).is_empty()
+            || self.served.get(&connection.local) == Some(&true);
+        if serves {
+            Endpoint::Server(connection.local)
+        } else {
+            Endpoint::Client(connection.remote)
         }
     }
 }
 
-impl<'a> Suspect<'a> {
-    fn of(process: &'a Process, machine: &str) -> Self {
-        let threads = process
-            .examination
-            .as_ref()
-            .and_then(|examination| examination.threads.known())
-            .map_or(&[][..], Vec::as_slice);
-        Self {
-            process,
-            watches: Watches::of(process),
-            threads: threads
-                .iter()
-                .map(|thread| ThreadRecord {
-                    tid: thread.tid,
-                    command: thread.command.clone(),
-                    looks: vec![first_look(machine, thread)],
-                })
-                .collect(),
+/// Local addresses of several connections, and whether they look like a server's that does not
+/// listen any more: clients draw their ports from above those of services. (A client's port may
+/// serve several connections, too, to different services.)
+fn served_addresses(connections: &[Connection]) -> HashMap<SocketAddr, bool> {
+    let mut several: HashMap<SocketAddr, (usize, u16)> = HashMap::new();
+    for connection in connections {
+        if connection.inode.is_some() {
+            let (count, lowest) = several.entry(connection.local).or_insert((0, u16::MAX));
+            *count += 1;
+            *lowest = connection.remote.port().min(*lowest);
         }
     }
+    several
+        .into_iter()
+        .map(|(local, (count, lowest))| (local, count > 1 && local.port() < lowest))
+        .collect()
+}
 
-    fn reader(&self, inode: Inode, fds: &[u32]) -> Reader {
-        if let Some(halt) = acceptor::halt(self.process) {
-            return Reader::Halted(halt);
+/// A process that has about as many connections whose peer does not close as connections that it
+/// does not close itself relays between the two, and waits for both ends.
+fn pair_relays(leaks: &mut Vec<Leak>) {
+    let mut waiting: BTreeMap<Vec<Pid>, usize> = BTreeMap::new();
+    let mut kept: BTreeMap<Vec<Pid>, usize> = BTreeMap::new();
+    for leak in leaks.iter() {
+        match leak.trouble {
+            Trouble::PeerNotClosing => {
+                *waiting.entry(leak.pids.clone()).or_default() += leak.connections.len();
+            }
+            Trouble::NotClosed(_) | Trouble::IdlePool => {
+                *kept.entry(leak.pids.clone()).or_default() += leak.connections.len();
+            }
+            _ => {}
         }
-        let found = self.watches.find(inode, fds);
-        let Some(watch) = found.first() else {
-            return self.unwatched();
+    }
+    let pairs = |pids: &Vec<Pid>| {
+        let (waiting, kept) = (*waiting.get(pids)?, *kept.get(pids)?);
+        (waiting <= 2 * kept && kept <= 2 * waiting).then_some(waiting)
+    };
+    leaks.retain_mut(|leak| {
+        let Some(other_side) = pairs(&leak.pids) else {
+            return true;
         };
-        let registration = watch.registration;
-        if !registration.wants_input() && !registration.wants_hangup() {
-            return if registration.spent_one_shot() {
-                Reader::SpentOneShot
-            } else {
-                Reader::NoInput {
-                    events: registration.events_text(),
-                }
-            };
+        match leak.trouble {
+            Trouble::NotClosed(_) | Trouble::IdlePool => {
+                leak.trouble = Trouble::Relay { other_side };
+                true
+            }
+            Trouble::PeerNotClosing => false,
+            _ => true,
         }
-        let asleep = self.asleep_on(watch);
-        if watch.edge_triggered && asleep.is_some() {
-            return Reader::EdgeConsumed {
-                events: registration.events_text(),
-                asleep,
-            };
-        }
-        if asleep.is_some() {
-            // Level-triggered, it would have been woken: what was read does not fit together.
-            return Reader::Unclear;
-        }
-        self.busiest()
-            .map_or(Reader::Unclear, |(tid, activity)| Reader::LoopBusy {
-                tid,
-                activity,
-            })
-    }
-
-    fn unwatched(&self) -> Reader {
-        if !self.watches.complete {
-            return Reader::Unclear;
-        }
-        if self.watches.any {
-            let examination = self.process.examination.as_ref();
-            return Reader::NotInSet {
-                sets: examination.map_or(0, |examination| examination.epoll_sets.len()),
-            };
-        }
-        self.busiest()
-            .map_or(Reader::Unclear, |(tid, activity)| Reader::NoLoop {
-                tid,
-                activity,
-            })
-    }
-
-    fn asleep_on(&self, watch: &Watch) -> Option<Pid> {
-        let waits = |thread: &&ThreadRecord| {
-            thread.looks.iter().any(|look| {
-                matches!(look.activity, Activity::EpollWait { fd } if watch.reached_by.contains(&fd))
-            })
-        };
-        self.threads.iter().find(waits).map(|thread| thread.tid)
-    }
-
-    fn busiest(&self) -> Option<(Pid, Activity)> {
-        let descriptors = self
-            .process
-            .examination
-            .as_ref()
-            .map_or(&[][..], |examination| &examination.descriptors);
-        let thread = threads::busiest(&self.threads, descriptors)?;
-        let (activity, _) = thread.usual()?;
-        match activity {
-            Activity::Unseen(_) => None,
-            seen => Some((thread.tid, seen)),
-        }
-    }
+    });
 }

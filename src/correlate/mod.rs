@@ -6,11 +6,14 @@ pub mod acceptor;
 mod activity;
 pub mod age;
 mod attention;
+mod growth;
 mod leak;
 mod matching;
 mod picture;
+mod reader;
 #[cfg(test)]
 pub(crate) mod samples;
+mod standing;
 mod threads;
 mod undecided;
 mod watch;
@@ -19,9 +22,11 @@ pub use accept_queue::{AcceptQueue, Course, Place};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
 pub use attention::{
     Attention, attention, blocked_descriptors, fits_no_listener, may_wait, needs_unaccepted,
-    threads_to_watch, unnamed_sockets, why_threads_are_hidden,
+    threads_to_watch, unknown_waits, unnamed_sockets, why_threads_are_hidden,
 };
-pub use leak::{Endpoint, Leak, Reader};
+pub use growth::Growth;
+pub use leak::{Endpoint, Leak, Trouble};
 pub use picture::{Case, Picture, Waiting};
+pub use reader::Reader;
 pub use threads::ThreadRecord;
 pub use watch::Watch;

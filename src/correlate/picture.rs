@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::accept_queue::{AcceptQueue, Place, reconcile};
 use super::acceptor::{self, Acceptor, Standing};
 use super::activity::Activity;
-use super::leak::{self, Leak};
+use super::growth::{self, Growth};
+use super::leak::{self, Endpoint, Leak};
+use super::matching::Listeners;
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
 /// Everything one look saw, with its relations.
@@ -76,6 +78,12 @@ impl<'a> Picture<'a> {
         leak::leaks(self.snapshot, &self.places, self.grace)
     }
 
+    /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and
+    /// between two looks.
+    pub fn growth(&self, endpoint: Endpoint) -> Option<Growth> {
+        growth::of_close_wait(self.snapshot, endpoint)
+    }
+
     fn case(&'a self, listener: &'a Listener, queue: &'a AcceptQueue) -> Case<'a> {
         let glances = &self.snapshot.glances;
         let span = match (glances.first(), glances.last()) {
@@ -110,9 +118,14 @@ impl<'a> Picture<'a> {
             .or_else(|| self.oldest_unassigned(listener, queue));
         match oldest {
             Some(oldest) if oldest >= self.grace => Waiting::TooLong(oldest),
-            Some(_) if !queue.unknown_waits => Waiting::Briefly,
-            // Nobody in it is visible, or nobody's clock is.
-            _ if queue.course.steady => Waiting::Unknown,
+            Some(_) if queue.oldest.is_some() && !queue.unknown_waits => Waiting::Briefly,
+            // Nobody in it is visible, or nobody's clock is. A queue that was only read twice may
+            // hold others each time.
+            _ if queue.course.steady && (queue.unknown_waits || queue.course.looks > 2) => {
+                Waiting::Unknown
+            }
+            // Text is read once, and no other look can follow.
+            _ if self.snapshot.source.is_text() => Waiting::Unknown,
             _ => Waiting::Briefly,
         }
     }
@@ -120,7 +133,7 @@ impl<'a> Picture<'a> {
     /// In an `SO_REUSEPORT` group it may not be certain whose the oldest is. A queue of the group
     /// that did not move in the whole look is where the old ones are.
     fn oldest_unassigned(&self, listener: &Listener, queue: &AcceptQueue) -> Option<Duration> {
-        if queue.siblings.is_empty() || !queue.course.steady {
+        if queue.siblings.is_empty() || !queue.course.steady || queue.course.looks <= 2 {
             return None;
         }
         self.snapshot
@@ -129,11 +142,17 @@ impl<'a> Picture<'a> {
             .iter()
             .zip(&self.places)
             .filter(|(connection, place)| {
-                **place == Place::AcceptQueue(None)
-                    && connection.local.port() == listener.local.port()
+                **place == Place::AcceptQueue(None) && self.may_be_of(connection, listener)
             })
             .filter_map(|(connection, _)| super::age::waiting(connection))
             .max()
+    }
+
+    fn may_be_of(&self, connection: &Connection, listener: &Listener) -> bool {
+        let listeners = Listeners::new(&self.snapshot.sockets.listeners);
+        let fits = listeners.of(connection);
+        fits.iter()
+            .any(|index| self.snapshot.sockets.listeners[*index].inode == listener.inode)
     }
 
     /// The connection that a descriptor refers to, where it is a known TCP connection, or the text

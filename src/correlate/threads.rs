@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::acceptor::Unwatched;
 use super::activity::{self, Activity};
-use crate::model::{Descriptor, Pid, Reading, RunState, Thread, ThreadGlance};
+use crate::model::{Descriptor, Pid, Process, Reading, RunState, Snapshot, Thread, ThreadGlance};
 
 /// A thread over all looks during which connections waited.
 #[derive(Debug, Clone)]
@@ -32,7 +32,12 @@ pub(super) fn first_look(machine: &str, thread: &Thread) -> ThreadLook {
     ThreadLook {
         at: Duration::ZERO,
         state: thread.state,
-        activity: activity::interpret(machine, thread.state, thread.syscall, None),
+        activity: activity::interpret(
+            machine,
+            thread.state,
+            thread.syscall,
+            thread.polled_fds.as_ref(),
+        ),
     }
 }
 
@@ -42,6 +47,32 @@ pub(super) fn later_look(machine: &str, at: Duration, seen: &ThreadGlance) -> Th
         state: seen.state,
         activity: activity::interpret(machine, seen.state, seen.syscall, seen.polled_fds.as_ref()),
     }
+}
+
+/// What each thread of a process was seen doing, at the first look and at every glance.
+pub(super) fn records(process: &Process, snapshot: &Snapshot) -> Vec<ThreadRecord> {
+    let machine = &snapshot.host.machine;
+    let threads = process
+        .examination
+        .iter()
+        .filter_map(|examination| examination.threads.known())
+        .flatten();
+    threads
+        .map(|thread| {
+            let glances = snapshot.glances.iter().flat_map(|glance| {
+                let seen = glance.threads.iter();
+                seen.filter(|seen| seen.pid == process.pid && seen.tid == thread.tid)
+                    .map(|seen| later_look(machine, glance.at, seen))
+            });
+            ThreadRecord {
+                tid: thread.tid,
+                command: thread.command.clone(),
+                looks: std::iter::once(first_look(machine, thread))
+                    .chain(glances)
+                    .collect(),
+            }
+        })
+        .collect()
 }
 
 impl ThreadRecord {
@@ -77,6 +108,8 @@ pub(super) fn weight(activity: &Activity, descriptors: &[Descriptor]) -> u8 {
     match activity {
         Activity::OnDescriptor { fd, .. } if is_socket(descriptors, *fd) => 6,
         Activity::Running => 5,
+        // Reading a pipe or an eventfd is waiting for work.
+        Activity::OnDescriptor { fd, .. } if is_channel(descriptors, *fd) => 2,
         Activity::OnDescriptor { .. } | Activity::OutsideCalls | Activity::Other(_) => 4,
         Activity::Sleep { .. } => WORKING,
         Activity::Poll { .. } if idleness(activity, descriptors).is_none() => WORKING,
@@ -92,6 +125,13 @@ pub(super) fn is_socket(descriptors: &[Descriptor], fd: u32) -> bool {
         .any(|descriptor| descriptor.fd == fd && descriptor.socket().is_some())
 }
 
+fn is_channel(descriptors: &[Descriptor], fd: u32) -> bool {
+    descriptors.iter().any(|descriptor| {
+        let target = &descriptor.target;
+        descriptor.fd == fd && (target.starts_with("pipe:") || target.starts_with("anon_inode:"))
+    })
+}
+
 /// Tells whether an activity is that of an idle event loop or a supervisor.
 ///
 /// A thread asleep in poll while connections wait does not poll the listener: poll is
@@ -103,9 +143,9 @@ pub(super) fn idleness(activity: &Activity, descriptors: &[Descriptor]) -> Optio
             [one] if is_socket(descriptors, one) => None,
             _ => Some(Unwatched::NotPolled),
         },
-        Activity::Poll { fds: None, .. } => Some(Unwatched::NotPolled),
         Activity::ChildOrSignal { .. } => Some(Unwatched::Supervisor),
         Activity::Running
+        | Activity::Poll { fds: None, .. }
         | Activity::Accept { .. }
         | Activity::OnDescriptor { .. }
         | Activity::Futex

@@ -66,7 +66,7 @@ fn nobody_waits(connection: &Connection, snapshot: &Snapshot, listeners: &Listen
 mod tests {
     use super::*;
     use crate::correlate::samples;
-    use crate::model::{Holder, Listener, SocketTable};
+    use crate::model::{Holder, Listener, SocketTable, Via};
 
     fn decide(recv_q: u32, queue: Option<u32>, held: bool) -> Place {
         let inode = Inode::stand_in(7);
@@ -82,11 +82,13 @@ mod tests {
         let mut snapshot = samples::snapshot(SocketTable {
             listeners: listener.into_iter().collect(),
             connections: vec![connection.clone()],
+            ..SocketTable::default()
         });
         let holder = Holder {
             inode,
             pid: 12,
             fd: None,
+            via: Via::Table,
         };
         snapshot.holders = held.then_some(holder).into_iter().collect();
         let listeners = Listeners::new(&snapshot.sockets.listeners);

@@ -20,6 +20,8 @@ pub struct Process {
     pub state: Reading<RunState>,
     /// Number of open descriptors.
     pub open_fds: Reading<u64>,
+    /// The lowest descriptor number that is free: what `accept` would get.
+    pub lowest_free_fd: Reading<u64>,
     /// Its `RLIMIT_NOFILE`.
     pub fd_limit: Reading<FdLimit>,
     /// What only a suspect is asked for.
@@ -45,6 +47,15 @@ pub struct Examination {
     pub executable: Reading<String>,
     /// What the descriptors are that its threads are blocked on.
     pub descriptors: Vec<Descriptor>,
+}
+
+impl Process {
+    /// The soft limit, where the process can open no more descriptors: the lowest free number has
+    /// reached it, and whatever asks for one fails with EMFILE.
+    pub fn exhausted_fd_limit(&self) -> Option<u64> {
+        let limit = self.fd_limit.copied()?.soft;
+        (self.lowest_free_fd.copied()? >= limit).then_some(limit)
+    }
 }
 
 /// One descriptor of a process and what it refers to.
@@ -131,6 +142,8 @@ pub struct Thread {
     pub state: Reading<RunState>,
     /// The system call it is in.
     pub syscall: Reading<Syscall>,
+    /// The descriptors it waits for in poll or select, where they could be read.
+    pub polled_fds: Option<Vec<u32>>,
     /// The kernel function it sleeps in (`wchan`), where it sleeps.
     pub wchan: Reading<String>,
 }

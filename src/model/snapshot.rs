@@ -31,13 +31,31 @@ pub enum SocketSource {
     },
 }
 
+impl SocketSource {
+    /// Tells whether somebody copied it: there is nothing more to be asked.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Text { .. })
+    }
+}
+
 /// The sockets in scope at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SocketTable {
     /// Every listener in scope.
     pub listeners: Vec<Listener>,
+    /// The other listeners: they tell which end of a connection is the server's.
+    pub other_listeners: Vec<Listener>,
     /// Connections in the states the rules ask for.
     pub connections: Vec<Connection>,
+}
+
+/// A second look at the sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// How long after the first.
+    pub after: Duration,
+    /// What was there then.
+    pub sockets: SocketTable,
 }
 
 /// A process's descriptor of a socket.
@@ -49,6 +67,28 @@ pub struct Holder {
     pub pid: Pid,
     /// The descriptor, where the source shows it.
     pub fd: Option<u32>,
+    /// In what way.
+    pub via: Via,
+}
+
+/// In what way a process holds a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Via {
+    /// A descriptor in its table.
+    Table,
+    /// A descriptor in the table of just this thread.
+    Thread(Pid),
+    /// Registered with an `io_uring`, of which the descriptor is.
+    Ring,
+}
+
+/// What was searched for sockets that no process is seen to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenSearch {
+    /// Unix sockets with descriptors in flight: process, descriptor, and how many.
+    pub in_flight: Vec<(Pid, u32, u32)>,
+    /// Whether all threads, rings and unix sockets could be searched.
+    pub complete: bool,
 }
 
 /// Counters of connections that were refused because a queue was full (`TcpExt` of
@@ -113,12 +153,14 @@ pub struct Snapshot {
     pub sockets: SocketTable,
     /// The listeners again, right after their connections were read.
     pub listeners_after: Vec<Listener>,
-    /// The sockets at the end of the observation, where they were needed again.
-    pub sockets_later: Option<SocketTable>,
+    /// The sockets once more, where they were needed again or asked for.
+    pub later: Option<Later>,
     /// Who holds the sockets, sorted by inode.
     pub holders: Vec<Holder>,
     /// Whether all holders are known: every process's descriptors could be read.
     pub holders_complete: Reading<()>,
+    /// What was searched besides, where a holder was missing.
+    pub hidden: Option<HiddenSearch>,
     /// Processes behind `holders`.
     pub processes: BTreeMap<Pid, Process>,
     /// Accepted connections that threads are blocked on.

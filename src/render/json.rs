@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use super::escape::is_dangerous;
+use super::json_check::CheckV1;
 use crate::correlate::{Activity, Place};
-use crate::model::{BlindSpot, Holder, PortRange, Reading, RunState};
-use crate::report::{ConnectionRow, ListenerRow, ProcessRow, Report, Source, Verdict};
+use crate::model::{BlindSpot, Holder, PortRange, Reading, RunState, Via};
+use crate::report::{Check, ConnectionRow, ListenerRow, ProcessRow, Report, Source, Verdict};
 use crate::rules::{Confidence, Finding, Severity, SubjectKind};
 
 /// The schema's name and version.
@@ -45,6 +46,9 @@ struct ReportV1<'a> {
     connections: Vec<ConnectionV1<'a>>,
     /// The processes that hold what is shown.
     processes: Vec<ProcessV1<'a>>,
+    /// What the command `check` came to; other commands do not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<CheckV1>,
 }
 
 /// The machine that was looked at.
@@ -239,6 +243,10 @@ struct OwnerV1<'a> {
     /// Null where the source does not show it.
     fd: Option<u32>,
     command: &'a str,
+    /// How, where it is not by a descriptor of its table: `thread` (a table of its own) or
+    /// `io_uring` (registered with the one that is `fd`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<&'static str>,
 }
 
 /// An epoll registration.
@@ -334,9 +342,30 @@ struct ThreadV1<'a> {
 ///
 /// When the writer fails.
 pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    write(&convert(report), out)
+}
+
+/// Writes the report with what a check came to.
+///
+/// # Errors
+///
+/// When the writer fails.
+pub fn write_json_with_check(
+    report: &Report,
+    check: &Check,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let report = ReportV1 {
+        check: Some(check.into()),
+        ..convert(report)
+    };
+    write(&report, out)
+}
+
+fn write(report: &ReportV1, out: &mut dyn Write) -> io::Result<()> {
     let formatter = Harmless(PrettyFormatter::new());
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, formatter);
-    convert(report).serialize(&mut serializer)?;
+    report.serialize(&mut serializer)?;
     out.write_all(b"\n")
 }
 
@@ -398,6 +427,7 @@ fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
             .map(|row| convert_connection(report, row, netns))
             .collect(),
         processes: report.processes.iter().map(convert_process).collect(),
+        check: None,
     }
 }
 
@@ -529,6 +559,11 @@ fn owners<'a>(report: &'a Report, holders: &[Holder]) -> Vec<OwnerV1<'a>> {
             pid: holder.pid,
             fd: holder.fd,
             command: report.command(holder.pid),
+            via: match holder.via {
+                Via::Table => None,
+                Via::Thread(_) => Some("thread"),
+                Via::Ring => Some("io_uring"),
+            },
         })
         .collect()
 }

@@ -1,9 +1,17 @@
 //! Reports to bytes: one file a format; a renderer gets a writer and opens nothing.
 
 pub mod escape;
+mod github;
 mod json;
+mod json_check;
+mod junit;
+mod line;
 pub mod page;
+mod problem;
 mod table;
 
-pub use json::{SCHEMA, schema, write_json};
+pub use github::{write_failed_github, write_github};
+pub use json::{SCHEMA, schema, write_json, write_json_with_check};
+pub use junit::{write_failed_junit, write_junit};
+pub use line::{write_failed_line, write_line};
 pub use table::{TableOptions, write_table};

@@ -10,7 +10,7 @@ use comfy_table::{ContentArrangement, Table};
 
 use super::escape::escape;
 use crate::correlate::Place;
-use crate::model::{Holder, Reading, TcpState};
+use crate::model::{Holder, Reading, TcpState, Via};
 use crate::report::{ConnectionRow, ListenerRow, Report, Source, Verdict};
 use crate::rules::{Confidence, Finding, Severity};
 
@@ -89,7 +89,7 @@ fn write_verdict(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-fn scope_clause(report: &Report) -> String {
+pub(super) fn scope_clause(report: &Report) -> String {
     let ports: Vec<String> = report.scope.ports.iter().map(ToString::to_string).collect();
     let pids: Vec<String> = report.scope.pids.iter().map(ToString::to_string).collect();
     let mut clauses = Vec::new();
@@ -138,7 +138,7 @@ fn write_finding(
     writeln!(out)
 }
 
-fn subject(report: &Report, finding: &Finding) -> String {
+pub(super) fn subject(report: &Report, finding: &Finding) -> String {
     const NAMED: usize = 3;
     let mut parts: Vec<String> = Vec::new();
     parts.extend(finding.subject.local.map(|local| local.to_string()));
@@ -313,8 +313,14 @@ fn owners(report: &Report, owners: &[Holder]) -> String {
         .iter()
         .take(SHOWN)
         .map(|owner| {
+            let via = match owner.via {
+                Via::Table => String::new(),
+                Via::Thread(tid) => format!(" of thread {tid}"),
+                Via::Ring => " (io_uring)".to_owned(),
+            };
             let fd = owner.fd.map_or(String::new(), |fd| format!(" fd {fd}"));
-            format!("{}[{}]{fd}", escape(report.command(owner.pid)), owner.pid)
+            let command = escape(report.command(owner.pid));
+            format!("{command}[{}]{fd}{via}", owner.pid)
         })
         .collect();
     if owners.len() > SHOWN {

@@ -1,5 +1,7 @@
 //! What renderers see: findings, listeners, connections, blind spots, totals.
 
+mod check;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -11,6 +13,11 @@ use crate::model::{
     TcpState, Thread,
 };
 use crate::rules::{Finding, Severity};
+
+pub use check::{
+    AmountText, Check, Evaluation, Limits, Measurement, Metric, Status, Threshold, Thresholds,
+    ThresholdsError, Unit,
+};
 
 /// The whole answer.
 pub struct Report<'a> {
@@ -312,7 +319,7 @@ fn threads<'a>(picture: &Picture, process: &'a Process) -> Vec<(&'a Thread, Acti
                 &picture.snapshot.host.machine,
                 thread.state,
                 thread.syscall,
-                None,
+                thread.polled_fds.as_ref(),
             );
             (thread, activity)
         })

@@ -4,7 +4,7 @@ use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence}
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Doubt, Standing};
 use crate::correlate::{Case, Picture, Waiting};
-use crate::model::{Gap, Reading, SocketSource};
+use crate::model::{Gap, Reading};
 
 pub(super) const RULE: Rule = Rule {
     id: "accept-queue-stranded",
@@ -33,15 +33,20 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
                 .map(|acceptor| acceptor.process.pid)
                 .collect(),
         ),
-        headline: format!(
-            "{} and nobody accepts them; why could not be established",
-            evidence::waiting_clause(case)
-        ),
+        headline: headline(picture, case),
         evidence: seen,
         conclusion: Some(missing),
         remedies: remedies(picture, case),
         connections: case.queue.length as usize,
     })
+}
+
+fn headline(picture: &Picture, case: &Case) -> String {
+    let clause = evidence::waiting_clause(case);
+    if picture.snapshot.source.is_text() && case.waiting == Waiting::Unknown {
+        return format!("{clause}; for how long, and whether anybody accepts them, is not shown");
+    }
+    format!("{clause} and nobody accepts them; why could not be established")
 }
 
 /// What was missing for a better answer.
@@ -64,7 +69,7 @@ fn missing(picture: &Picture, case: &Case) -> String {
 }
 
 fn remedies(picture: &Picture, case: &Case) -> Vec<String> {
-    if let SocketSource::Text { .. } = picture.snapshot.source {
+    if picture.snapshot.source.is_text() {
         return vec![format!(
             "as root on that host: closewait-doctor scan --port {}, or record -o FILE; it reads \
              what the process's threads wait for, which no copied table shows",

@@ -3,7 +3,7 @@
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Acceptor, Standing};
-use crate::correlate::{Activity, Case, Picture, ThreadRecord, Waiting};
+use crate::correlate::{Activity, Case, Picture, Waiting};
 use crate::model::Pid;
 
 pub(super) const RULE: Rule = Rule {
@@ -17,6 +17,7 @@ struct Busy<'a> {
     tid: Pid,
     activity: &'a Activity,
     constant: bool,
+    sole: bool,
 }
 
 fn check(picture: &Picture, case: &Case) -> Option<Finding> {
@@ -31,11 +32,13 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
                 tid,
                 activity,
                 constant,
+                sole,
             } => Some(Busy {
                 acceptor,
                 tid: *tid,
                 activity,
                 constant: *constant,
+                sole: *sole,
             }),
             _ => None,
         })
@@ -70,36 +73,31 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
     })
 }
 
-/// Each process has just one thread that could be meant, and it did the same at every look.
+/// Each process has just one thread, and it did the same at every look. No fact ties one of several
+/// threads to what it does not wait for.
 fn is_plain(busy: &[Busy]) -> bool {
-    busy.iter().all(|busy| {
-        let others_wait = busy
-            .acceptor
-            .threads
-            .iter()
-            .filter(|thread| thread.tid != busy.tid)
-            .filter_map(ThreadRecord::usual)
-            .all(|(activity, _)| activity == Activity::Futex);
-        busy.constant && others_wait
-    })
+    busy.iter().all(|busy| busy.constant && busy.sole)
 }
 
 fn headline(picture: &Picture, case: &Case, busy: &[Busy]) -> String {
     let first = &busy[0];
     let doing = picture.describe_activity(first.acceptor.process, first.activity);
     let waiting = evidence::waiting_clause(case);
-    if busy.len() == 1 {
-        return format!(
-            "{waiting}, and {} of {} is {doing}",
+    let name = evidence::process_name(first.acceptor.process);
+    match (busy.len(), first.sole) {
+        (1, true) => format!(
+            "{waiting}, and {} of {name} is {doing}",
             evidence::thread_name(first.acceptor, first.tid),
-            evidence::process_name(first.acceptor.process),
-        );
+        ),
+        (1, false) => format!(
+            "{waiting}, and none of the {} threads of {name} waits for them; {} is {doing}",
+            first.acceptor.threads.len(),
+            evidence::thread_name(first.acceptor, first.tid),
+        ),
+        (number, _) => format!(
+            "{waiting}, and all {number} processes that would accept are busy, {name} {doing}"
+        ),
     }
-    format!(
-        "{waiting}, and all {} processes that would accept are busy, {} {doing}",
-        busy.len(),
-        evidence::process_name(first.acceptor.process),
-    )
 }
 
 fn look_closer(busy: &Busy) -> String {

@@ -1,9 +1,9 @@
 #![doc = include_str!("../../docs/findings/acceptor-stopped.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
-use super::{Check, Confidence, Finding, Rule, Severity};
+use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Acceptor, Halt, Standing};
-use crate::correlate::{Case, Picture, Waiting};
+use crate::correlate::{Activity, Case, Picture, Waiting};
 
 pub(super) const RULE: Rule = Rule {
     id: "acceptor-stopped",
@@ -15,10 +15,18 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
     if case.waiting == Waiting::Briefly {
         return None;
     }
-    // One that was not woken because a stopped one was chosen does not help.
-    if !case.all_stand(|standing| matches!(standing, Standing::Halted(_) | Standing::NotWoken)) {
+    // One that was not woken because a stopped one was chosen does not help, and one that waits
+    // for a lock waits for the stopped one to release it.
+    let helpless = |standing: &Standing| match standing {
+        Standing::Halted(_) | Standing::NotWoken => true,
+        Standing::Busy { activity, .. } => waits_for_a_lock(activity),
+        _ => false,
+    };
+    if !case.all_stand(helpless) {
         return None;
     }
+    let all =
+        case.all_stand(|standing| matches!(standing, Standing::Halted(_) | Standing::NotWoken));
     let halted: Vec<(&Acceptor, Halt)> = case
         .acceptors
         .iter()
@@ -38,8 +46,8 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
     seen.extend(acceptor_evidence(picture, case));
     Some(Finding {
         id: RULE.id,
-        severity: Severity::Critical,
-        confidence: if matches!(case.waiting, Waiting::TooLong(_)) {
+        severity: evidence::queue_severity(case),
+        confidence: if matches!(case.waiting, Waiting::TooLong(_)) && all {
             Confidence::Certain
         } else {
             Confidence::Likely
@@ -60,6 +68,16 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
             .collect(),
         connections: case.queue.length as usize,
     })
+}
+
+/// A lock among processes: a shared mutex, a semaphore, a file lock.
+fn waits_for_a_lock(activity: &Activity) -> bool {
+    match activity {
+        Activity::Futex => true,
+        Activity::OnDescriptor { call, .. } => matches!(*call, "fcntl" | "flock"),
+        Activity::Other(call) => call.starts_with("sem"),
+        _ => false,
+    }
 }
 
 fn remedy(acceptor: &Acceptor, halt: Halt) -> String {

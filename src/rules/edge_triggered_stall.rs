@@ -32,9 +32,14 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
             asleep.iter().map(|acceptor| acceptor.process.pid).collect(),
         ),
         headline: format!(
-            "{}, and {} sleeps in epoll_wait: nothing will wake it for them",
+            "{}, and {} {}",
             evidence::waiting_clause(case),
             evidence::process_names(asleep.iter().map(|acceptor| acceptor.process)),
+            if is_mostly_asleep(first) {
+                "sleeps in epoll_wait: nothing will wake it for them"
+            } else {
+                "runs on and does not accept: in epoll_wait nothing wakes it for them"
+            }
         ),
         evidence: seen,
         conclusion: Some(conclusion(first)),
@@ -64,6 +69,13 @@ fn confidence(case: &Case, asleep: &[&Acceptor]) -> Option<Confidence> {
         Waiting::TooLong(_) => Some(Confidence::Likely),
         // Seen once, and nobody is known to have waited: a healthy server looks like that too.
         Waiting::Unknown | Waiting::Briefly => often.then_some(Confidence::Likely),
+    }
+}
+
+fn is_mostly_asleep(acceptor: &Acceptor) -> bool {
+    match acceptor.standing {
+        Standing::AsleepOnEdge { asleep, looks, .. } => 2 * asleep >= looks,
+        _ => false,
     }
 }
 

@@ -182,13 +182,14 @@ pub(super) fn acceptor_evidence(picture: &Picture, case: &Case) -> Vec<String> {
     }
     if !case.holders.is_empty() {
         evidence.push(format!(
-            "{} also {} the listener and does not accept from it",
+            "{} also {} the listener, and {} not seen to accept from it",
             process_names(case.holders.iter().copied()),
             if case.holders.len() == 1 {
                 "holds"
             } else {
                 "hold"
             },
+            if case.holders.len() == 1 { "is" } else { "are" },
         ));
     }
     evidence
@@ -232,9 +233,10 @@ fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Str
     let name = process_name(acceptor.process);
     match &acceptor.standing {
         Standing::Halted(halt) => format!("{name} {}", halt_clause(*halt)),
-        Standing::AtFdLimit { open, limit } => {
-            format!("{name} has {open} descriptors open and may have {limit} (RLIMIT_NOFILE)")
-        }
+        Standing::AtFdLimit { limit } => format!(
+            "{name} has every descriptor number below {limit} in use (RLIMIT_NOFILE): the next \
+             accept fails"
+        ),
         Standing::AsleepOnEdge {
             watch,
             tid,
@@ -263,6 +265,7 @@ fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Str
             tid,
             activity,
             constant,
+            sole,
         } => {
             let how_often = if *constant { "" } else { "mostly " };
             let deep = acceptor
@@ -274,7 +277,8 @@ fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Str
                 ""
             };
             format!(
-                "{} was {how_often}{}{deep}, in {}{}",
+                "{}{} was {how_often}{}{deep}, in {}{}",
+                if *sole { "" } else { "most likely meant: " },
                 thread_name(acceptor, *tid),
                 picture.describe_activity(acceptor.process, activity),
                 looks_over(acceptor.look_count(), case.span),
@@ -342,7 +346,9 @@ pub(super) fn doubt_clause(doubt: Doubt) -> String {
         Doubt::Unseen(gap) => format!("what its threads do could not be seen: {gap}"),
         Doubt::IoUring => "it may accept through its io_uring, which cannot be seen".to_owned(),
         Doubt::Contradiction => {
-            "it sleeps on a level-triggered set that should have woken it".to_owned()
+            "it sleeps on a level-triggered set that should have woken it: its cgroup may be frozen, \
+             or it shares the set with another process"
+                .to_owned()
         }
     }
 }
@@ -351,7 +357,8 @@ fn unwatched_sentence(acceptor: &Acceptor, how: Unwatched, tid: Pid) -> String {
     let idle = thread_name(acceptor, tid);
     match how {
         Unwatched::NotInSet { epoll_fd } => format!(
-            "{idle} is idle in epoll_wait on fd {epoll_fd}, and the listener is in none of its sets"
+            "{idle} is idle in epoll_wait on fd {epoll_fd}, and the listener is in none of the \
+             epoll sets of the process"
         ),
         Unwatched::NoInput { watch } => format!(
             "{idle} is idle in epoll_wait, and the listener's mask {} lets nothing in",

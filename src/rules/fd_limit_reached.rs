@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/fd-limit-reached.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
-use super::{Check, Confidence, Finding, Rule, Severity};
+use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::Standing;
 use crate::correlate::{Case, Picture, Waiting};
 
@@ -19,7 +19,7 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         .with_standing(|standing| matches!(standing, Standing::AtFdLimit { .. }))
         .collect();
     let first = at_limit.first()?;
-    let Standing::AtFdLimit { limit, .. } = first.standing else {
+    let Standing::AtFdLimit { limit } = first.standing else {
         return None;
     };
     let mut seen = queue_evidence(picture, case);
@@ -27,7 +27,7 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
     let pid = first.process.pid;
     Some(Finding {
         id: RULE.id,
-        severity: Severity::Critical,
+        severity: evidence::queue_severity(case),
         confidence: if matches!(case.waiting, Waiting::TooLong(_)) {
             Confidence::Certain
         } else {
@@ -41,7 +41,7 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
                 .collect(),
         ),
         headline: format!(
-            "{}, and {} has all {limit} descriptors open that it may: accept fails with EMFILE",
+            "{}, and {} has used up the {limit} descriptors that it may open: accept fails with EMFILE",
             evidence::waiting_clause(case),
             evidence::process_name(first.process),
         ),

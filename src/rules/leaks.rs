@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::evidence::{count, process_name, process_names, seconds};
 use super::thresholds::{LEAK_CRITICAL_PERCENT, POOL_CONNECTIONS};
@@ -53,7 +54,8 @@ pub(super) fn connections(leak: &Leak) -> String {
 
 /// Ages, peers and descriptors.
 pub(super) fn evidence(picture: &Picture, leak: &Leak) -> Vec<String> {
-    let mut evidence = vec![age_evidence(leak), peer_evidence(leak)];
+    let mut evidence = vec![age_evidence(leak), peer_evidence(leak, "closed by")];
+    evidence.extend(growth_evidence(picture, leak));
     for process in leak.pids.iter().filter_map(|pid| picture.process(*pid)) {
         if let (Some(open), Some(limit)) = (process.open_fds.copied(), process.fd_limit.copied()) {
             evidence.push(format!(
@@ -86,7 +88,8 @@ fn age_evidence(leak: &Leak) -> String {
     }
 }
 
-fn peer_evidence(leak: &Leak) -> String {
+/// The remote hosts with the most of them; `what` says what they did.
+pub(super) fn peer_evidence(leak: &Leak, what: &str) -> String {
     const SHOWN: usize = 3;
     let mut peers: BTreeMap<IpAddr, usize> = BTreeMap::new();
     for connection in &leak.connections {
@@ -106,7 +109,40 @@ fn peer_evidence(leak: &Leak) -> String {
     } else {
         String::new()
     };
-    format!("closed by {}{more}", named.join(", "))
+    format!("{what} {}{more}", named.join(", "))
+}
+
+/// Whether their number grows, and when the descriptors will be used up.
+fn growth_evidence(picture: &Picture, leak: &Leak) -> Option<String> {
+    let growth = picture.growth(leak.endpoint)?;
+    let rate = growth.per_minute()?;
+    let over = seconds(growth.over);
+    if growth.change <= 0 {
+        return Some(format!("their number did not grow in {over}"));
+    }
+    let exhausted = leak
+        .pids
+        .iter()
+        .filter_map(|pid| picture.process(*pid))
+        .filter_map(|process| {
+            let left = process
+                .fd_limit
+                .copied()?
+                .soft
+                .checked_sub(process.open_fds.copied()?)?;
+            Some(f64::from(u32::try_from(left).ok()?) / rate)
+        })
+        .min_by(f64::total_cmp);
+    let when = exhausted.map_or(String::new(), |minutes| {
+        format!(
+            "; at that rate its descriptors are used up in {}",
+            seconds(Duration::from_secs_f64(minutes * 60.0))
+        )
+    });
+    Some(format!(
+        "{} more in {over}, {rate:.0} a minute{when}",
+        growth.change
+    ))
 }
 
 /// Critical when the leak takes the descriptors the process needs to live. Connections that we

@@ -11,9 +11,16 @@ mod edge_triggered_stall;
 mod evidence;
 mod fd_limit_reached;
 mod finding;
+mod half_closed_active;
+mod idle_pool_connection;
+mod inherited_descriptor;
 mod leaks;
 mod listener_unwatched;
+mod peer_not_closing;
+mod relay_pair;
+mod stuck_writer;
 pub mod thresholds;
+mod unattributed_close_wait;
 mod unclosed_after_eof;
 mod unread_eof;
 
@@ -54,7 +61,14 @@ pub static RULES: &[Rule] = &[
     acceptor_stopped::RULE,
     edge_triggered_stall::RULE,
     fd_limit_reached::RULE,
+    half_closed_active::RULE,
+    idle_pool_connection::RULE,
+    inherited_descriptor::RULE,
     listener_unwatched::RULE,
+    peer_not_closing::RULE,
+    relay_pair::RULE,
+    stuck_writer::RULE,
+    unattributed_close_wait::RULE,
     unclosed_after_eof::RULE,
     unread_eof::RULE,
 ];

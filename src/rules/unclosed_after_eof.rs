@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/unclosed-after-eof.md")]
 
 use super::{Check, Confidence, Finding, Rule, leaks};
-use crate::correlate::{Leak, Picture, Reader};
+use crate::correlate::{Leak, Picture, Reader, Trouble};
 
 pub(super) const RULE: Rule = Rule {
     id: "unclosed-after-eof",
@@ -10,7 +10,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.reader != Reader::Done {
+    if leak.trouble != Trouble::NotClosed(Reader::Done) {
         return None;
     }
     let mut seen = leaks::evidence(picture, leak);
@@ -31,14 +31,9 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         },
         subject: leaks::subject(leak),
         headline: format!(
-            "{} {} the end of {} and never closed {}",
-            leaks::holder(picture, leak),
-            if leak.pids.len() > 1 {
-                "have read"
-            } else {
-                "has read"
-            },
+            "the end of {} was read, and {} never closed {}",
             leaks::connections(leak),
+            leaks::holder(picture, leak),
             if leak.connections.len() == 1 {
                 "it"
             } else {

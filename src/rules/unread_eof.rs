@@ -1,8 +1,8 @@
 #![doc = include_str!("../../docs/findings/unread-eof.md")]
 
-use super::{Check, Confidence, Finding, Rule, evidence, leaks};
+use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::acceptor::Halt;
-use crate::correlate::{Leak, Picture, Reader};
+use crate::correlate::{Leak, Picture, Reader, Trouble};
 use crate::model::{Pid, Process};
 
 pub(super) const RULE: Rule = Rule {
@@ -12,7 +12,10 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.reader == Reader::Done {
+    let Trouble::NotClosed(reader) = &leak.trouble else {
+        return None;
+    };
+    if *reader == Reader::Done {
         return None;
     }
     let unread: u64 = leak
@@ -25,7 +28,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         "Recv-Q is 1 or more: the end of the stream was not read, nor {unread} bytes before it"
     ));
     let process = leak.pids.first().and_then(|pid| picture.process(*pid));
-    let why = why(picture, leak, process);
+    let why = why(picture, leak, reader, process);
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
@@ -40,7 +43,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         },
         subject: leaks::subject(leak),
         headline: format!(
-            "{} of {} {} closed by the client and nobody reads {}: {why}",
+            "{} of {} {} closed by the peer and nobody reads {}: {why}",
             leaks::connections(leak),
             leaks::holder(picture, leak),
             if leak.connections.len() == 1 {
@@ -56,12 +59,12 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec![format!("in the code: {}", remedy(&leak.reader))],
+        remedies: vec![format!("in the code: {}", remedy(reader))],
         connections: leak.connections.len(),
     })
 }
 
-fn why(picture: &Picture, leak: &Leak, process: Option<&Process>) -> String {
+fn why(picture: &Picture, leak: &Leak, reader: &Reader, process: Option<&Process>) -> String {
     let plural = leak.connections.len() > 1;
     let they_are = if plural { "they are" } else { "it is" };
     let doing = |tid: &Pid, activity| {
@@ -71,7 +74,7 @@ fn why(picture: &Picture, leak: &Leak, process: Option<&Process>) -> String {
         );
         format!("thread {tid} is {what}")
     };
-    match &leak.reader {
+    match reader {
         Reader::Done => String::new(),
         Reader::Halted(halt) => match halt {
             Halt::Stopped => "the process is stopped".to_owned(),
@@ -92,12 +95,9 @@ fn why(picture: &Picture, leak: &Leak, process: Option<&Process>) -> String {
             )
         }
         Reader::SpentOneShot => format!("{they_are} watched one-shot and not re-armed"),
-        Reader::EdgeConsumed { events, asleep } => format!(
-            "{they_are} watched edge-triggered ({events}), the edge is gone, and {} with data left",
-            match asleep {
-                Some(tid) => format!("thread {tid} sleeps in epoll_wait"),
-                None => "nobody is woken".to_owned(),
-            }
+        Reader::EdgeConsumed { events } => format!(
+            "{they_are} watched edge-triggered ({events}), and the edge is gone with data left: the \
+             event loop goes on without them"
         ),
         Reader::LoopBusy { tid, activity } => {
             format!("the event loop is not waiting, {}", doing(tid, activity))
@@ -127,8 +127,13 @@ fn remedy(reader: &Reader) -> &'static str {
         Reader::EdgeConsumed { .. } => {
             "under EPOLLET read until EAGAIN or 0, or re-arm when stopping early"
         }
-        Reader::LoopBusy { activity, .. } | Reader::NoLoop { activity, .. } => {
-            evidence::activity_remedy(activity)
+        Reader::LoopBusy { .. } => {
+            "let the event loop do nothing that blocks or takes long: deadlines for every read, \
+             write and connect, and other threads for the rest"
+        }
+        Reader::NoLoop { .. } => {
+            "let a thread or an event loop read every connection until it returns 0; give every \
+             other wait a deadline"
         }
         Reader::OwnerUnknown | Reader::Unclear => {
             "read every connection until it returns 0, then close it"

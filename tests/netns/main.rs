@@ -1,7 +1,7 @@
 //! The doctor on the real kernel: ordinary programs are brought into a condition in a private network namespace, and
 //! the real binary has to find it, or, on healthy ones, nothing.
 //!
-//! Needs root or user namespaces, and `ip`, `ss`, `unshare`; some tests need nginx, redis, wrk, node or Python. What cannot
+//! Needs root or user namespaces, and `ip`, `ss`, `unshare`; some tests need nginx, redis, wrk, node, Python or Perl. What cannot
 //! run says `SKIPPED:` on stderr, and fails where `CLOSEWAIT_DOCTOR_TESTS_MUST_RUN=1`.
 #![expect(
     clippy::disallowed_methods,
@@ -9,10 +9,13 @@
 )]
 
 mod accept_queue;
+mod check;
+mod check_formats;
 mod close_wait;
 mod healthy;
 mod hostile;
 mod incident;
+mod one_end_closed;
 mod privileges;
 mod recording;
 mod support;

@@ -45,7 +45,7 @@ fn another_user_sees_the_queue_and_is_told_what_is_out_of_sight() {
 }
 
 /// A copy of the doctor that other users can reach.
-fn doctor_for_everybody() -> (TempDir, PathBuf) {
+pub(crate) fn doctor_for_everybody() -> (TempDir, PathBuf) {
     let everybody = Permissions::from_mode(0o755);
     let folder = tempfile::Builder::new()
         .permissions(everybody)

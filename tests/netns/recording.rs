@@ -58,7 +58,8 @@ fn lasting(report: &Report) -> Value {
 
 /// A report without all that passes between two looks: ages, and the sentences that contain them.
 fn timeless(report: &Report) -> Value {
-    let mut json = lasting(report);
+    // How many processes there are besides changes from one look to the next.
+    let mut json = without(lasting(report), &["blind_spots"]);
     for (list, fields) in [
         ("findings", &["headline", "evidence"][..]),
         ("connections", &["age_ms", "age_at_most_ms"]),

@@ -3,9 +3,8 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,12 +17,12 @@ use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, SOCK_D
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr};
-use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
-use super::{DescriptorTable, DescriptorTables, Kernel, KernelError, SocketDump};
-use crate::collect::sock_diag::port_filter;
-use crate::model::{Host, Inode, InodeSet, Pid};
+use super::descriptors::{self, for_each_number, open_directory};
+use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump, hidden};
+use crate::collect::sock_diag::filter;
+use crate::model::{Host, InodeSet};
 
 /// The kernel never fills more than 32 KiB of a dump at once, but remembers the largest buffer it
 /// was offered; one size for all reads avoids truncation, and 64 KiB pages need the larger one.
@@ -80,8 +79,8 @@ impl Kernel for LiveKernel {
         }
     }
 
-    fn elapsed(&mut self) -> Duration {
-        self.started.elapsed()
+    fn elapsed(&mut self) -> Result<Duration, KernelError> {
+        Ok(self.started.elapsed())
     }
 
     fn pause(&mut self, time: Duration) {
@@ -105,10 +104,14 @@ impl Kernel for LiveKernel {
 
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
         let mut found = DescriptorTables::default();
+        // What this program inherited from whoever started it is no finding.
+        let own = self.read_link("self").ok();
         for pid in self.list_numbers("")? {
+            if own.as_deref().is_some_and(|own| own.parse() == Ok(pid)) {
+                continue;
+            }
             found.processes += 1;
-            let path = self.procfs.join(format!("{pid}/fd"));
-            match read_descriptor_table(&path, pid, wanted) {
+            match descriptors::read_table(&self.procfs, pid, wanted) {
                 Ok(table) if table.sockets.is_empty() => {}
                 Ok(table) => found.tables.push(table),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -119,6 +122,11 @@ impl Kernel for LiveKernel {
             }
         }
         Ok(found)
+    }
+
+    fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError> {
+        let pids = self.list_numbers("")?;
+        Ok(hidden::search(&self.procfs, &pids, wanted))
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
@@ -190,7 +198,7 @@ fn encode(dump: &SocketDump) -> Vec<u8> {
             states: StateFlags::from_bits_retain(dump.states),
             socket_id: SocketId::new_v4(),
         },
-        filter: port_filter::bytecode(&dump.ports)
+        filter: filter::bytecode(&dump.ports, dump.full_sockets_only)
             .map(|code| DefaultNla::new(INET_DIAG_REQ_BYTECODE, code))
             .into_iter()
             .collect(),
@@ -230,96 +238,3 @@ fn dump(
 
 /// `MSG_TRUNC`: the true length of a datagram that did not fit is returned (`recv(2)`).
 const MSG_TRUNC: i32 = 0x20;
-
-fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::openat(
-        CWD,
-        path,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?)
-}
-
-fn for_each_number(directory: BorrowedFd<'_>, mut each: impl FnMut(u32, &CStr)) -> io::Result<()> {
-    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
-    let mut entries = RawDir::new(directory, &mut buffer);
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = entry.file_name();
-        if let Some(number) = parse_number(name.to_bytes()) {
-            each(number, name);
-        }
-    }
-    Ok(())
-}
-
-fn parse_number(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u32, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u32::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
-}
-
-fn read_descriptor_table(path: &Path, pid: Pid, wanted: &InodeSet) -> io::Result<DescriptorTable> {
-    let directory = open_directory(path)?;
-    let mut table = DescriptorTable {
-        pid,
-        ..DescriptorTable::default()
-    };
-    let mut refused = None;
-    for_each_number(directory.as_fd(), |fd, name| {
-        table.open += 1;
-        let mut buffer = [MaybeUninit::uninit(); 64];
-        match rustix::fs::readlinkat_raw(&directory, name, &mut buffer) {
-            Ok((target, _)) => note_descriptor(&mut table, fd, target, wanted),
-            Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
-                refused = Some(io::ErrorKind::PermissionDenied);
-            }
-            // The descriptor was closed while it was looked at.
-            Err(_) => table.open -= 1,
-        }
-    })?;
-    refused.map_or(Ok(table), |kind| Err(kind.into()))
-}
-
-fn note_descriptor(table: &mut DescriptorTable, fd: u32, target: &[u8], wanted: &InodeSet) {
-    if let Some(inode) = socket_inode(target) {
-        if wanted.contains(&inode) {
-            table
-                .sockets
-                .extend(inode.number().map(|number| (fd, number)));
-        }
-    } else if target == b"anon_inode:[eventpoll]" {
-        table.epolls.push(fd);
-    } else if target == b"anon_inode:[io_uring]" {
-        table.io_urings.push(fd);
-    }
-}
-
-fn socket_inode(target: &[u8]) -> Option<Inode> {
-    let digits = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
-    parse_number(digits).and_then(Inode::new)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_socket_link_names_a_socket() {
-        assert_eq!(socket_inode(b"socket:[12326]"), Inode::new(12326));
-        for other in [
-            &b"pipe:[12326]"[..],
-            b"socket:[]",
-            b"socket:[0]",
-            b"socket:[99999999999]",
-            b"socket:[1x]",
-            b"/tmp/socket:[1]",
-        ] {
-            assert_eq!(socket_inode(other), None, "{}", other.escape_ascii());
-        }
-    }
-}

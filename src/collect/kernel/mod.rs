@@ -4,7 +4,9 @@
 //! made of it, and it is coarse: a whole socket dump, the descriptors of all processes, a file.
 //! [`LiveKernel`] asks, [`Recorder`] asks and writes down, [`RecordedKernel`] answers from a file.
 
+mod descriptors;
 mod error;
+mod hidden;
 mod live;
 mod recorded;
 mod recorder;
@@ -22,7 +24,7 @@ pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
 pub use recorded::RecordedKernel;
 pub use recorder::Recorder;
-pub use recording::{Header, RecordedScope, RecordingError};
+pub use recording::{Header, RecordedManner, RecordedScope, RecordingError};
 
 /// What can be asked of a kernel.
 pub trait Kernel {
@@ -30,7 +32,11 @@ pub trait Kernel {
     fn host(&mut self) -> Host;
 
     /// Time since the look began.
-    fn elapsed(&mut self) -> Duration;
+    ///
+    /// # Errors
+    ///
+    /// When a recording has come to its end: from then on it can show no change.
+    fn elapsed(&mut self) -> Result<Duration, KernelError>;
 
     /// Lets time pass.
     fn pause(&mut self, time: Duration);
@@ -53,6 +59,14 @@ pub trait Kernel {
     ///
     /// When processes cannot be listed at all.
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError>;
+
+    /// Looks for the wanted sockets where no descriptor table of a process shows them: in tables
+    /// of single threads, in `io_uring` instances, and in flight over unix sockets.
+    ///
+    /// # Errors
+    ///
+    /// When processes cannot be listed at all.
+    fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError>;
 
     /// Reads a whole file; a relative path is below the procfs root.
     ///
@@ -94,6 +108,8 @@ pub struct SocketDump {
     pub ports: Vec<PortRange>,
     /// Whether `tcp_info` is wanted with each socket.
     pub tcp_info: bool,
+    /// Whether the remainders of closed sockets are left out.
+    pub full_sockets_only: bool,
 }
 
 /// What the descriptor tables of all processes hold of the wanted sockets.
@@ -107,13 +123,31 @@ pub struct DescriptorTables {
     pub processes: usize,
 }
 
+/// Where sockets are held that no process's descriptor table shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HiddenDescriptors {
+    /// Wanted sockets in threads that do not share their process's table.
+    pub threads: Vec<DescriptorTable>,
+    /// Wanted sockets that are registered with an `io_uring`: its process and descriptor, and
+    /// their inodes.
+    pub rings: Vec<(Pid, u32, Vec<u32>)>,
+    /// Unix sockets with descriptors in flight: process, descriptor, and how many.
+    pub in_flight: Vec<(Pid, u32, u32)>,
+    /// Whether all of it could be searched, in the number of descriptors that is allowed for it.
+    pub complete: bool,
+}
+
 /// The interesting part of one process's descriptor table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescriptorTable {
     /// The process.
     pub pid: Pid,
+    /// The thread through which the table was read: the main one, unless that has exited.
+    pub through: Pid,
     /// How many descriptors are open.
     pub open: u64,
+    /// The lowest number that is not.
+    pub lowest_free: u64,
     /// Descriptor and inode of each wanted socket.
     pub sockets: Vec<(u32, u32)>,
     /// Descriptors of epoll instances.

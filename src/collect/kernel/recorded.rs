@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::recording::{self, Answer, Header, Outcome, Question, RecordingError};
-use super::{DescriptorTables, Kernel, KernelError, SocketDump};
+use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump};
 use crate::model::{Host, InodeSet, PortRange};
 
 /// A kernel that says again what it said when it was recorded.
@@ -59,7 +59,8 @@ impl RecordedKernel {
     fn next(&mut self, question: &Question) -> Result<Answer, KernelError> {
         let missing = || KernelError::not_recorded(describe(question));
         let outcomes = self.answers.get_mut(question).ok_or_else(missing)?;
-        let outcome = if outcomes.len() > 1 {
+        // What stays as it is may be asked again; time does not stand still.
+        let outcome = if outcomes.len() > 1 || *question == Question::Elapsed {
             outcomes.pop_front()
         } else {
             outcomes.front().cloned()
@@ -83,6 +84,7 @@ fn describe(question: &Question) -> String {
         Question::Elapsed => "the clock".to_owned(),
         Question::Sockets(_) => "sock_diag".to_owned(),
         Question::DescriptorTables => "the descriptors of processes".to_owned(),
+        Question::HiddenDescriptors => "hidden descriptors".to_owned(),
         Question::Read(path)
         | Question::ReadAt(path, _)
         | Question::ReadLink(path)
@@ -100,10 +102,11 @@ impl Kernel for RecordedKernel {
         self.header.host.clone().into()
     }
 
-    fn elapsed(&mut self) -> Duration {
-        match self.next(&Question::Elapsed) {
-            Ok(Answer::Time(elapsed)) => elapsed,
-            _ => Duration::ZERO,
+    fn elapsed(&mut self) -> Result<Duration, KernelError> {
+        let question = Question::Elapsed;
+        match self.next(&question)? {
+            Answer::Time(elapsed) => Ok(elapsed),
+            _ => Err(wrong_form(&question)),
         }
     }
 
@@ -133,6 +136,14 @@ impl Kernel for RecordedKernel {
         let question = Question::DescriptorTables;
         match self.next(&question)? {
             Answer::Tables(tables) => Ok(tables),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn hidden_descriptors(&mut self, _: &InodeSet) -> Result<HiddenDescriptors, KernelError> {
+        let question = Question::HiddenDescriptors;
+        match self.next(&question)? {
+            Answer::Hidden(hidden) => Ok(hidden),
             _ => Err(wrong_form(&question)),
         }
     }

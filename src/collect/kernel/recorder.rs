@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::recording::{self, Answer, Bytes, Entry, Header, Outcome, Question};
 use super::redact::Redactor;
-use super::{DescriptorTables, Kernel, KernelError, SocketDump};
+use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump};
 use crate::model::{Host, InodeSet};
 
 /// A kernel whose answers are kept for a recording.
@@ -56,13 +56,9 @@ impl Kernel for Recorder<'_> {
         self.kernel.host()
     }
 
-    fn elapsed(&mut self) -> Duration {
-        let elapsed = self.kernel.elapsed();
-        self.entries.push(Entry {
-            ask: Question::Elapsed,
-            outcome: Outcome::Answer(Answer::Time(elapsed)),
-        });
-        elapsed
+    fn elapsed(&mut self) -> Result<Duration, KernelError> {
+        let answer = self.kernel.elapsed();
+        self.note(Question::Elapsed, answer, Answer::Time)
     }
 
     fn pause(&mut self, time: Duration) {
@@ -87,6 +83,11 @@ impl Kernel for Recorder<'_> {
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
         let answer = self.kernel.descriptor_tables(wanted);
         self.note(Question::DescriptorTables, answer, Answer::Tables)
+    }
+
+    fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError> {
+        let answer = self.kernel.hidden_descriptors(wanted);
+        self.note(Question::HiddenDescriptors, answer, Answer::Hidden)
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {

@@ -15,7 +15,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::{DescriptorTables, KernelError, SocketDump};
+use super::{DescriptorTables, HiddenDescriptors, KernelError, SocketDump};
 use crate::model::{Host, PortRange, Scope};
 
 /// Names the format and its version; a reader refuses any other.
@@ -37,12 +37,9 @@ pub struct Header {
     pub host: RecordedHost,
     /// What the look was restricted to.
     pub scope: RecordedScope,
-    /// Connections younger than this were left alone.
-    pub min_age_ms: u64,
-    /// How long suspicious listeners were watched.
-    pub observe_ms: u64,
-    /// Whether sockets were read from procfs because the user asked for it.
-    pub procfs_source: bool,
+    /// How it was looked.
+    #[serde(flatten)]
+    pub manner: RecordedManner,
     /// Whether addresses and command lines were replaced.
     pub redacted: bool,
 }
@@ -53,34 +50,32 @@ impl Header {
         taken_at: String,
         host: &Host,
         scope: &Scope,
-        grace: Duration,
-        observe: Duration,
-        procfs_source: bool,
+        manner: RecordedManner,
         redacted: bool,
     ) -> Self {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
             recording: FORMAT.to_owned(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             taken_at,
             host: host.into(),
             scope: scope.into(),
-            min_age_ms: millis(grace),
-            observe_ms: millis(observe),
-            procfs_source,
+            manner,
             redacted,
         }
     }
+}
 
+/// How a recorded look was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedManner {
+    /// Connections younger than this were left alone.
+    pub min_age_ms: u64,
     /// How long suspicious listeners were watched.
-    pub fn observe(&self) -> Duration {
-        Duration::from_millis(self.observe_ms)
-    }
-
-    /// The age from which on connections were patients.
-    pub fn grace(&self) -> Duration {
-        Duration::from_millis(self.min_age_ms)
-    }
+    pub observe_ms: u64,
+    /// Whether the user asked for that.
+    pub observe_asked: bool,
+    /// Whether sockets were read from procfs because the user asked for it.
+    pub procfs_source: bool,
 }
 
 /// The machine of a recording.
@@ -160,6 +155,7 @@ pub(super) enum Question {
     Elapsed,
     Sockets(SocketDump),
     DescriptorTables,
+    HiddenDescriptors,
     Read(String),
     ReadAt(String, u64),
     ReadLink(String),
@@ -181,6 +177,7 @@ pub(super) enum Answer {
     Time(Duration),
     Datagrams(Vec<Bytes>),
     Tables(DescriptorTables),
+    Hidden(HiddenDescriptors),
     Bytes(Bytes),
     Text(String),
     Numbers(Vec<u32>),

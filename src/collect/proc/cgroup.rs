@@ -15,19 +15,24 @@ pub(super) fn read_frozen(kernel: &mut dyn Kernel, pid: Pid) -> Reading<bool> {
         return Reading::Unknown(Gap::Malformed);
     };
     let mut gap = None;
+    let mut seen = false;
     for group in &groups {
         for (path, frozen_when) in
             freezer_files(&group.controllers, group.hierarchy, &group.pathname)
         {
             match read_state(kernel, &path, frozen_when) {
                 Ok(true) => return Reading::Known(true),
-                Ok(false) => {}
-                Err(error) if error.kind == Kind::NotFound => {}
+                Ok(false) => seen = true,
+                // A cgroup that is not below this mount: another cgroup namespace, or no mount.
+                Err(error) if error.kind == Kind::NotFound => gap = gap.or(Some(Gap::NotSupported)),
                 Err(error) => gap = Some(error.gap()),
             }
         }
     }
-    gap.map_or(Reading::Known(false), Reading::Unknown)
+    match gap {
+        Some(gap) if !seen => Reading::Unknown(gap),
+        _ => Reading::Known(false),
+    }
 }
 
 /// The files that tell, and the line by which they do. The root of a hierarchy cannot be frozen.

@@ -78,7 +78,7 @@ fn add(table: &mut SocketTable, entry: &TcpNetEntry, wanted: Wanted, listeners: 
             cgroup: None,
         }),
         // A TCP Fast Open child cannot be told from a half-open request here.
-        TcpState::Established | TcpState::CloseWait | TcpState::SynSent
+        TcpState::Established | TcpState::CloseWait | TcpState::FinWait2 | TcpState::SynSent
             if wanted.keeps(state, inode, listeners) =>
         {
             table.connections.push(Connection {

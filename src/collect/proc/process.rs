@@ -10,8 +10,7 @@ use crate::model::{
 };
 
 /// Reads what is shown of every owner; nothing where it has ended meanwhile.
-pub fn read_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Option<Process> {
-    let pid = table.pid;
+pub fn read_process(kernel: &mut dyn Kernel, pid: Pid) -> Option<Process> {
     let stat = match kernel.read(&format!("{pid}/stat")) {
         Ok(bytes) => parse_stat(&bytes).ok_or(Gap::Malformed),
         Err(error) if error.gap() == Gap::Vanished => return None,
@@ -34,7 +33,8 @@ pub fn read_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Option<
         }),
         parent,
         state,
-        open_fds: Reading::Known(table.open),
+        open_fds: Reading::Unknown(Gap::NotLookedAt),
+        lowest_free_fd: Reading::Unknown(Gap::NotLookedAt),
         fd_limit: limit,
         examination: None,
     })
@@ -43,11 +43,17 @@ pub fn read_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Option<
 /// Reads what only a suspect is asked for.
 pub fn examine_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Examination {
     let pid = table.pid;
-    let executable = match kernel.read_link(&format!("{pid}/exe")) {
+    // Of a process whose main thread has exited only the other threads show anything.
+    let base = if table.through == pid {
+        pid.to_string()
+    } else {
+        format!("{pid}/task/{}", table.through)
+    };
+    let executable = match kernel.read_link(&format!("{base}/exe")) {
         Ok(path) => Reading::Known(path),
         Err(error) => Reading::Unknown(error.gap()),
     };
-    let elf = read_elf(kernel, &format!("{pid}/exe")).unwrap_or_default();
+    let elf = read_elf(kernel, &format!("{base}/exe")).unwrap_or_default();
     let threads = read_threads(kernel, pid, elf);
     let runtime = runtime::recognise(
         executable.known().map_or("", String::as_str),
@@ -59,7 +65,7 @@ pub fn examine_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Exam
         epoll_sets: table
             .epolls
             .iter()
-            .map(|fd| read_epoll_set(kernel, pid, *fd))
+            .map(|fd| read_epoll_set(kernel, &base, *fd))
             .collect(),
         io_urings: table.io_urings.clone(),
         frozen: cgroup::read_frozen(kernel, pid),
@@ -131,6 +137,7 @@ fn read_thread(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> Opt
             .map_or(String::new(), |stat| stat.command.clone()),
         state: stat.map(|stat| stat.state),
         syscall: read_syscall(kernel, pid, tid, compat),
+        polled_fds: None,
         wchan,
     })
 }
@@ -144,8 +151,8 @@ fn read_syscall(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> Re
     }
 }
 
-fn read_epoll_set(kernel: &mut dyn Kernel, pid: Pid, fd: u32) -> EpollSet {
-    let watches = match kernel.read(&format!("{pid}/fdinfo/{fd}")) {
+fn read_epoll_set(kernel: &mut dyn Kernel, base: &str, fd: u32) -> EpollSet {
+    let watches = match kernel.read(&format!("{base}/fdinfo/{fd}")) {
         Ok(bytes) => match parse_epoll_watches(&bytes) {
             (watches, 0) => Reading::Known(watches),
             // A registration that was not understood could be the one that matters.

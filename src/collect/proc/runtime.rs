@@ -50,6 +50,7 @@ mod tests {
             command: command.to_owned(),
             state: Reading::Unknown(Gap::NotLookedAt),
             syscall: Reading::Unknown(Gap::NotLookedAt),
+            polled_fds: None,
             wchan: Reading::Unknown(Gap::NotLookedAt),
         }
     }

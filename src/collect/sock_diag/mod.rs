@@ -1,12 +1,12 @@
 //! Sockets over the `inet_diag` netlink interface.
 
 mod decode;
-pub(super) mod port_filter;
+pub(super) mod filter;
 mod tcp_info;
 
 use std::ops::ControlFlow;
 
-use super::kernel::{Kernel, KernelError, SocketDump};
+use super::kernel::{Kernel, KernelError, Kind, SocketDump};
 use crate::model::{Connection, Inode, InodeSet, Listener, PortRange, SocketTable, TcpState};
 
 pub use decode::{Datagram, Socket, decode_datagram};
@@ -25,7 +25,8 @@ const CLOSE_WAIT: u32 = 1 << 8;
 /// Which connections to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Those whose peer has closed.
+    /// Those that one end has closed and the other has not: `CLOSE_WAIT`, and `FIN_WAIT2` where
+    /// somebody still has the socket.
     CloseWait,
     /// Those, and whatever may wait in an accept queue: never accepted, in any state.
     Unaccepted,
@@ -36,8 +37,8 @@ pub enum Wanted {
 impl Wanted {
     fn states(self) -> u32 {
         match self {
-            Self::CloseWait => CLOSE_WAIT,
-            Self::Unaccepted => CLOSE_WAIT | ESTABLISHED | SYN_RECV,
+            Self::CloseWait => CLOSE_WAIT | FIN_WAIT2,
+            Self::Unaccepted => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_RECV,
             Self::Open => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_SENT,
         }
     }
@@ -49,8 +50,10 @@ impl Wanted {
             (Self::Unaccepted, TcpState::Established | TcpState::SynRecv) => {
                 inode.is_none_or(|inode| listeners.contains(&inode))
             }
+            (Self::CloseWait | Self::Unaccepted, TcpState::FinWait2) | (Self::Open, _) => {
+                inode.is_some()
+            }
             (Self::CloseWait | Self::Unaccepted, _) => false,
-            (Self::Open, _) => inode.is_some(),
         }
     }
 }
@@ -117,8 +120,19 @@ fn read(
             states,
             ports: ports.to_vec(),
             tcp_info,
+            full_sockets_only: states & FIN_WAIT2 != 0,
         };
-        let one = read_family(kernel, &request, keep)?;
+        let one = match read_family(kernel, &request, keep) {
+            // Before Linux 5.8 the kernel knows no such filter; then they are sorted out here.
+            Err(error) if error.kind == Kind::NotSupported && request.full_sockets_only => {
+                let request = SocketDump {
+                    full_sockets_only: false,
+                    ..request
+                };
+                read_family(kernel, &request, keep)?
+            }
+            read => read?,
+        };
         both.sockets.listeners.extend(one.sockets.listeners);
         both.sockets.connections.extend(one.sockets.connections);
         both.malformed += one.malformed;

@@ -8,7 +8,7 @@ use super::row::{Owner, Row, Socket};
 use crate::collect::sock_diag::Wanted;
 use crate::model::{
     Connection, Gap, Holder, Inode, InodeSet, Listener, Pid, Process, Reading, SocketTable,
-    TcpState,
+    TcpState, Via,
 };
 
 /// The sockets of all tables.
@@ -235,6 +235,7 @@ impl Merged {
                 inode,
                 pid: owner.pid,
                 fd: owner.fd,
+                via: Via::Table,
             });
             self.processes
                 .entry(owner.pid)
@@ -259,7 +260,11 @@ impl Merged {
             match connection.state {
                 // A TCP Fast Open child cannot be told from a half-open request here.
                 TcpState::SynRecv => false,
-                TcpState::Established if undecided => true,
+                TcpState::Established => {
+                    undecided || Wanted::Unaccepted.keeps(connection.state, inode, &listeners)
+                }
+                // It may be nobody's any more.
+                TcpState::FinWait2 if undecided => false,
                 state => Wanted::Unaccepted.keeps(state, inode, &listeners),
             }
         });
@@ -275,6 +280,7 @@ fn process(pid: Pid, command: String) -> Process {
         parent: Reading::Unknown(Gap::NotShown),
         state: Reading::Unknown(Gap::NotShown),
         open_fds: Reading::Unknown(Gap::NotShown),
+        lowest_free_fd: Reading::Unknown(Gap::NotShown),
         fd_limit: Reading::Unknown(Gap::NotShown),
         examination: None,
     }

@@ -97,6 +97,21 @@ pub(crate) fn have(program: &str) -> bool {
     found
 }
 
+/// Tells whether an interpreter has a library, by a command that succeeds with it; where it has not, the test has been
+/// skipped and has to return.
+#[must_use]
+pub(crate) fn have_module(interpreter: &str, command: &[&str]) -> bool {
+    let tried = Command::new(interpreter)
+        .args(command)
+        .stderr(Stdio::null())
+        .status();
+    let found = tried.is_ok_and(|status| status.success());
+    if !found {
+        skip_this_test(&format!("`{interpreter} {}` fails", command.join(" ")));
+    }
+    found
+}
+
 /// Tells whether we are root outside of a user namespace; where we are not, the test has been skipped and has to return.
 #[must_use]
 pub(crate) fn have_root() -> bool {

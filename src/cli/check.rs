@@ -1,0 +1,91 @@
+//! `check`: one look, one line, and an exit code.
+
+use anyhow::{Error, Result};
+use clap::{Args, ValueEnum};
+
+use super::options::TargetArgs;
+use super::threshold::parse_threshold;
+use super::{ExitStatus, Manner, output, scan};
+use crate::render;
+use crate::report::{Check, Report, Threshold, Thresholds};
+
+/// Look once, and answer as a monitoring plugin: one line, performance data, and exit code 0 (OK),
+/// 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN).
+///
+/// A critical finding is CRITICAL and a warning finding is WARNING; thresholds add to that. What
+/// cannot be told because it could not be seen is UNKNOWN, never OK.
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// WARNING above these, such as close-wait=10,queue=80%,age=60s (repeatable).
+    ///
+    /// Metrics: close-wait=10 (connections in CLOSE_WAIT), queue=80% (the fullest accept queue, of
+    /// its limit), queue=50 (the longest accept queue, in connections), age=60s (how long the
+    /// oldest connection is in CLOSE_WAIT or waits to be accepted). Exactly on it is still good.
+    #[arg(long, value_name = "METRIC=VALUE", value_delimiter = ',', value_parser = parse_threshold)]
+    warn: Vec<Threshold>,
+
+    /// CRITICAL above these (repeatable).
+    #[arg(long, value_name = "METRIC=VALUE", value_delimiter = ',', value_parser = parse_threshold)]
+    crit: Vec<Threshold>,
+
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value = "line")]
+    format: Format,
+
+    /// Check a recording instead of this host; `-` reads standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
+    from: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A status, the reasons, and performance data, for monitoring systems.
+    Line,
+    /// For programs: closewait-doctor.report/v1, with `check`.
+    Json,
+    /// JUnit XML, for CI systems.
+    Junit,
+    /// Annotations, for GitHub Actions.
+    Github,
+}
+
+pub(super) fn run(arguments: &CheckArgs, manner: Manner) -> Result<ExitStatus> {
+    check(arguments, manner).or_else(|error| tell_failure(arguments.format, error, manner))
+}
+
+fn check(arguments: &CheckArgs, manner: Manner) -> Result<ExitStatus> {
+    let thresholds = Thresholds::new(&arguments.warn, &arguments.crit)?;
+    let inventory = arguments.format == Format::Json;
+    let answer = |report: &Report| {
+        let check = Check::new(report, &thresholds);
+        output::with_stdout(manner.color, |out| match arguments.format {
+            Format::Line => render::write_line(report, &check, out),
+            Format::Json => render::write_json_with_check(report, &check, out),
+            Format::Junit => render::write_junit(report, &check, out),
+            Format::Github => render::write_github(report, &check, out),
+        })?;
+        Ok(ExitStatus::from(check.status))
+    };
+    scan::look(
+        &arguments.target,
+        arguments.from.as_deref(),
+        inventory,
+        answer,
+    )
+}
+
+/// Whoever reads a plugin reads standard output only. JSON has no form for a report that is none.
+fn tell_failure(format: Format, error: Error, manner: Manner) -> Result<ExitStatus> {
+    let write = match format {
+        Format::Line => render::write_failed_line,
+        Format::Junit => render::write_failed_junit,
+        Format::Github => render::write_failed_github,
+        Format::Json => return Err(error),
+    };
+    let reason = format!("{error:#}");
+    output::with_stdout(manner.color, |out| write(&reason, out))?;
+    Ok(ExitStatus::CouldNotLook)
+}

@@ -1,0 +1,150 @@
+//! Descriptor tables of processes, relative to an open directory and without an allocation for each
+//! descriptor.
+
+use std::ffi::CStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, RawDir};
+
+use super::DescriptorTable;
+use crate::model::{Inode, InodeSet, Pid};
+
+/// Opens a directory.
+pub(super) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(
+        CWD,
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+/// Calls for each entry of a directory whose name is a number.
+pub(super) fn for_each_number(
+    directory: BorrowedFd<'_>,
+    mut each: impl FnMut(u32, &CStr),
+) -> io::Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if let Some(number) = parse_number(name.to_bytes()) {
+            each(number, name);
+        }
+    }
+    Ok(())
+}
+
+/// Reads decimal digits, and nothing else.
+pub(super) fn parse_number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u32, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u32::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// Reads the descriptor table of a process.
+///
+/// A process whose main thread has exited shows an empty one; then it is read through another of
+/// its threads. Kernel threads have none either, and no other thread.
+pub(super) fn read_table(
+    procfs: &Path,
+    pid: Pid,
+    wanted: &InodeSet,
+) -> io::Result<DescriptorTable> {
+    let table = read_table_at(&procfs.join(format!("{pid}/fd")), pid, pid, wanted)?;
+    if table.open > 0 {
+        return Ok(table);
+    }
+    let mut tids = Vec::new();
+    let tasks = open_directory(&procfs.join(format!("{pid}/task")))?;
+    for_each_number(tasks.as_fd(), |tid, _| tids.push(tid))?;
+    for tid in tids.into_iter().filter(|tid| *tid != pid) {
+        let path = procfs.join(format!("{pid}/task/{tid}/fd"));
+        let through = read_table_at(&path, pid, tid, wanted)?;
+        if through.open > 0 {
+            return Ok(through);
+        }
+    }
+    Ok(table)
+}
+
+/// Reads the table in one directory of descriptors.
+pub(super) fn read_table_at(
+    path: &Path,
+    pid: Pid,
+    through: Pid,
+    wanted: &InodeSet,
+) -> io::Result<DescriptorTable> {
+    let directory = open_directory(path)?;
+    let mut table = DescriptorTable {
+        pid,
+        through,
+        ..DescriptorTable::default()
+    };
+    let mut refused = None;
+    for_each_number(directory.as_fd(), |fd, name| {
+        table.open += 1;
+        // The kernel lists descriptors in the order of their numbers.
+        if table.lowest_free == u64::from(fd) {
+            table.lowest_free += 1;
+        }
+        let mut buffer = [MaybeUninit::uninit(); 64];
+        match rustix::fs::readlinkat_raw(&directory, name, &mut buffer) {
+            Ok((target, _)) => note_descriptor(&mut table, fd, target, wanted),
+            Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
+                refused = Some(io::ErrorKind::PermissionDenied);
+            }
+            // The descriptor was closed while it was looked at.
+            Err(_) => table.open -= 1,
+        }
+    })?;
+    refused.map_or(Ok(table), |kind| Err(kind.into()))
+}
+
+fn note_descriptor(table: &mut DescriptorTable, fd: u32, target: &[u8], wanted: &InodeSet) {
+    if let Some(inode) = socket_inode(target) {
+        if wanted.contains(&inode) {
+            table
+                .sockets
+                .extend(inode.number().map(|number| (fd, number)));
+        }
+    } else if target == b"anon_inode:[eventpoll]" {
+        table.epolls.push(fd);
+    } else if target == b"anon_inode:[io_uring]" {
+        table.io_urings.push(fd);
+    }
+}
+
+/// The socket that a descriptor's link text names.
+pub(super) fn socket_inode(target: &[u8]) -> Option<Inode> {
+    let digits = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    parse_number(digits).and_then(Inode::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_link_names_a_socket() {
+        assert_eq!(socket_inode(b"socket:[12326]"), Inode::new(12326));
+        for other in [
+            &b"pipe:[12326]"[..],
+            b"socket:[]",
+            b"socket:[0]",
+            b"socket:[99999999999]",
+            b"socket:[1x]",
+            b"/tmp/socket:[1]",
+        ] {
+            assert_eq!(socket_inode(other), None, "{}", other.escape_ascii());
+        }
+    }
+}

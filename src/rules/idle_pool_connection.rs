@@ -1,0 +1,73 @@
+#![doc = include_str!("../../docs/findings/idle-pool-connection.md")]
+
+use super::evidence::{count, seconds};
+use super::{Check, Confidence, Finding, Rule, leaks};
+use crate::correlate::{Leak, Picture, Trouble};
+use crate::model::{Reading, Timer};
+
+pub(super) const RULE: Rule = Rule {
+    id: "idle-pool-connection",
+    page: include_str!("../../docs/findings/idle-pool-connection.md"),
+    check: Check::Leak(check),
+};
+
+fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
+    if leak.trouble != Trouble::IdlePool {
+        return None;
+    }
+    let mut seen = leaks::evidence(picture, leak);
+    let unread = leak
+        .connections
+        .iter()
+        .filter(|connection| connection.recv_q > 0)
+        .count();
+    seen.push(format!(
+        "on {unread} of {} the end of the stream is unread: not used since the server closed",
+        leak.connections.len()
+    ));
+    seen.extend(reaped(leak));
+    Some(Finding {
+        id: RULE.id,
+        severity: leaks::severity(picture, leak),
+        confidence: Confidence::Likely,
+        subject: leaks::subject(leak),
+        headline: format!(
+            "{} of {} were closed by the server and are still kept, as a pool does",
+            leaks::connections(leak),
+            leaks::holder(picture, leak),
+        ),
+        evidence: seen,
+        conclusion: Some(
+            "harmless while their number is flat: the pool drops them when it next uses them"
+                .to_owned(),
+        ),
+        remedies: vec![
+            "make the pool drop idle connections sooner than the server does (its idle timeout \
+             below the server's keep-alive timeout)"
+                .to_owned(),
+            "if their number grows, responses or streams are not closed on some path: look again \
+             with --observe 10s"
+                .to_owned(),
+        ],
+        connections: leak.connections.len(),
+    })
+}
+
+/// With keep-alive on, the kernel ends them when the server's host answers a probe with a reset.
+fn reaped(leak: &Leak) -> Option<String> {
+    let probes: Vec<_> = leak
+        .connections
+        .iter()
+        .filter_map(|connection| match connection.timer {
+            Reading::Known(Timer::KeepAlive(left)) => Some(left),
+            _ => None,
+        })
+        .collect();
+    let next = probes.iter().min()?;
+    Some(format!(
+        "keep-alive is on for {}, the next probe is due in {}: they are reaped once the server's \
+         host answers one with a reset",
+        count(probes.len(), "connection"),
+        seconds(*next)
+    ))
+}

@@ -1,0 +1,48 @@
+#![doc = include_str!("../../docs/findings/peer-not-closing.md")]
+
+use super::thresholds::POOL_CONNECTIONS;
+use super::{Check, Confidence, Finding, Rule, Severity, leaks};
+use crate::correlate::{Leak, Picture, Trouble};
+
+pub(super) const RULE: Rule = Rule {
+    id: "peer-not-closing",
+    page: include_str!("../../docs/findings/peer-not-closing.md"),
+    check: Check::Leak(check),
+};
+
+fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
+    if leak.trouble != Trouble::PeerNotClosing {
+        return None;
+    }
+    let mut seen = vec![leaks::peer_evidence(leak, "kept open by")];
+    seen.push(
+        "state FIN_WAIT2 with a descriptor: we have sent our end of the stream, the peer has \
+         acknowledged it and sends neither data nor its own"
+            .to_owned(),
+    );
+    Some(Finding {
+        id: RULE.id,
+        severity: if leak.connections.len() > POOL_CONNECTIONS {
+            Severity::Warning
+        } else {
+            Severity::Info
+        },
+        confidence: Confidence::Certain,
+        subject: leaks::subject(leak),
+        headline: format!(
+            "{} waits on {} for peers that do not close: over there they are CLOSE_WAIT",
+            leaks::holder(picture, leak),
+            leaks::connections(leak),
+        ),
+        evidence: seen,
+        conclusion: Some(
+            "the leak is on the other host, or in a program that takes long".to_owned(),
+        ),
+        remedies: vec![
+            "look on the peer's host with the same tool".to_owned(),
+            "in the code: give the wait after shutdown(SHUT_WR) a deadline, then close()"
+                .to_owned(),
+        ],
+        connections: leak.connections.len(),
+    })
+}

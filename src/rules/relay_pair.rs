@@ -1,0 +1,47 @@
+#![doc = include_str!("../../docs/findings/relay-pair.md")]
+
+use super::evidence::count;
+use super::{Check, Confidence, Finding, Rule, leaks};
+use crate::correlate::{Leak, Picture, Trouble};
+
+pub(super) const RULE: Rule = Rule {
+    id: "relay-pair",
+    page: include_str!("../../docs/findings/relay-pair.md"),
+    check: Check::Leak(check),
+};
+
+fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
+    let Trouble::Relay { other_side } = leak.trouble else {
+        return None;
+    };
+    let mut seen = leaks::evidence(picture, leak);
+    seen.push(format!(
+        "the same process has {} in FIN_WAIT2: there it has closed its direction, and the peer \
+         does not close",
+        count(other_side, "connection")
+    ));
+    Some(Finding {
+        id: RULE.id,
+        severity: leaks::severity(picture, leak),
+        confidence: Confidence::Likely,
+        subject: leaks::subject(leak),
+        headline: format!(
+            "{} relays: {} ended on one side, and it waits for the other side to end, too",
+            leaks::holder(picture, leak),
+            leaks::connections(leak),
+        ),
+        evidence: seen,
+        conclusion: Some(
+            "one end of each pair is done and the other does not close; the relay copies until both \
+             are"
+            .to_owned(),
+        ),
+        remedies: vec![
+            "in the relay: a timeout for half-closed pairs (HAProxy timeout client-fin and \
+             server-fin, nginx proxy_timeout, envoy idle_timeout)"
+                .to_owned(),
+            "behind the relay: find why that end does not close".to_owned(),
+        ],
+        connections: leak.connections.len(),
+    })
+}

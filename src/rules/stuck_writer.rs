@@ -1,0 +1,74 @@
+#![doc = include_str!("../../docs/findings/stuck-writer.md")]
+
+use std::time::Duration;
+
+use super::{Check, Confidence, Finding, Rule, evidence, leaks};
+use crate::correlate::{Leak, Picture, Trouble};
+use crate::model::{Reading, Timer};
+
+pub(super) const RULE: Rule = Rule {
+    id: "stuck-writer",
+    page: include_str!("../../docs/findings/stuck-writer.md"),
+    check: Check::Leak(check),
+};
+
+fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
+    if leak.trouble != Trouble::StuckWriter {
+        return None;
+    }
+    let unsent: u64 = leak
+        .connections
+        .iter()
+        .map(|connection| u64::from(connection.send_q))
+        .sum();
+    let probing = leak
+        .connections
+        .iter()
+        .filter(|connection| connection.timer == Reading::Known(Timer::ZeroWindowProbe))
+        .count();
+    let mut seen = leaks::evidence(picture, leak);
+    seen.push(format!(
+        "{unsent} bytes wait to be sent or acknowledged; nothing went out for {} or more",
+        evidence::seconds(idle(leak))
+    ));
+    if probing > 0 {
+        seen.push(format!(
+            "on {probing} of them the peer keeps its receive window shut (zero-window probes)"
+        ));
+    }
+    Some(Finding {
+        id: RULE.id,
+        severity: leaks::severity(picture, leak),
+        // One look cannot tell slow from stuck.
+        confidence: if picture.snapshot.later.is_some() {
+            Confidence::Certain
+        } else {
+            Confidence::Likely
+        },
+        subject: leaks::subject(leak),
+        headline: format!(
+            "{} of {} cannot be sent to: the peer has closed its direction and takes nothing more",
+            leaks::connections(leak),
+            leaks::holder(picture, leak),
+        ),
+        evidence: seen,
+        conclusion: None,
+        remedies: vec![
+            "in the code: give writes a deadline, or set TCP_USER_TIMEOUT; then close".to_owned(),
+            "close() alone leaves the kernel trying: set SO_LINGER to 0 first to drop what is left"
+                .to_owned(),
+        ],
+        connections: leak.connections.len(),
+    })
+}
+
+fn idle(leak: &Leak) -> Duration {
+    let clocks = leak
+        .connections
+        .iter()
+        .filter_map(|connection| connection.ages);
+    clocks
+        .map(|ages| ages.last_data_sent)
+        .min()
+        .unwrap_or_default()
+}

@@ -1,0 +1,115 @@
+#![doc = include_str!("../../docs/findings/unattributed-close-wait.md")]
+
+use super::evidence::count;
+use super::{Check, Confidence, Finding, Rule, leaks};
+use crate::correlate::{Leak, Picture, Trouble};
+use crate::model::{HiddenSearch, Reading};
+
+pub(super) const RULE: Rule = Rule {
+    id: "unattributed-close-wait",
+    page: include_str!("../../docs/findings/unattributed-close-wait.md"),
+    check: Check::Leak(check),
+};
+
+fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
+    if leak.trouble != Trouble::Unattributed {
+        return None;
+    }
+    let mut seen = leaks::evidence(picture, leak);
+    let read = leak
+        .connections
+        .iter()
+        .filter(|connection| connection.recv_q == 0)
+        .count();
+    seen.push(format!(
+        "{}; the end of the stream was read on {read} of {}",
+        accepted(picture),
+        leak.connections.len()
+    ));
+    let refused = picture.snapshot.holders_complete != Reading::Known(());
+    let searched = picture.snapshot.hidden.as_ref();
+    let all = !refused && searched.is_some_and(|search| search.complete);
+    seen.push(format!("searched: {}", places(picture, refused)));
+    if let Some(search) = searched
+        && !search.in_flight.is_empty()
+    {
+        seen.push(in_flight(search));
+    }
+    Some(Finding {
+        id: RULE.id,
+        severity: leaks::severity(picture, leak),
+        confidence: if all {
+            Confidence::Certain
+        } else {
+            Confidence::Possible
+        },
+        subject: leaks::subject(leak),
+        headline: format!(
+            "{} closed by the peer, and no process is seen to hold {}",
+            leaks::connections(leak),
+            if leak.connections.len() == 1 {
+                "it"
+            } else {
+                "them"
+            },
+        ),
+        evidence: seen,
+        conclusion: None,
+        remedies: vec![remedy(picture, refused).to_owned()],
+        connections: leak.connections.len(),
+    })
+}
+
+fn remedy(picture: &Picture, refused: bool) -> &'static str {
+    if picture.snapshot.source.is_text() {
+        "as root: ss -tanpoie; or closewait-doctor scan, or record -o FILE, on that host"
+    } else if refused {
+        "run it again as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+    } else {
+        "look in other pid namespaces (run it on the host); receive or end what has descriptors in \
+         flight; kernel consumers are NFS, iSCSI, nvme-tcp and the like"
+    }
+}
+
+/// How it is known that nobody of them waits to be accepted.
+fn accepted(picture: &Picture) -> &'static str {
+    if picture.snapshot.source.is_text() {
+        "each was accepted or opened: it has an inode, or its end of stream was read, or it has \
+         sent, or there is nobody in the queue where it could wait"
+    } else {
+        "each has an inode, so each was accepted or opened"
+    }
+}
+
+fn places(picture: &Picture, refused: bool) -> String {
+    if picture.snapshot.source.is_text() {
+        return "the owners that the text shows".to_owned();
+    }
+    let tables = if refused {
+        "the descriptors of some processes, not of all"
+    } else {
+        "the descriptors of every process"
+    };
+    match &picture.snapshot.hidden {
+        Some(search) if search.complete => {
+            format!("{tables}, single threads, io_uring instances and unix sockets")
+        }
+        Some(_) => format!("{tables}, and some threads, io_uring instances and unix sockets"),
+        None => tables.to_owned(),
+    }
+}
+
+fn in_flight(search: &HiddenSearch) -> String {
+    let (pid, fd, _) = search.in_flight[0];
+    let number: u32 = search.in_flight.iter().map(|(_, _, count)| count).sum();
+    format!(
+        "{} in flight over unix sockets (process {pid}, fd {fd}{}): the connection may be among \
+         them",
+        count(number as usize, "descriptor"),
+        if search.in_flight.len() > 1 {
+            ", and others"
+        } else {
+            ""
+        },
+    )
+}
