@@ -20,7 +20,7 @@ use flate2::Compression;
 use flate2::read::GzEncoder;
 use serde_json::Value;
 
-const COMMANDS: [&str; 3] = ["scan", "explain", "record"];
+const COMMANDS: [&str; 4] = ["scan", "check", "explain", "record"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -71,13 +71,15 @@ fn help(arguments: &[&str]) -> String {
 
 #[test]
 fn the_command_line_reference_is_what_help_prints() {
-    let sections = [&[][..], &["scan"], &["explain"], &["record"]].map(|command| {
+    let section = |command: &[&str]| {
         let name = [&["closewait-doctor"], command].concat().join(" ");
         format!("\n## `{name}`\n\n```text\n{}\n```\n", help(command))
-    });
+    };
+    let sections = COMMANDS.map(|command| section(&[command]));
     let reference = format!(
         "# Command line\n\nWhat `--help` prints. This page is generated: \
-         `UPDATE_DOCS=1 cargo test --test docs`.\n{}",
+         `UPDATE_DOCS=1 cargo test --test docs`.\n{}{}",
+        section(&[]),
         sections.concat()
     );
     assert_generated("docs/cli.md", &reference);
@@ -142,6 +144,19 @@ fn a_report_of_this_host_is_as_the_schema_says() {
 }
 
 #[test]
+fn a_check_is_as_the_schema_says() {
+    let arguments = [
+        "check",
+        "--format",
+        "json",
+        "--warn",
+        "close-wait=10,queue=80%,age=60s",
+    ];
+    let output = doctor(&arguments);
+    assert_fits(&String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
 fn a_report_from_procfs_is_as_the_schema_says() {
     let report = answer(&["scan", "--source", "procfs", "--format", "json"]);
     assert_fits(&report);
@@ -198,7 +213,7 @@ fn assert_fits(report: &str) {
 }
 
 /// Fields that are left out where they do not apply.
-const OPTIONAL: [&str; 1] = ["via"];
+const OPTIONAL: [&str; 2] = ["check", "via"];
 
 /// Where a value is not as a schema says. Of JSON Schema it knows what ours are made of, and it is stricter: an object
 /// has every field that it may have but the optional ones, because what is not known is null and not left out.

@@ -19,18 +19,19 @@ fuzz_target!(|bytes: &[u8]| {
 fn ask_everything(kernel: &mut dyn Kernel) {
     let nobody = InodeSet::default();
     kernel.host();
-    kernel.elapsed();
+    let _ = kernel.elapsed();
     let _ = sock_diag::read_listeners(kernel, &[]);
     for wanted in [Wanted::CloseWait, Wanted::Unaccepted, Wanted::Open] {
         let _ = sock_diag::read_connections(kernel, wanted, &[], &nobody);
         let _ = proc::read_net_tcp(kernel, wanted, &nobody);
     }
     let _ = proc::read_dropped_counters(kernel);
+    let _ = kernel.hidden_descriptors(&nobody);
     let Ok(tables) = kernel.descriptor_tables(&nobody) else {
         return;
     };
     for table in &tables.tables {
-        proc::read_process(kernel, table);
+        proc::read_process(kernel, table.pid);
         proc::examine_process(kernel, table);
         proc::glance_at_thread(kernel, table.pid, table.pid, false);
         proc::read_descriptor(kernel, table.pid, 0);
