@@ -44,7 +44,12 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         })
         .collect();
     let first = busy.first()?;
-    let all = busy.len() == case.acceptors.len();
+    // Where nobody registers the listener, a supervisor that holds it may be who accepts.
+    let registered = case
+        .acceptors
+        .iter()
+        .any(|acceptor| !acceptor.watches.is_empty());
+    let all = busy.len() == case.acceptors.len() && (registered || case.holders.is_empty());
     let confidence = match case.waiting {
         Waiting::TooLong(_) if all && is_plain(&busy) && evidence::watched_long_enough(case) => {
             Confidence::Certain

@@ -32,9 +32,9 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         confidence: Confidence::Likely,
         subject: leaks::subject(leak),
         headline: format!(
-            "{} of {} were closed by the server and are still kept, as a pool does",
-            leaks::connections(leak),
+            "{} keeps {} that the server has closed, as a pool does",
             leaks::holder(picture, leak),
+            leaks::connections(leak),
         ),
         evidence: seen,
         conclusion: Some(

@@ -30,3 +30,7 @@ pub const LEAK_CRITICAL_PERCENT: u64 = 50;
 /// A client's pool may hold connections that the server has closed until it next uses them; more
 /// than this many to one service is no usual pool.
 pub const POOL_CONNECTIONS: usize = 100;
+
+/// After so many grace periods an end of stream that was read is no request that is still worked
+/// on: 30 s by default, and few clients wait longer for an answer.
+pub const NOT_AN_ANSWER_ANY_MORE: u32 = 10;

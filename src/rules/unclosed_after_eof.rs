@@ -1,7 +1,8 @@
 #![doc = include_str!("../../docs/findings/unclosed-after-eof.md")]
 
+use super::thresholds::NOT_AN_ANSWER_ANY_MORE;
 use super::{Check, Confidence, Finding, Rule, leaks};
-use crate::correlate::{Leak, Picture, Reader, Trouble};
+use crate::correlate::{Leak, Picture, Reader, Trouble, age};
 
 pub(super) const RULE: Rule = Rule {
     id: "unclosed-after-eof",
@@ -17,18 +18,10 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     seen.push(
         "Recv-Q is 0: the program has read everything, the end of the stream included".to_owned(),
     );
-    let known = leak
-        .connections
-        .iter()
-        .all(|connection| connection.ages.is_some());
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
-        confidence: if known {
-            Confidence::Certain
-        } else {
-            Confidence::Possible
-        },
+        confidence: confidence(picture, leak),
         subject: leaks::subject(leak),
         headline: format!(
             "the end of {} was read, and {} never closed {}",
@@ -51,4 +44,19 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         ],
         connections: leak.connections.len(),
     })
+}
+
+/// A client may close its direction and wait for the answer; only after long is that out of the
+/// question.
+fn confidence(picture: &Picture, leak: &Leak) -> Confidence {
+    let ages: Option<Vec<_>> = leak
+        .connections
+        .iter()
+        .map(|connection| age::since_fin(connection).at_least)
+        .collect();
+    match ages.and_then(|ages| ages.into_iter().min()) {
+        None => Confidence::Possible,
+        Some(youngest) if youngest >= picture.grace * NOT_AN_ANSWER_ANY_MORE => Confidence::Certain,
+        Some(_) => Confidence::Likely,
+    }
 }
