@@ -236,7 +236,7 @@ fn a_leak_is_found_in_text_with_its_owner_and_its_age() {
         let report = Paste::of(&[&output_of("ss -tanpoie")]).scan(&[]);
         let finding = report.only("unclosed-after-eof");
         assert_eq!(finding["connections"], 2);
-        assert_eq!(finding["confidence"], "certain");
+        assert_eq!(finding["confidence"], "likely");
         assert_blames(finding, &[server.pid()]);
 
         let netstat = "tcp 0 0 127.0.0.1:8080 127.0.0.1:5 CLOSE_WAIT 7/server\n";
