@@ -107,6 +107,17 @@ pub(super) fn refused_scope(pids: &[Pid]) -> BlindSpot {
     }
 }
 
+/// A network namespace could not be looked into.
+pub(super) fn refused_namespace(name: &str, error: &anyhow::Error) -> BlindSpot {
+    BlindSpot {
+        what: format!("the network namespace {name}"),
+        why: format!("{error:#}"),
+        remedy: "run as root on the host: entering a namespace needs CAP_SYS_ADMIN there"
+            .to_owned(),
+        hides_findings: true,
+    }
+}
+
 /// Processes could not be listed.
 pub(super) fn no_processes(error: &KernelError, matters: bool) -> BlindSpot {
     BlindSpot {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::blind_spots;
+use super::{blind_spots, everywhere};
 use crate::collect::kernel::{
     DescriptorTable, DescriptorTables, Kernel, KernelError, Kind, RecordedManner,
 };
@@ -19,8 +19,8 @@ use crate::correlate::{
 };
 use crate::model::{
     BlindSpot, Connection, Examination, Gap, Glance, HiddenSearch, Holder, Inode, InodeSet, Later,
-    Listener, Pid, PortRange, Reading, Scope, Snapshot, SocketSource, SocketTable, Syscall,
-    ThreadGlance, Via,
+    Listener, Namespace, Pid, PortRange, Reading, Scope, Snapshot, SocketSource, SocketTable,
+    Syscall, ThreadGlance, Via,
 };
 
 /// How to look.
@@ -70,48 +70,34 @@ const GLANCE_INTERVAL: Duration = Duration::from_millis(10);
 const READER_GLANCES: usize = 3;
 const READER_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Takes one look.
-pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Result<Snapshot> {
-    let mut looker = Looker {
-        kernel,
-        scope,
-        plan,
-        sockets_at: Duration::ZERO,
-        latest: Duration::ZERO,
-        malformed: 0,
-        interrupted: false,
-    };
+/// Takes one look, at one network namespace or at all that can be reached.
+pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Result<Vec<Snapshot>> {
+    if scope.all_netns {
+        return everywhere::look(kernel, scope, plan);
+    }
+    let namespace = Namespace::named(scope.netns_name());
+    let mut looker = Looker::new(kernel, scope, plan, Progress::default());
     for pid in &scope.pids {
         looker.expect_process(*pid)?;
     }
-    let mut snapshot = looker.sockets()?;
-    let mut seen = attention(&snapshot, plan.grace);
-    if seen.missing_members {
-        looker.look_for_redirected(&mut snapshot);
-        seen = attention(&snapshot, plan.grace);
-    }
-    let tables = if plan.inventory || !seen.is_idle() || !scope.pids.is_empty() {
-        looker.owners(&mut snapshot, &seen)
-    } else {
-        Vec::new()
-    };
-    if !scope.pids.is_empty() {
-        restrict_to_pids(&mut snapshot, &scope.pids);
-        seen = attention(&snapshot, plan.grace);
-    }
-    looker.examine(&mut snapshot, &seen, &tables);
-    looker.watch(&mut snapshot, &seen);
-    looker.look_again(&mut snapshot, &seen);
-    looker.name_what_blocks(&mut snapshot);
-    looker.note_blind_spots(&mut snapshot, &seen);
-    snapshot.elapsed = looker.now().unwrap_or(looker.latest);
-    Ok(snapshot)
+    let (snapshot, seen) = looker.first_breath(namespace)?;
+    let wanted = looker.wanted(&snapshot, &seen);
+    let tables = wanted.map(|wanted| looker.kernel.descriptor_tables(&wanted));
+    let snapshot = looker.further_breaths(snapshot, seen, tables.as_ref());
+    Ok(vec![snapshot])
 }
 
-struct Looker<'k> {
+/// One namespace under way.
+pub(super) struct Looker<'k> {
     kernel: &'k mut dyn Kernel,
     scope: &'k Scope,
     plan: &'k Plan,
+    pub(super) progress: Progress,
+}
+
+/// What a look has noted by the way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
     /// When the sockets were read, since the look began.
     sockets_at: Duration,
     /// The latest time that was read.
@@ -120,11 +106,74 @@ struct Looker<'k> {
     interrupted: bool,
 }
 
+impl<'k> Looker<'k> {
+    pub(super) fn new(
+        kernel: &'k mut dyn Kernel,
+        scope: &'k Scope,
+        plan: &'k Plan,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            kernel,
+            scope,
+            plan,
+            progress,
+        }
+    }
+}
+
 impl Looker<'_> {
+    /// Sockets, and what is suspicious about them.
+    pub(super) fn first_breath(&mut self, namespace: Namespace) -> Result<(Snapshot, Attention)> {
+        let mut snapshot = self.sockets(namespace)?;
+        let mut seen = attention(&snapshot, self.plan.grace);
+        if seen.missing_members {
+            self.look_for_redirected(&mut snapshot);
+            seen = attention(&snapshot, self.plan.grace);
+        }
+        Ok((snapshot, seen))
+    }
+
+    /// The sockets whose holders are to be found, if any are.
+    pub(super) fn wanted(&self, snapshot: &Snapshot, seen: &Attention) -> Option<InodeSet> {
+        if !self.plan.inventory && seen.is_idle() && self.scope.pids.is_empty() {
+            return None;
+        }
+        let listeners = snapshot.sockets.listeners.iter();
+        let mut wanted: InodeSet = listeners.filter_map(|listener| listener.inode).collect();
+        wanted.extend(&seen.closed_by_peer);
+        wanted.extend(&seen.half_closed);
+        Some(wanted)
+    }
+
+    /// Who holds the sockets, and what they do.
+    pub(super) fn further_breaths(
+        &mut self,
+        mut snapshot: Snapshot,
+        mut seen: Attention,
+        tables: Option<&Result<DescriptorTables, KernelError>>,
+    ) -> Snapshot {
+        let tables = match tables {
+            Some(tables) => self.owners(&mut snapshot, &seen, tables),
+            None => Vec::new(),
+        };
+        if !self.scope.pids.is_empty() {
+            restrict_to_pids(&mut snapshot, &self.scope.pids);
+            seen = attention(&snapshot, self.plan.grace);
+        }
+        self.examine(&mut snapshot, &seen, &tables);
+        self.watch(&mut snapshot, &seen);
+        self.look_again(&mut snapshot, &seen);
+        self.name_what_blocks(&mut snapshot);
+        self.note_blind_spots(&mut snapshot, &seen);
+        snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
+        snapshot
+    }
+
     /// The time since the look began; nothing where a recording has come to its end.
     fn now(&mut self) -> Option<Duration> {
         let now = self.kernel.elapsed().ok()?;
-        self.latest = now;
+        self.progress.latest = now;
         Some(now)
     }
 
@@ -148,9 +197,9 @@ impl Looker<'_> {
     }
 
     /// The first breath: sockets, from where they can be had.
-    fn sockets(&mut self) -> Result<Snapshot> {
+    fn sockets(&mut self, namespace: Namespace) -> Result<Snapshot> {
         let host = self.kernel.host();
-        self.sockets_at = self.now().unwrap_or_default();
+        self.progress.sockets_at = self.now().unwrap_or_default();
         let mut refusal = None;
         let read = if self.plan.procfs {
             None
@@ -172,6 +221,7 @@ impl Looker<'_> {
             (SocketSource::Procfs, sockets)
         };
         let mut snapshot = Snapshot {
+            namespace,
             host,
             source,
             sockets,
@@ -275,14 +325,14 @@ impl Looker<'_> {
         listeners: &InodeSet,
     ) -> Result<SocketTable, KernelError> {
         let (mut table, malformed) = proc::read_net_tcp(self.kernel, wanted, listeners)?;
-        self.malformed = self.malformed.max(malformed);
+        self.progress.malformed = self.progress.malformed.max(malformed);
         sock_diag::retain_ports(&mut table, ports);
         Ok(table)
     }
 
     fn note_dump(&mut self, dump: &Dump) {
-        self.malformed += dump.malformed;
-        self.interrupted |= dump.interrupted;
+        self.progress.malformed += dump.malformed;
+        self.progress.interrupted |= dump.interrupted;
     }
 
     /// Connections that were redirected to a listener (TPROXY, `sk_lookup`) have another port than
@@ -304,21 +354,18 @@ impl Looker<'_> {
         merge(&mut snapshot.sockets.connections, unaccepted);
     }
 
-    /// The second breath: who holds the sockets.
-    fn owners(&mut self, snapshot: &mut Snapshot, seen: &Attention) -> Vec<DescriptorTable> {
-        let mut wanted: InodeSet = snapshot
-            .sockets
-            .listeners
-            .iter()
-            .filter_map(|l| l.inode)
-            .collect();
-        wanted.extend(&seen.closed_by_peer);
-        wanted.extend(&seen.half_closed);
-        let tables = match self.kernel.descriptor_tables(&wanted) {
-            Ok(tables) => tables,
+    /// The second breath: who holds the sockets, of those that the tables show.
+    fn owners(
+        &mut self,
+        snapshot: &mut Snapshot,
+        seen: &Attention,
+        tables: &Result<DescriptorTables, KernelError>,
+    ) -> Vec<DescriptorTable> {
+        let tables = match tables {
+            Ok(tables) => of_interest(tables, &self.wanted(snapshot, seen).unwrap_or_default()),
             Err(error) => {
                 snapshot.holders_complete = Reading::Unknown(error.gap());
-                let spot = blind_spots::no_processes(&error, !seen.is_idle());
+                let spot = blind_spots::no_processes(error, !seen.is_idle());
                 snapshot.blind_spots.push(spot);
                 return Vec::new();
             }
@@ -457,11 +504,11 @@ impl Looker<'_> {
             return;
         }
         let Some(now) = self.now() else { return };
-        let since_first = now.saturating_sub(self.sockets_at);
+        let since_first = now.saturating_sub(self.progress.sockets_at);
         self.kernel
             .pause(self.plan.observe.saturating_sub(since_first));
         let Some(now) = self.now() else { return };
-        let after = now.saturating_sub(self.sockets_at);
+        let after = now.saturating_sub(self.progress.sockets_at);
         snapshot.later = self
             .sockets_of(snapshot.source)
             .ok()
@@ -564,10 +611,10 @@ impl Looker<'_> {
 
     fn note_blind_spots(&self, snapshot: &mut Snapshot, seen: &Attention) {
         let mut spots: Vec<BlindSpot> = Vec::new();
-        if self.malformed > 0 {
-            spots.push(blind_spots::malformed_sockets(self.malformed));
+        if self.progress.malformed > 0 {
+            spots.push(blind_spots::malformed_sockets(self.progress.malformed));
         }
-        if self.interrupted {
+        if self.progress.interrupted {
             spots.push(blind_spots::interrupted_dump());
         }
         let unknown = correlate::unknown_waits(snapshot, self.plan.grace);
@@ -623,6 +670,20 @@ pub(super) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
         .retain(|holder| held.contains(&holder.inode));
     let shown: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
     snapshot.processes.retain(|pid, _| shown.contains(pid));
+}
+
+/// The part of the tables that holds the wanted sockets: one pass serves all namespaces.
+fn of_interest(tables: &DescriptorTables, wanted: &InodeSet) -> DescriptorTables {
+    let is_wanted =
+        |(_, inode): &&(u32, u32)| Inode::new(*inode).is_some_and(|inode| wanted.contains(&inode));
+    let parts = tables.tables.iter().map(|table| DescriptorTable {
+        sockets: table.sockets.iter().filter(is_wanted).copied().collect(),
+        ..table.clone()
+    });
+    DescriptorTables {
+        tables: parts.filter(|table| !table.sockets.is_empty()).collect(),
+        ..tables.clone()
+    }
 }
 
 fn holders(tables: &DescriptorTables) -> Vec<Holder> {

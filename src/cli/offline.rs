@@ -13,7 +13,9 @@ use crate::collect::kernel::RecordedKernel;
 use crate::collect::sock_diag::retain_ports;
 use crate::collect::text::{Text, parse_text};
 use crate::correlate::Picture;
-use crate::model::{Gap, Host, InodeSet, Pid, Reading, Scope, Snapshot, SocketSource, TcpState};
+use crate::model::{
+    Gap, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource, TcpState,
+};
 
 /// What a file turned out to be.
 pub(super) enum Offline {
@@ -68,6 +70,7 @@ fn read_text(file: impl Read) -> Result<Text> {
 /// The look that a text stands for.
 pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
     let mut snapshot = Snapshot {
+        namespace: Namespace::named(scope.netns_name()),
         // Nobody copies which machine it was.
         host: Host {
             hostname: String::new(),

@@ -25,6 +25,10 @@ pub(super) struct TargetArgs {
     #[arg(long, value_name = "NAME|PATH|PID")]
     pub netns: Option<String>,
 
+    /// Look into every network namespace that a process, a bind mount or a descriptor reaches.
+    #[arg(long, conflicts_with = "netns")]
+    pub all_netns: bool,
+
     /// Where to read sockets from; without it inet_diag, and procfs where that is refused.
     #[arg(long, value_enum)]
     pub source: Option<SourceArg>,
@@ -71,6 +75,7 @@ impl TargetArgs {
             ports: self.ports.clone(),
             pids: self.pids.clone(),
             netns: self.netns.clone(),
+            all_netns: self.all_netns,
         }
     }
 }

@@ -111,7 +111,14 @@ fn look_live(
     let plan = target.plan(inventory);
     let taken_at = now();
     let mut kernel = LiveKernel::new(&target.procfs);
-    report_on(&mut kernel, &target.scope(), &plan, taken_at, false, answer)
+    report_on(
+        &mut kernel,
+        &target.scope(),
+        &plan,
+        &taken_at,
+        false,
+        answer,
+    )
 }
 
 fn look_at_text(
@@ -123,7 +130,7 @@ fn look_at_text(
     let grace = target.min_age.unwrap_or(thresholds::GRACE);
     let snapshot = offline::snapshot(text, &scope, grace);
     // The text does not say when it was copied.
-    conclude(&snapshot, grace, &scope, now(), true, answer)
+    conclude(&[snapshot], grace, &scope, &now(), true, answer)
 }
 
 fn look_recorded(
@@ -153,46 +160,54 @@ fn look_recorded(
             target.pids.clone()
         },
         netns: recorded.netns,
+        all_netns: recorded.all_netns,
     };
     let recorded_plan = Plan::from(header.manner);
     let plan = Plan {
         grace: target.min_age.unwrap_or(recorded_plan.grace),
         ..recorded_plan
     };
-    report_on(&mut kernel, &scope, &plan, header.taken_at, true, answer)
+    report_on(&mut kernel, &scope, &plan, &header.taken_at, true, answer)
 }
 
 fn report_on(
     kernel: &mut dyn Kernel,
     scope: &Scope,
     plan: &Plan,
-    taken_at: String,
+    taken_at: &str,
     replayed: bool,
     answer: impl FnOnce(&Report) -> Result<ExitStatus>,
 ) -> Result<ExitStatus> {
-    let snapshot = look::look(kernel, scope, plan)?;
-    conclude(&snapshot, plan.grace, scope, taken_at, replayed, answer)
+    let snapshots = look::look(kernel, scope, plan)?;
+    conclude(&snapshots, plan.grace, scope, taken_at, replayed, answer)
 }
 
+/// Judges each namespace by itself, and puts the reports together.
 fn conclude(
-    snapshot: &Snapshot,
+    snapshots: &[Snapshot],
     grace: Duration,
     scope: &Scope,
-    taken_at: String,
+    taken_at: &str,
     replayed: bool,
     answer: impl FnOnce(&Report) -> Result<ExitStatus>,
 ) -> Result<ExitStatus> {
-    let picture = Picture::new(snapshot, grace);
-    let findings = rules::diagnose(&picture);
-    answer(&Report::new(
-        &picture,
-        findings,
-        Circumstances {
-            taken_at,
-            scope,
-            replayed,
-        },
-    ))
+    let pictures: Vec<Picture> = snapshots
+        .iter()
+        .map(|snapshot| Picture::new(snapshot, grace))
+        .collect();
+    let report = pictures
+        .iter()
+        .map(|picture| {
+            let circumstances = Circumstances {
+                taken_at: taken_at.to_owned(),
+                scope,
+                replayed,
+            };
+            Report::new(picture, rules::diagnose(picture), circumstances)
+        })
+        .reduce(Report::merge)
+        .context("nothing was looked at")?;
+    answer(&report)
 }
 
 fn print(report: &Report, format: Format, manner: Manner) -> Result<()> {

@@ -22,9 +22,17 @@ const NAMED: &str = "/run/netns";
 ///
 /// When there is no such namespace, or entering it is not permitted (it needs `CAP_SYS_ADMIN`).
 pub fn enter(name: &str, procfs: &Path) -> Result<(), KernelError> {
-    let path = locate(name, procfs);
+    enter_path(&locate(name, procfs))
+}
+
+/// Moves the calling thread into the network namespace behind a path.
+///
+/// # Errors
+///
+/// As [`enter`].
+pub(super) fn enter_path(path: &Path) -> Result<(), KernelError> {
     let enter = || -> io::Result<()> {
-        let file = File::open(&path)?;
+        let file = File::open(path)?;
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
         Ok(())
     };

@@ -24,6 +24,8 @@ pub struct Picture<'a> {
 
 /// A listener at which connections may be stuck.
 pub struct Case<'a> {
+    /// Its network namespace.
+    pub netns: &'a str,
     /// The listener.
     pub listener: &'a Listener,
     /// Its queue.
@@ -98,6 +100,7 @@ impl<'a> Picture<'a> {
             acceptor::acceptors(self.snapshot, listener)
         };
         Case {
+            netns: &self.snapshot.namespace.name,
             listener,
             queue,
             waiting,

@@ -46,6 +46,7 @@ pub(crate) fn waiting_connection(waited_ms: u64) -> Connection {
 /// A look that saw just these sockets, and saw the listeners unchanged after.
 pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
     Snapshot {
+        namespace: crate::model::Namespace::named("current"),
         host: Host {
             hostname: "host".to_owned(),
             kernel: "6.18.44".to_owned(),
@@ -71,6 +72,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
 pub(crate) fn process(pid: Pid) -> Process {
     Process {
         pid,
+        pid_inside: None,
         command: "server".to_owned(),
         command_line: Reading::Known("server --limit 1".to_owned()),
         parent: Reading::Known(1),

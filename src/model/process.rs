@@ -10,6 +10,8 @@ pub type Pid = u32;
 pub struct Process {
     /// Its id.
     pub pid: Pid,
+    /// Its id in its own pid namespace, where that is another (`NSpid`, since 4.1).
+    pub pid_inside: Option<Pid>,
     /// The short name the kernel keeps (`comm`, at most 15 bytes; invalid UTF-8 replaced).
     pub command: String,
     /// The arguments it was started with, or the title it gave itself.

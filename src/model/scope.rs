@@ -96,6 +96,8 @@ pub struct Scope {
     pub pids: Vec<u32>,
     /// The network namespace as the user named it; `None` is the caller's own.
     pub netns: Option<String>,
+    /// Every network namespace that can be reached, instead of one.
+    pub all_netns: bool,
 }
 
 impl Scope {
@@ -106,6 +108,9 @@ impl Scope {
 
     /// The network namespace by the name that reports use.
     pub fn netns_name(&self) -> &str {
+        if self.all_netns {
+            return "all";
+        }
         self.netns.as_deref().unwrap_or("current")
     }
 }

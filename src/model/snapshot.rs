@@ -16,6 +16,39 @@ pub struct Host {
     pub machine: String,
 }
 
+/// A network namespace that was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// The name that reports use: `current`, a name of its bind mount, its container, pod or unit,
+    /// or `net:[number]`.
+    pub name: String,
+    /// Its number; unknown of the current one, where it was not asked for.
+    pub inode: Option<u64>,
+    /// What the first process in it belongs to.
+    pub origin: Origin,
+}
+
+/// What a process belongs to, by the names of its cgroups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Runtime and id of its container.
+    pub container: Option<(String, String)>,
+    /// Uid of its Kubernetes pod.
+    pub pod: Option<String>,
+    /// Its systemd unit.
+    pub unit: Option<String>,
+}
+
+impl Namespace {
+    /// The namespace of whoever looks, or the one that was named.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Where the sockets were read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SocketSource {
@@ -145,6 +178,8 @@ pub struct BlindSpot {
 /// Everything one look read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
+    /// The network namespace.
+    pub namespace: Namespace,
     /// The machine.
     pub host: Host,
     /// Where sockets came from.

@@ -13,7 +13,7 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 use super::escape::is_dangerous;
 use super::json_check::CheckV1;
 use crate::correlate::{Activity, Place};
-use crate::model::{BlindSpot, Holder, PortRange, Reading, RunState, Via};
+use crate::model::{BlindSpot, Holder, Namespace, PortRange, Reading, RunState, Via};
 use crate::report::{Check, ConnectionRow, ListenerRow, ProcessRow, Report, Source, Verdict};
 use crate::rules::{Confidence, Finding, Severity, SubjectKind};
 
@@ -35,6 +35,8 @@ struct ReportV1<'a> {
     host: HostV1<'a>,
     scope: ScopeV1<'a>,
     sources: SourcesV1,
+    /// The network namespaces that were looked into.
+    namespaces: Vec<NamespaceV1<'a>>,
     /// What could not be seen.
     blind_spots: Vec<BlindSpotV1<'a>>,
     summary: SummaryV1,
@@ -98,6 +100,23 @@ enum SocketSourceV1 {
 enum QueueSourceV1 {
     /// From inodes, addresses and lengths.
     Inferred,
+}
+
+/// A network namespace.
+#[derive(Serialize, JsonSchema)]
+struct NamespaceV1<'a> {
+    /// The name by which everything else refers to it.
+    name: &'a str,
+    /// Its number, as in `net:[4026531840]`; null for the current one where it was not asked for.
+    inode: Option<u64>,
+    /// Runtime of the container it belongs to.
+    container_runtime: Option<&'a str>,
+    /// Id of that container.
+    container_id: Option<&'a str>,
+    /// Uid of its Kubernetes pod.
+    pod_uid: Option<&'a str>,
+    /// Its systemd unit.
+    unit: Option<&'a str>,
 }
 
 /// Something that could not be seen.
@@ -300,6 +319,8 @@ enum PlaceV1 {
 #[derive(Serialize, JsonSchema)]
 struct ProcessV1<'a> {
     pid: u32,
+    /// Its id in its own pid namespace, where that is another.
+    pid_inside: Option<u32>,
     command: &'a str,
     command_line: Option<&'a str>,
     /// `running`, `sleeping`, `uninterruptible`, `stopped`, `traced`, `zombie` or `other`.
@@ -380,7 +401,6 @@ pub fn schema() -> String {
 }
 
 fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
-    let netns = report.scope.netns_name();
     ReportV1 {
         schema: SCHEMA,
         tool_version: env!("CARGO_PKG_VERSION"),
@@ -399,7 +419,7 @@ fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
                 .map(PortV1::from)
                 .collect(),
             pids: &report.scope.pids,
-            netns,
+            netns: report.scope.netns_name(),
         },
         sources: SourcesV1 {
             sockets: match report.source {
@@ -409,25 +429,42 @@ fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
             },
             accept_queues: QueueSourceV1::Inferred,
         },
-        blind_spots: report.blind_spots.iter().map(BlindSpotV1::from).collect(),
-        summary: summary(report),
-        findings: report
-            .findings
+        namespaces: report
+            .namespaces
             .iter()
-            .map(|finding| convert_finding(finding, netns))
+            .map(|namespace| convert_namespace(namespace))
             .collect(),
+        blind_spots: report
+            .blind_spots
+            .iter()
+            .map(|spot| BlindSpotV1::from(*spot))
+            .collect(),
+        summary: summary(report),
+        findings: report.findings.iter().map(convert_finding).collect(),
         listeners: report
             .listeners
             .iter()
-            .map(|row| convert_listener(report, row, netns))
+            .map(|row| convert_listener(report, row))
             .collect(),
         connections: report
             .connections
             .iter()
-            .map(|row| convert_connection(report, row, netns))
+            .map(|row| convert_connection(report, row))
             .collect(),
         processes: report.processes.iter().map(convert_process).collect(),
         check: None,
+    }
+}
+
+fn convert_namespace(namespace: &Namespace) -> NamespaceV1<'_> {
+    let container = namespace.origin.container.as_ref();
+    NamespaceV1 {
+        name: &namespace.name,
+        inode: namespace.inode,
+        container_runtime: container.map(|(runtime, _)| runtime.as_str()),
+        container_id: container.map(|(_, id)| id.as_str()),
+        pod_uid: namespace.origin.pod.as_deref(),
+        unit: namespace.origin.unit.as_deref(),
     }
 }
 
@@ -454,7 +491,7 @@ fn summary(report: &Report) -> SummaryV1 {
     }
 }
 
-fn convert_finding<'a>(finding: &'a Finding, netns: &'a str) -> FindingV1<'a> {
+fn convert_finding(finding: &Finding) -> FindingV1<'_> {
     FindingV1 {
         id: finding.id,
         severity: match finding.severity {
@@ -473,7 +510,7 @@ fn convert_finding<'a>(finding: &'a Finding, netns: &'a str) -> FindingV1<'a> {
                 SubjectKind::Process => SubjectKindV1::Process,
                 SubjectKind::Connection => SubjectKindV1::Connection,
             },
-            netns,
+            netns: &finding.subject.netns,
             local: finding.subject.local.map(|local| local.to_string()),
             port: finding.subject.local.map(|local| local.port()),
             remote: finding.subject.remote.map(|remote| remote.to_string()),
@@ -487,15 +524,11 @@ fn convert_finding<'a>(finding: &'a Finding, netns: &'a str) -> FindingV1<'a> {
     }
 }
 
-fn convert_listener<'a>(
-    report: &'a Report,
-    row: &ListenerRow<'a>,
-    netns: &'a str,
-) -> ListenerV1<'a> {
+fn convert_listener<'a>(report: &'a Report, row: &ListenerRow<'a>) -> ListenerV1<'a> {
     ListenerV1 {
         local: row.listener.local.to_string(),
         port: row.listener.local.port(),
-        netns,
+        netns: row.netns,
         inode: row.listener.inode.and_then(crate::model::Inode::number),
         accept_queue: AcceptQueueV1 {
             length: row.queue.length,
@@ -519,17 +552,13 @@ fn convert_listener<'a>(
     }
 }
 
-fn convert_connection<'a>(
-    report: &'a Report,
-    row: &ConnectionRow<'a>,
-    netns: &'a str,
-) -> ConnectionV1<'a> {
+fn convert_connection<'a>(report: &'a Report, row: &ConnectionRow<'a>) -> ConnectionV1<'a> {
     let connection = row.connection;
     ConnectionV1 {
         state: connection.state.name(),
         local: connection.local.to_string(),
         remote: connection.remote.to_string(),
-        netns,
+        netns: row.netns,
         inode: match row.place {
             Place::AcceptQueue(_) | Place::Orphan => Some(0),
             Place::Accepted(inode) => inode.number(),
@@ -573,6 +602,7 @@ fn convert_process<'a>(row: &ProcessRow<'a>) -> ProcessV1<'a> {
     let examination = process.examination.as_ref();
     ProcessV1 {
         pid: process.pid,
+        pid_inside: process.pid_inside,
         command: &process.command,
         command_line: process.command_line.known().map(String::as_str),
         state: state_name(process.state),

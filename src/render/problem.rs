@@ -55,6 +55,7 @@ fn hiding<'r>(report: &Report<'r>) -> impl Iterator<Item = &'r BlindSpot> {
     report
         .blind_spots
         .iter()
+        .copied()
         .filter(move |spot| counts && spot.hides_findings)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -102,6 +103,12 @@ pub(super) fn scope_clause(report: &Report) -> String {
     if let Some(netns) = &report.scope.netns {
         clauses.push(format!(" in namespace {}", escape(netns)));
     }
+    if report.scope.all_netns {
+        clauses.push(format!(
+            " in {} network namespaces",
+            report.namespaces.len()
+        ));
+    }
     clauses.concat()
 }
 
@@ -141,6 +148,9 @@ fn write_finding(
 pub(super) fn subject(report: &Report, finding: &Finding) -> String {
     const NAMED: usize = 3;
     let mut parts: Vec<String> = Vec::new();
+    if report.namespaces.len() > 1 {
+        parts.push(format!("[{}]", escape(&finding.subject.netns)));
+    }
     parts.extend(finding.subject.local.map(|local| local.to_string()));
     parts.extend(finding.subject.remote.map(|remote| format!("to {remote}")));
     let names: Vec<String> = finding
@@ -253,7 +263,7 @@ fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) 
             Reading::Unknown(_) => "?".to_owned(),
         };
         table.add_row([
-            row.listener.local.to_string(),
+            address(report, row.netns, row.listener.local),
             format!("{} / {limit}", row.queue.length),
             number(row.queue.close_wait),
             number(row.queue.established),
@@ -266,13 +276,21 @@ fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) 
     write_rows(&mut table, out)
 }
 
+/// An address, with its network namespace where there are several.
+fn address(report: &Report, netns: &str, local: SocketAddr) -> String {
+    if report.namespaces.len() > 1 {
+        format!("[{}] {local}", escape(netns))
+    } else {
+        local.to_string()
+    }
+}
+
 /// A listener is shown when somebody waits at it, or when connections of it are shown.
 fn is_of_interest(report: &Report, row: &ListenerRow) -> bool {
     row.queue.length > 0
-        || report
-            .findings
-            .iter()
-            .any(|finding| finding.subject.local == Some(row.listener.local))
+        || report.findings.iter().any(|finding| {
+            finding.subject.local == Some(row.listener.local) && finding.subject.netns == row.netns
+        })
 }
 
 fn watchers(row: &ListenerRow) -> String {
@@ -332,6 +350,7 @@ fn owners(report: &Report, owners: &[Holder]) -> String {
 /// What connections have in common when they are shown as a group.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
+    netns: String,
     queued: bool,
     state: &'static str,
     local: String,
@@ -373,6 +392,7 @@ fn group(row: &ConnectionRow) -> Group {
     let mut pids: Vec<u32> = row.owners.iter().map(|owner| owner.pid).collect();
     pids.dedup();
     Group {
+        netns: row.netns.to_owned(),
         queued: !matches!(row.place, Place::AcceptQueue(_)),
         state: row.connection.state.name(),
         local: match row.place {
@@ -402,7 +422,7 @@ fn connection_cells(report: &Report, row: &ConnectionRow) -> [String; 6] {
         Place::Accepted(_) | Place::Orphan => owners(report, row.owners),
     };
     [
-        connection.local.to_string(),
+        address(report, row.netns, connection.local),
         state_name(connection.state),
         connection.remote.to_string(),
         age(row),
@@ -446,7 +466,7 @@ fn write_blind_spots(
     }
     let bold = Style::new().bold();
     writeln!(out, "{bold}NOT SEEN{bold:#}")?;
-    for spot in report.blind_spots {
+    for spot in &report.blind_spots {
         let text = format!("{}: {}. {}", spot.what, spot.why, spot.remedy);
         write_text("", [&text], options, out)?;
     }

@@ -9,10 +9,10 @@ use crate::correlate::acceptor;
 use crate::correlate::age::{self, Age};
 use crate::correlate::{AcceptQueue, Activity, Picture, Place, Watch, interpret};
 use crate::model::{
-    BlindSpot, Connection, Holder, Host, Inode, Listener, Pid, Process, Scope, SocketSource,
-    TcpState, Thread,
+    BlindSpot, Connection, Holder, Host, Inode, Listener, Namespace, Pid, Process, Scope,
+    SocketSource, TcpState, Thread,
 };
-use crate::rules::{Finding, Severity};
+use crate::rules::{self, Finding, Severity};
 
 pub use check::{
     AmountText, Check, Evaluation, Limits, Measurement, Metric, Status, Threshold, Thresholds,
@@ -46,7 +46,9 @@ pub struct Report<'a> {
     /// The processes that hold what is shown.
     pub processes: Vec<ProcessRow<'a>>,
     /// What could not be seen.
-    pub blind_spots: &'a [BlindSpot],
+    pub blind_spots: Vec<&'a BlindSpot>,
+    /// The network namespaces that were looked into.
+    pub namespaces: Vec<&'a Namespace>,
 }
 
 /// Where the sockets of a report came from.
@@ -95,6 +97,8 @@ impl CloseWaitTotals {
 
 /// A listener and its queue.
 pub struct ListenerRow<'a> {
+    /// Its network namespace.
+    pub netns: &'a str,
     /// The listener.
     pub listener: &'a Listener,
     /// Its queue.
@@ -107,6 +111,8 @@ pub struct ListenerRow<'a> {
 
 /// A connection and where it is.
 pub struct ConnectionRow<'a> {
+    /// Its network namespace.
+    pub netns: &'a str,
     /// The connection.
     pub connection: &'a Connection,
     /// Where it is.
@@ -173,15 +179,40 @@ impl<'a> Report<'a> {
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,
             },
-            verdict: verdict(&findings, &snapshot.blind_spots),
+            verdict: verdict(&findings, snapshot.blind_spots.iter()),
             grace: picture.grace,
             close_wait: totals(&connections),
             listeners: listener_rows(picture),
             processes: process_rows(picture, &connections),
             connections,
             findings,
-            blind_spots: &snapshot.blind_spots,
+            blind_spots: snapshot.blind_spots.iter().collect(),
+            namespaces: vec![&snapshot.namespace],
         }
+    }
+
+    /// Puts the reports of several network namespaces together.
+    ///
+    /// What one process holds in several of them is counted together; a blind spot that all have
+    /// is told once.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        let mut merged = self;
+        merged.elapsed = merged.elapsed.max(other.elapsed);
+        merged.findings.extend(other.findings);
+        rules::sort(&mut merged.findings);
+        merged.listeners.extend(other.listeners);
+        merged.connections.extend(other.connections);
+        merged.namespaces.extend(other.namespaces);
+        for spot in other.blind_spots {
+            if !merged.blind_spots.contains(&spot) {
+                merged.blind_spots.push(spot);
+            }
+        }
+        merge_processes(&mut merged.processes, other.processes);
+        merged.close_wait = totals(&merged.connections);
+        merged.verdict = verdict(&merged.findings, merged.blind_spots.iter().copied());
+        merged
     }
 
     /// How many findings are of this severity.
@@ -200,14 +231,33 @@ impl<'a> Report<'a> {
     }
 }
 
-fn verdict(findings: &[Finding], blind_spots: &[BlindSpot]) -> Verdict {
+fn verdict<'s>(
+    findings: &[Finding],
+    mut blind_spots: impl Iterator<Item = &'s BlindSpot>,
+) -> Verdict {
     match findings.iter().map(|finding| finding.severity).max() {
         Some(Severity::Critical) => Verdict::Critical,
         Some(Severity::Warning) => Verdict::Degraded,
-        Some(Severity::Info) | None if blind_spots.iter().any(|spot| spot.hides_findings) => {
+        Some(Severity::Info) | None if blind_spots.any(|spot| spot.hides_findings) => {
             Verdict::Unknown
         }
         Some(Severity::Info) | None => Verdict::Healthy,
+    }
+}
+
+fn merge_processes<'a>(all: &mut Vec<ProcessRow<'a>>, more: Vec<ProcessRow<'a>>) {
+    for row in more {
+        match all.binary_search_by_key(&row.process.pid, |known| known.process.pid) {
+            Ok(index) => {
+                let known = &mut all[index];
+                known.close_wait += row.close_wait;
+                if known.process.examination.is_none() {
+                    known.process = row.process;
+                    known.threads = row.threads;
+                }
+            }
+            Err(index) => all.insert(index, row),
+        }
     }
 }
 
@@ -219,6 +269,7 @@ fn listener_rows<'a>(picture: &'a Picture<'a>) -> Vec<ListenerRow<'a>> {
         .iter()
         .zip(&picture.queues)
         .map(|(listener, queue)| ListenerRow {
+            netns: &picture.snapshot.namespace.name,
             listener,
             queue: queue.clone(),
             owners: holders(picture, listener.inode),
@@ -249,6 +300,7 @@ fn connection_rows<'a>(picture: &'a Picture<'a>) -> Vec<ConnectionRow<'a>> {
             let waits = matches!(place, Place::AcceptQueue(_));
             let shown = connection.state == TcpState::CloseWait || waits;
             shown.then(|| ConnectionRow {
+                netns: &picture.snapshot.namespace.name,
                 connection,
                 place: *place,
                 age: age::in_state(connection, waits),

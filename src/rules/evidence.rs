@@ -51,6 +51,7 @@ pub(super) fn process_names<'a>(processes: impl Iterator<Item = &'a Process>) ->
 /// The listener as the subject of a finding, with those who should do something.
 pub(super) fn listener_subject(case: &Case, pids: Vec<Pid>) -> Subject {
     Subject {
+        netns: case.netns.to_owned(),
         kind: SubjectKind::Listener,
         local: Some(case.listener.local),
         remote: None,

@@ -40,6 +40,8 @@ pub enum SubjectKind {
 /// What a finding is about, and where to find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
+    /// The network namespace, by the name that reports use.
+    pub netns: String,
     /// What it is.
     pub kind: SubjectKind,
     /// The local address, of a listener or of the connections that came in there.

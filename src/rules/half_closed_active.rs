@@ -19,7 +19,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         id: RULE.id,
         severity: Severity::Info,
         confidence: Confidence::Certain,
-        subject: leaks::subject(leak),
+        subject: leaks::subject(picture, leak),
         headline: format!(
             "{} still sends on {}, whose peer has closed its direction only: that is fine",
             leaks::holder(picture, leak),

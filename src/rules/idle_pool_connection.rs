@@ -30,7 +30,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
         confidence: Confidence::Likely,
-        subject: leaks::subject(leak),
+        subject: leaks::subject(picture, leak),
         headline: format!(
             "{} keeps {} that the server has closed, as a pool does",
             leaks::holder(picture, leak),

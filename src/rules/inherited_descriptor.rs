@@ -35,7 +35,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
         confidence: Confidence::Certain,
-        subject: leaks::subject(leak),
+        subject: leaks::subject(picture, leak),
         headline: format!(
             "{} held by {} processes at once, so that one close() does not end {}: {}",
             leaks::connections(leak),

@@ -10,8 +10,9 @@ use super::{Severity, Subject, SubjectKind};
 use crate::correlate::{Endpoint, Leak, Picture, age};
 
 /// The process, or the connections where nobody is known to hold them.
-pub(super) fn subject(leak: &Leak) -> Subject {
+pub(super) fn subject(picture: &Picture, leak: &Leak) -> Subject {
     Subject {
+        netns: picture.snapshot.namespace.name.clone(),
         kind: if leak.pids.is_empty() {
             SubjectKind::Connection
         } else {

@@ -105,11 +105,16 @@ pub fn diagnose(picture: &Picture) -> Vec<Finding> {
             Check::Cause(_) | Check::Queue(_) => None,
         }));
     }
+    sort(&mut findings);
+    findings
+}
+
+/// Puts the worst first, and of equals the surest and the largest.
+pub fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
         let rank = |finding: &Finding| (finding.severity, finding.confidence, finding.connections);
         rank(b).cmp(&rank(a))
     });
-    findings
 }
 
 fn cause(picture: &Picture, case: &Case) -> Option<Finding> {

@@ -28,7 +28,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
             Severity::Info
         },
         confidence: Confidence::Certain,
-        subject: leaks::subject(leak),
+        subject: leaks::subject(picture, leak),
         headline: format!(
             "{} waits on {} for peers that do not close: over there they are CLOSE_WAIT",
             leaks::holder(picture, leak),

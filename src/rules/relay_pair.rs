@@ -24,7 +24,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
         confidence: Confidence::Likely,
-        subject: leaks::subject(leak),
+        subject: leaks::subject(picture, leak),
         headline: format!(
             "{} relays: {} ended on one side, and it waits for the other side to end, too",
             leaks::holder(picture, leak),

@@ -45,7 +45,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         } else {
             Confidence::Likely
         },
-        subject: leaks::subject(leak),
+        subject: leaks::subject(picture, leak),
         headline: format!(
             "{} of {} cannot be sent to: the peer has closed its direction and takes nothing more",
             leaks::connections(leak),

@@ -43,7 +43,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         } else {
             Confidence::Possible
         },
-        subject: leaks::subject(leak),
+        subject: leaks::subject(picture, leak),
         headline: format!(
             "{} closed by the peer, and no process is seen to hold {}",
             leaks::connections(leak),

@@ -22,7 +22,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
         confidence: confidence(picture, leak),
-        subject: leaks::subject(leak),
+        subject: leaks::subject(picture, leak),
         headline: format!(
             "the end of {} was read, and {} never closed {}",
             leaks::connections(leak),

@@ -41,7 +41,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         } else {
             Confidence::Possible
         },
-        subject: leaks::subject(leak),
+        subject: leaks::subject(picture, leak),
         headline: format!(
             "{} of {} {} closed by the peer and nobody reads {}: {why}",
             leaks::connections(leak),

@@ -20,7 +20,11 @@ use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::descriptors::{self, for_each_number, open_directory};
-use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump, hidden};
+use super::{
+    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump, hidden,
+    namespaces,
+};
+use crate::collect::netns;
 use crate::collect::sock_diag::filter;
 use crate::model::{Host, InodeSet};
 
@@ -77,6 +81,23 @@ impl Kernel for LiveKernel {
             kernel: text(uname.release()),
             machine: text(uname.machine()),
         }
+    }
+
+    fn namespaces(&mut self) -> Result<Vec<FoundNamespace>, KernelError> {
+        let pids = self.list_numbers("")?;
+        Ok(namespaces::find(&self.procfs, &pids))
+    }
+
+    fn enter(&mut self, path: &str) -> Result<(), KernelError> {
+        let there = std::fs::read_link(self.procfs.join(path)).ok();
+        let here = std::fs::read_link(self.procfs.join("thread-self/ns/net")).ok();
+        // Staying needs no privilege.
+        if there.is_some() && there == here {
+            return Ok(());
+        }
+        // A netlink socket stays in the namespace it was opened in.
+        self.socket = None;
+        netns::enter_path(&self.procfs.join(path))
     }
 
     fn elapsed(&mut self) -> Result<Duration, KernelError> {

@@ -8,6 +8,7 @@ mod descriptors;
 mod error;
 mod hidden;
 mod live;
+mod namespaces;
 mod recorded;
 mod recorder;
 mod recording;
@@ -30,6 +31,22 @@ pub use recording::{Header, RecordedManner, RecordedScope, RecordingError};
 pub trait Kernel {
     /// Names the machine.
     fn host(&mut self) -> Host;
+
+    /// Finds every network namespace that can be reached: the own one first, then those of
+    /// processes, of bind mounts, and of descriptors that processes hold.
+    ///
+    /// # Errors
+    ///
+    /// When processes cannot be listed at all.
+    fn namespaces(&mut self) -> Result<Vec<FoundNamespace>, KernelError>;
+
+    /// Moves to the network namespace behind a path that [`Kernel::namespaces`] gave: sockets and
+    /// `thread-self/net` are its from then on.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone, or entering it is not permitted.
+    fn enter(&mut self, path: &str) -> Result<(), KernelError>;
 
     /// Time since the look began.
     ///
@@ -121,6 +138,19 @@ pub struct DescriptorTables {
     pub refused: Vec<Pid>,
     /// How many processes there were.
     pub processes: usize,
+}
+
+/// A network namespace and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundNamespace {
+    /// Its number, as in `net:[4026531840]`.
+    pub inode: u64,
+    /// A path that leads there; a relative one is below the procfs root.
+    pub path: String,
+    /// The names of its bind mounts (`ip netns`, container runtimes).
+    pub names: Vec<String>,
+    /// The first process in it, if there is one.
+    pub pid: Option<Pid>,
 }
 
 /// Where sockets are held that no process's descriptor table shows.

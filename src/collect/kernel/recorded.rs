@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::recording::{self, Answer, Header, Outcome, Question, RecordingError};
-use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump};
+use super::{DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump};
 use crate::model::{Host, InodeSet, PortRange};
 
 /// A kernel that says again what it said when it was recorded.
@@ -15,7 +15,9 @@ use crate::model::{Host, InodeSet, PortRange};
 /// with the last answer.
 pub struct RecordedKernel {
     header: Header,
-    answers: HashMap<Question, VecDeque<Outcome>>,
+    /// Where it is now.
+    netns: Option<String>,
+    answers: HashMap<(Option<String>, Question), VecDeque<Outcome>>,
 }
 
 impl RecordedKernel {
@@ -26,7 +28,7 @@ impl RecordedKernel {
     /// When the file is no recording, or not a whole one.
     pub fn read_from(file: impl Read) -> Result<Self, RecordingError> {
         let (header, entries) = recording::read(file)?;
-        let mut answers: HashMap<Question, VecDeque<Outcome>> = HashMap::new();
+        let mut answers: HashMap<_, VecDeque<Outcome>> = HashMap::new();
         for entry in entries {
             let question = match entry.ask {
                 // Whoever replays may ask for fewer ports; the decoder sorts them out.
@@ -34,11 +36,15 @@ impl RecordedKernel {
                 other => other,
             };
             answers
-                .entry(question)
+                .entry((entry.netns, question))
                 .or_default()
                 .push_back(entry.outcome);
         }
-        Ok(Self { header, answers })
+        Ok(Self {
+            header,
+            netns: None,
+            answers,
+        })
     }
 
     /// What the recording says about itself.
@@ -57,8 +63,10 @@ impl RecordedKernel {
     }
 
     fn next(&mut self, question: &Question) -> Result<Answer, KernelError> {
+        let netns = self.netns.clone().filter(|_| question.depends_on_netns());
+        let key = (netns, question.clone());
         let missing = || KernelError::not_recorded(describe(question));
-        let outcomes = self.answers.get_mut(question).ok_or_else(missing)?;
+        let outcomes = self.answers.get_mut(&key).ok_or_else(missing)?;
         // What stays as it is may be asked again; time does not stand still.
         let outcome = if outcomes.len() > 1 || *question == Question::Elapsed {
             outcomes.pop_front()
@@ -81,11 +89,13 @@ fn without_ports(dump: &SocketDump) -> SocketDump {
 
 fn describe(question: &Question) -> String {
     match question {
+        Question::Namespaces => "network namespaces".to_owned(),
         Question::Elapsed => "the clock".to_owned(),
         Question::Sockets(_) => "sock_diag".to_owned(),
         Question::DescriptorTables => "the descriptors of processes".to_owned(),
         Question::HiddenDescriptors => "hidden descriptors".to_owned(),
-        Question::Read(path)
+        Question::Enter(path)
+        | Question::Read(path)
         | Question::ReadAt(path, _)
         | Question::ReadLink(path)
         | Question::ListNumbers(path) => path.clone(),
@@ -100,6 +110,23 @@ fn wrong_form(question: &Question) -> KernelError {
 impl Kernel for RecordedKernel {
     fn host(&mut self) -> Host {
         self.header.host.clone().into()
+    }
+
+    fn namespaces(&mut self) -> Result<Vec<FoundNamespace>, KernelError> {
+        let question = Question::Namespaces;
+        match self.next(&question)? {
+            Answer::Namespaces(namespaces) => Ok(namespaces),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn enter(&mut self, path: &str) -> Result<(), KernelError> {
+        self.netns = Some(path.to_owned());
+        let question = Question::Enter(path.to_owned());
+        match self.next(&question)? {
+            Answer::Entered => Ok(()),
+            _ => Err(wrong_form(&question)),
+        }
     }
 
     fn elapsed(&mut self) -> Result<Duration, KernelError> {

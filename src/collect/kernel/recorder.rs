@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use super::recording::{self, Answer, Bytes, Entry, Header, Outcome, Question};
 use super::redact::Redactor;
-use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump};
+use super::{DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump};
 use crate::model::{Host, InodeSet};
 
 /// A kernel whose answers are kept for a recording.
 pub struct Recorder<'kernel> {
     kernel: &'kernel mut dyn Kernel,
+    /// Where it is now.
+    netns: Option<String>,
     entries: Vec<Entry>,
 }
 
@@ -20,6 +22,7 @@ impl<'kernel> Recorder<'kernel> {
     pub fn new(kernel: &'kernel mut dyn Kernel) -> Self {
         Self {
             kernel,
+            netns: None,
             entries: Vec::new(),
         }
     }
@@ -46,7 +49,11 @@ impl<'kernel> Recorder<'kernel> {
             Ok(value) => Outcome::Answer(form(value.clone())),
             Err(error) => Outcome::Error(error.clone()),
         };
-        self.entries.push(Entry { ask, outcome });
+        self.entries.push(Entry {
+            netns: self.netns.clone().filter(|_| ask.depends_on_netns()),
+            ask,
+            outcome,
+        });
         answer
     }
 }
@@ -54,6 +61,21 @@ impl<'kernel> Recorder<'kernel> {
 impl Kernel for Recorder<'_> {
     fn host(&mut self) -> Host {
         self.kernel.host()
+    }
+
+    fn namespaces(&mut self) -> Result<Vec<FoundNamespace>, KernelError> {
+        let answer = self.kernel.namespaces();
+        self.note(Question::Namespaces, answer, Answer::Namespaces)
+    }
+
+    fn enter(&mut self, path: &str) -> Result<(), KernelError> {
+        let answer = self.kernel.enter(path);
+        self.netns = None;
+        let answer = self.note(Question::Enter(path.to_owned()), answer, |()| {
+            Answer::Entered
+        });
+        self.netns = Some(path.to_owned());
+        answer
     }
 
     fn elapsed(&mut self) -> Result<Duration, KernelError> {

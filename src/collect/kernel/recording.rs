@@ -15,7 +15,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::{DescriptorTables, HiddenDescriptors, KernelError, SocketDump};
+use super::{DescriptorTables, FoundNamespace, HiddenDescriptors, KernelError, SocketDump};
 use crate::model::{Host, PortRange, Scope};
 
 /// Names the format and its version; a reader refuses any other.
@@ -98,6 +98,9 @@ pub struct RecordedScope {
     pub pids: Vec<u32>,
     /// The network namespace as it was named.
     pub netns: Option<String>,
+    /// Whether it was every namespace.
+    #[serde(default)]
+    pub all_netns: bool,
 }
 
 impl From<&Host> for RecordedHost {
@@ -126,6 +129,7 @@ impl From<&Scope> for RecordedScope {
             ports: scope.ports.clone(),
             pids: scope.pids.clone(),
             netns: scope.netns.clone(),
+            all_netns: scope.all_netns,
         }
     }
 }
@@ -136,6 +140,7 @@ impl From<RecordedScope> for Scope {
             ports: scope.ports,
             pids: scope.pids,
             netns: scope.netns,
+            all_netns: scope.all_netns,
         }
     }
 }
@@ -143,6 +148,9 @@ impl From<RecordedScope> for Scope {
 /// A question and what was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
+    /// The namespace that was entered before; none for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<String>,
     pub ask: Question,
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -153,6 +161,8 @@ pub(super) struct Entry {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Question {
     Elapsed,
+    Namespaces,
+    Enter(String),
     Sockets(SocketDump),
     DescriptorTables,
     HiddenDescriptors,
@@ -160,6 +170,17 @@ pub(super) enum Question {
     ReadAt(String, u64),
     ReadLink(String),
     ListNumbers(String),
+}
+
+impl Question {
+    /// Tells whether the answer depends on the network namespace that was entered.
+    pub(super) fn depends_on_netns(&self) -> bool {
+        match self {
+            Self::Sockets(_) => true,
+            Self::Read(path) => path.starts_with("thread-self/net"),
+            _ => false,
+        }
+    }
 }
 
 /// The kernel's answer, or its failure.
@@ -175,6 +196,8 @@ pub(super) enum Outcome {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     Time(Duration),
+    Namespaces(Vec<FoundNamespace>),
+    Entered,
     Datagrams(Vec<Bytes>),
     Tables(DescriptorTables),
     Hidden(HiddenDescriptors),

@@ -24,6 +24,7 @@ const REDACTED: &str = "redacted";
 pub(super) struct Redactor {
     addresses: HashMap<IpAddr, IpAddr>,
     cgroups: HashMap<String, String>,
+    mounts: HashMap<String, String>,
 }
 
 impl Redactor {
@@ -35,6 +36,7 @@ impl Redactor {
             self.redact_answer(entry);
         }
         for entry in entries {
+            entry.netns = entry.netns.take().map(|path| self.redact_mount(path));
             self.redact_question(&mut entry.ask);
             if let Outcome::Error(error) = &mut entry.outcome
                 && error.what.starts_with('/')
@@ -44,7 +46,19 @@ impl Redactor {
         }
     }
 
-    fn redact_question(&self, ask: &mut Question) {
+    /// Where a namespace is bound names it; below procfs it is a process's.
+    fn redact_mount(&mut self, path: String) -> String {
+        if !path.starts_with('/') {
+            return path;
+        }
+        let next = format!("/{REDACTED}-{}", self.mounts.len() + 1);
+        self.mounts.entry(path).or_insert(next).clone()
+    }
+
+    fn redact_question(&mut self, ask: &mut Question) {
+        if let Question::Enter(path) = ask {
+            *path = self.redact_mount(std::mem::take(path));
+        }
         let Question::Read(path) = ask else { return };
         // The deepest group first: a path contains those of its parents.
         let name = self
@@ -67,6 +81,12 @@ impl Redactor {
             (Question::Sockets(_), Answer::Datagrams(datagrams)) => {
                 for datagram in datagrams {
                     self.redact_datagram(&mut datagram.0);
+                }
+            }
+            (Question::Namespaces, Answer::Namespaces(namespaces)) => {
+                for namespace in namespaces {
+                    namespace.path = self.redact_mount(std::mem::take(&mut namespace.path));
+                    namespace.names.clear();
                 }
             }
             (Question::Read(path), Answer::Bytes(Bytes(bytes))) => self.redact_file(path, bytes),

@@ -3,7 +3,7 @@
 use procfs::{FromRead, ProcessCGroups};
 
 use crate::collect::kernel::{Kernel, KernelError, Kind};
-use crate::model::{Gap, Pid, Reading};
+use crate::model::{Gap, Origin, Pid, Reading};
 
 /// Reads the freezer state of every hierarchy that the process is in.
 pub(super) fn read_frozen(kernel: &mut dyn Kernel, pid: Pid) -> Reading<bool> {
@@ -64,6 +64,79 @@ fn read_state(kernel: &mut dyn Kernel, path: &str, frozen_when: &str) -> Result<
         .any(|line| line == frozen_when))
 }
 
+/// Reads which container, pod or unit a process belongs to, from the names of its cgroups.
+pub fn read_origin(kernel: &mut dyn Kernel, pid: Pid) -> Origin {
+    let Ok(bytes) = kernel.read(&format!("{pid}/cgroup")) else {
+        return Origin::default();
+    };
+    match ProcessCGroups::from_read(&bytes[..]) {
+        Ok(groups) => parse_origin(groups.into_iter().map(|group| group.pathname)),
+        Err(_) => Origin::default(),
+    }
+}
+
+/// What container runtimes put before a container's id in the name of its systemd scope.
+const SCOPES: [(&str, &str); 4] = [
+    ("docker-", "docker"),
+    ("cri-containerd-", "containerd"),
+    ("crio-", "cri-o"),
+    ("libpod-", "podman"),
+];
+
+fn parse_origin(paths: impl Iterator<Item = String>) -> Origin {
+    let mut origin = Origin::default();
+    for path in paths {
+        let mut before = "";
+        for part in path.split('/') {
+            let stem = part.strip_suffix(".scope").unwrap_or(part);
+            let scope = SCOPES.iter().find_map(|(prefix, runtime)| {
+                Some((
+                    *runtime,
+                    stem.strip_prefix(prefix).filter(|id| is_container_id(id))?,
+                ))
+            });
+            let plain = is_container_id(stem).then_some((plain_runtime(before), stem));
+            if let Some((runtime, id)) = scope.or(plain) {
+                origin.container = Some((runtime.to_owned(), id.to_owned()));
+            }
+            if let Some(uid) = pod_uid(part) {
+                origin.pod = Some(uid);
+            }
+            if part.ends_with(".service") {
+                origin.unit = Some(part.to_owned());
+            }
+            before = part;
+        }
+    }
+    origin
+}
+
+/// Without systemd the folder above a container's tells the runtime.
+fn plain_runtime(folder: &str) -> &'static str {
+    match folder {
+        "docker" => "docker",
+        "libpod_parent" => "podman",
+        _ => "container",
+    }
+}
+
+fn is_container_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `pod<uid>`, or `kubepods-burstable-pod<uid>.slice` with underscores for dashes.
+fn pod_uid(part: &str) -> Option<String> {
+    let stem = part.strip_suffix(".slice").unwrap_or(part);
+    let start = if stem.starts_with("pod") {
+        3
+    } else {
+        stem.find("-pod").filter(|_| stem.starts_with("kubepods"))? + 4
+    };
+    let uid = stem[start..].replace('_', "-");
+    let is_uid = uid.len() == 36 && uid.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+    is_uid.then_some(uid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +155,32 @@ mod tests {
         assert_eq!(v1[0].0, "/sys/fs/cgroup/freezer/docker/abc/freezer.state");
         assert!(freezer_files(&["cpu".to_owned()], 1, "/docker/abc").is_empty());
         assert!(freezer_files(&[], 0, "/").is_empty());
+    }
+
+    fn origin(path: &str) -> Origin {
+        parse_origin(std::iter::once(path.to_owned()))
+    }
+
+    #[test]
+    fn containers_pods_and_units_are_named_by_their_cgroups() {
+        let id = "0123456789abcdef".repeat(4);
+        let docker = origin(&format!("/system.slice/docker-{id}.scope"));
+        assert_eq!(docker.container, Some(("docker".to_owned(), id.clone())));
+        assert_eq!(
+            origin(&format!("/docker/{id}")).container,
+            Some(("docker".to_owned(), id.clone()))
+        );
+        let pod = origin(&format!(
+            "/kubepods.slice/kubepods-burstable.slice/\
+             kubepods-burstable-pod8f6a2f4e_7c1d_4f0e_9d65_0c1b2a3d4e5f.slice/cri-containerd-{id}.scope"
+        ));
+        assert_eq!(
+            pod.pod.as_deref(),
+            Some("8f6a2f4e-7c1d-4f0e-9d65-0c1b2a3d4e5f")
+        );
+        assert_eq!(pod.container, Some(("containerd".to_owned(), id)));
+        let unit = origin("/system.slice/nginx.service");
+        assert_eq!(unit.unit.as_deref(), Some("nginx.service"));
+        assert_eq!(origin("/user.slice"), Origin::default());
     }
 }

@@ -11,6 +11,7 @@ mod runtime;
 mod stat;
 mod syscall;
 
+pub use cgroup::read_origin;
 pub use fdinfo::parse_epoll_watches;
 pub use limits::parse_open_files_limit;
 pub use net_tcp::{parse_net_tcp, read_net_tcp};

@@ -27,6 +27,7 @@ pub fn read_process(kernel: &mut dyn Kernel, pid: Pid) -> Option<Process> {
     };
     Some(Process {
         pid,
+        pid_inside: known_or_gap(kernel, &format!("{pid}/status"), parse_pid_inside).copied(),
         command,
         command_line: known_or_gap(kernel, &format!("{pid}/cmdline"), |bytes| {
             Some(parse_command_line(bytes))
@@ -161,6 +162,15 @@ fn read_epoll_set(kernel: &mut dyn Kernel, base: &str, fd: u32) -> EpollSet {
         Err(error) => Reading::Unknown(error.gap()),
     };
     EpollSet { fd, watches }
+}
+
+/// `NSpid:` lists the ids from the namespace of this procfs inwards; one alone is the same inside.
+fn parse_pid_inside(bytes: &[u8]) -> Option<Pid> {
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"NSpid:"))?;
+    let ids = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+    ids.skip(1).last()?.parse().ok()
 }
 
 /// Arguments are ended by zero bytes; a title that the process gave itself may be padded with more.

@@ -274,6 +274,7 @@ impl Merged {
 /// Of a process only its name is shown.
 fn process(pid: Pid, command: String) -> Process {
     Process {
+        pid_inside: None,
         pid,
         command,
         command_line: Reading::Unknown(Gap::NotShown),

@@ -45,6 +45,7 @@ pub(super) fn finding(severity: Severity) -> Finding {
         severity,
         confidence: Confidence::Certain,
         subject: Subject {
+            netns: "current".to_owned(),
             kind: SubjectKind::Process,
             local: None,
             remote: None,
