@@ -396,7 +396,8 @@ fn write(report: &ReportV1, out: &mut dyn Write) -> io::Result<()> {
 ///
 /// Never: a schema has only string keys.
 pub fn schema() -> String {
-    let schema = schemars::schema_for!(ReportV1);
+    let settings = schemars::generate::SchemaSettings::default().for_serialize();
+    let schema = settings.into_generator().into_root_schema_for::<ReportV1>();
     serde_json::to_string_pretty(&schema).expect("a schema has only string keys")
 }
 

@@ -13,6 +13,7 @@ mod recorded;
 mod recorder;
 mod recording;
 mod redact;
+mod scrub;
 
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::recording::{self, Answer, Bytes, Entry, Header, Outcome, Question};
 use super::redact::Redactor;
+use super::scrub::scrub;
 use super::{DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump};
 use crate::model::{Host, InodeSet};
 
@@ -94,7 +95,9 @@ impl Kernel for Recorder<'_> {
     ) -> Result<(), KernelError> {
         let mut datagrams = Vec::new();
         let answer = self.kernel.dump_sockets(request, &mut |bytes| {
-            datagrams.push(Bytes(bytes.to_vec()));
+            let mut kept = bytes.to_vec();
+            scrub(&mut kept);
+            datagrams.push(Bytes(kept));
             sink(bytes)
         });
         self.note(Question::Sockets(request.clone()), answer, |()| {
