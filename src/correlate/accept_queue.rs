@@ -8,7 +8,7 @@ use super::age;
 use super::matching::Listeners;
 use super::undecided;
 use crate::model::{
-    Connection, Inode, InodeSet, Later, Listener, Snapshot, SocketSource, TcpState,
+    Connection, Inode, InodeSet, Later, Layer, Listener, Snapshot, SocketSource, TcpState,
 };
 
 /// The queue of one listener.
@@ -162,7 +162,7 @@ pub(super) fn never_accepted(connection: &Connection, listener_inodes: &InodeSet
         TcpState::Established | TcpState::CloseWait | TcpState::SynRecv
     );
     waiting_state
-        && !connection.mptcp_subflow
+        && connection.layer != Layer::Subflow
         && connection
             .inode
             .is_none_or(|inode| listener_inodes.contains(&inode))
@@ -239,7 +239,7 @@ fn count(
     if queue.course.looks > 2 && queue.course.shortest > 0 && !queue.course.shrank {
         queue.seen_waiting = queue.seen_waiting.max(Some(span));
     }
-    if doubtful {
+    if doubtful || hides_subflows(&members) {
         return;
     }
     let in_state = |state: TcpState| {
@@ -265,6 +265,16 @@ fn count(
         queue.reset = Some(0);
         queue.length = visible;
     }
+}
+
+/// Tells whether members may be no members, but subflows that joined an MPTCP connection while it
+/// waited.
+fn hides_subflows(members: &[&Connection]) -> bool {
+    let unmarked = Layer::Mptcp {
+        subflows_marked: false,
+    };
+    let has = |layer| members.iter().any(|member| member.layer == layer);
+    has(unmarked) && has(Layer::Tcp)
 }
 
 /// Tells whether a connection was in the queue at the second look as well.

@@ -97,9 +97,23 @@ pub trait Kernel {
     fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError>;
 }
 
-/// One question to `inet_diag` about TCP sockets.
+/// The protocol that is asked about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiagProtocol {
+    /// TCP, subflows of MPTCP connections included.
+    #[default]
+    Tcp,
+    /// MPTCP connections as their programs have them.
+    Mptcp,
+}
+
+/// One question to `inet_diag`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SocketDump {
+    /// Which protocol's sockets; older recordings ask for TCP only and do not say so.
+    #[serde(default)]
+    pub protocol: DiagProtocol,
     /// IPv6 (which includes the IPv4 clients of dual-stack listeners) or IPv4.
     pub ipv6: bool,
     /// States asked for: bit n stands for state number n.

@@ -16,7 +16,7 @@ use netlink_packet_sock_diag::constants::{
 use netlink_packet_sock_diag::inet::{InetResponseHeader, Timer as WireTimer};
 
 use super::tcp_info;
-use crate::model::{Connection, Inode, Listener, Reading, TcpAges, TcpState, Timer};
+use crate::model::{Connection, Inode, Layer, Listener, Reading, TcpAges, TcpState, Timer};
 
 /// Attributes of `linux/inet_diag.h` that the packet crate has no constant for.
 const INET_DIAG_ULP_INFO: u16 = 19;
@@ -146,7 +146,11 @@ fn decode_socket(
         // Before the handshake is over the clocks count from the machine's start.
         ages: attributes.ages.filter(|_| state != TcpState::SynRecv),
         cgroup: attributes.cgroup,
-        mptcp_subflow: attributes.mptcp,
+        layer: if attributes.mptcp {
+            Layer::Subflow
+        } else {
+            Layer::Tcp
+        },
     })))
 }
 
