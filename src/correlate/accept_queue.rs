@@ -425,6 +425,36 @@ mod tests {
         assert_eq!(queue.oldest, Some(Duration::from_millis(9400)));
     }
 
+    fn mptcp(subflows_marked: bool) -> Connection {
+        Connection {
+            layer: Layer::Mptcp { subflows_marked },
+            state: TcpState::CloseWait,
+            remote: "127.0.0.1:7".parse().unwrap(),
+            ..waiting_connection(9400)
+        }
+    }
+
+    fn queue_of(connections: Vec<Connection>) -> AcceptQueue {
+        let listener = with_length("127.0.0.1:8080", 1, 2);
+        let snapshot = snapshot(vec![listener], connections);
+        reconcile(&snapshot, GRACE).queues.remove(0)
+    }
+
+    #[test]
+    fn a_waiting_mptcp_connection_counts_as_one() {
+        let queue = queue_of(vec![mptcp(true), waiting_connection(9400)]);
+        assert_eq!(queue.close_wait, Some(2));
+        assert_eq!(queue.reset, Some(0));
+    }
+
+    #[test]
+    fn beside_mptcp_without_marks_nothing_is_certain_but_the_length() {
+        let queue = queue_of(vec![mptcp(false), waiting_connection(9400)]);
+        assert_eq!(queue.length, 2);
+        let counts = (queue.established, queue.close_wait, queue.reset);
+        assert_eq!(counts, (None, None, None));
+    }
+
     #[test]
     fn what_is_missing_of_a_young_queue_is_not_known_to_be_reset() {
         let snapshot = snapshot(

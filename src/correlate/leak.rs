@@ -312,3 +312,51 @@ fn pair_relays(leaks: &mut Vec<Leak>) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::samples;
+    use crate::model::{Later, SocketTable};
+
+    const GRACE: Duration = Duration::from_secs(3);
+
+    fn table(ports: &[u16]) -> SocketTable {
+        let connection = |port: &u16| Connection {
+            inode: Inode::new(u32::from(*port)),
+            remote: (std::net::Ipv4Addr::LOCALHOST, *port).into(),
+            ages: None,
+            ..samples::waiting_connection(0)
+        };
+        SocketTable {
+            connections: ports.iter().map(connection).collect(),
+            ..SocketTable::default()
+        }
+    }
+
+    fn found(later: Option<&[u16]>) -> Vec<(u16, Option<Duration>)> {
+        let mut snapshot = samples::snapshot(table(&[5001, 5002]));
+        snapshot.later = later.map(|ports| Later {
+            after: GRACE,
+            sockets: table(ports),
+        });
+        let connections = snapshot.sockets.connections.iter();
+        let places: Vec<Place> = connections
+            .filter_map(|connection| connection.inode.map(Place::Accepted))
+            .collect();
+        leaks(&snapshot, &places, GRACE)
+            .iter()
+            .flat_map(|leak| {
+                let connections = leak.connections.iter();
+                connections.map(|connection| (connection.remote.port(), leak.seen_for))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn without_clocks_only_a_second_look_tells_who_stays() {
+        assert_eq!(found(None), [(5001, None), (5002, None)]);
+        assert_eq!(found(Some(&[5002])), [(5002, Some(GRACE))]);
+        assert_eq!(found(Some(&[])), []);
+    }
+}

@@ -96,8 +96,8 @@ fn mptcp_evidence(leak: &Leak) -> Option<String> {
         .count();
     (number > 0).then(|| {
         format!(
-            "MPTCP: {} in CLOSE_WAIT at MPTCP level only, where it cannot be told whether the end \
-             was read",
+            "{} of MPTCP: neither since when the peer is gone nor whether the end was read can be \
+             told",
             count(number, "connection")
         )
     })

@@ -255,3 +255,31 @@ fn dump(
 
 /// `MSG_TRUNC`: the true length of a datagram that did not fit is returned (`recv(2)`).
 const MSG_TRUNC: i32 = 0x20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(protocol: DiagProtocol) -> Vec<u8> {
+        encode(&SocketDump {
+            protocol,
+            ipv6: false,
+            states: 1 << 8,
+            ports: Vec::new(),
+            tcp_info: false,
+            full_sockets_only: false,
+        })
+    }
+
+    #[test]
+    fn mptcp_is_asked_for_as_ss_does() {
+        let tcp = request(DiagProtocol::Tcp);
+        let mptcp = request(DiagProtocol::Mptcp);
+        // sdiag_protocol follows the message's header of 16 bytes and sdiag_family.
+        assert_eq!((tcp[17], mptcp[17]), (6, 255));
+        let mut attribute = vec![8, 0, 3, 0]; // length, INET_DIAG_REQ_PROTOCOL
+        attribute.extend(262_u32.to_ne_bytes());
+        assert_eq!(mptcp[tcp.len()..], attribute);
+        assert_eq!(usize::from(mptcp[0]), mptcp.len());
+    }
+}

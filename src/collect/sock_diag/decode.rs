@@ -258,6 +258,45 @@ mod tests {
         assert_eq!(datagram, Datagram::default());
     }
 
+    /// The same with `INET_DIAG_ULP_INFO`, as `ss -ti` shows `tcp-ulp-mptcp`.
+    fn subflow_message() -> Vec<u8> {
+        let mut bytes = close_wait_message()[16..].to_vec();
+        bytes.extend([16, 0, 19, 0x80]); // INET_DIAG_ULP_INFO, NLA_F_NESTED
+        bytes.extend([10, 0, 1, 0]); // INET_ULP_INFO_NAME
+        bytes.extend(b"mptcp\0\0\0"); // and two bytes of padding
+        message(SOCK_DIAG_BY_FAMILY, &bytes)
+    }
+
+    fn layer(bytes: &[u8]) -> Option<Layer> {
+        let (sockets, _) = decode(bytes);
+        sockets.iter().find_map(|socket| match socket {
+            Socket::Connection(connection) => Some(connection.layer),
+            Socket::Listener(_) => None,
+        })
+    }
+
+    #[test]
+    fn a_subflow_is_known_by_the_name_of_its_upper_layer() {
+        assert_eq!(layer(&subflow_message()), Some(Layer::Subflow));
+        assert_eq!(layer(&close_wait_message()), Some(Layer::Tcp));
+    }
+
+    #[test]
+    fn a_subflow_whose_attributes_were_cut_is_malformed_or_unmarked() {
+        let whole = subflow_message();
+        for length in 0..whole.len() {
+            let mut cut = whole[..length].to_vec();
+            if let Some(header) = cut.first_chunk_mut() {
+                *header = u32::try_from(length).unwrap().to_ne_bytes();
+            }
+            let name_is_there = length >= whole.len() - 3;
+            assert!(
+                name_is_there || layer(&cut) != Some(Layer::Subflow),
+                "{length}"
+            );
+        }
+    }
+
     #[test]
     fn a_failure_in_the_done_message_is_a_failure() {
         let done = message(NLMSG_DONE, &(-2_i32).to_ne_bytes());
