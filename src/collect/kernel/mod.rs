@@ -169,3 +169,18 @@ pub struct DescriptorTable {
     /// Descriptors of `io_uring` instances.
     pub io_urings: Vec<u32>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_of_a_recording_that_names_no_protocol_is_of_tcp() {
+        let old =
+            r#"{"ipv6":false,"states":1024,"ports":[],"tcp_info":false,"full_sockets_only":false}"#;
+        let dump: SocketDump = serde_json::from_str(old).unwrap();
+        assert_eq!(dump.protocol, DiagProtocol::Tcp);
+        let new = serde_json::to_string(&dump).unwrap();
+        assert_eq!(serde_json::from_str::<SocketDump>(&new).unwrap(), dump);
+    }
+}
