@@ -86,6 +86,17 @@ pub(super) fn unknown_waits(number: usize) -> BlindSpot {
     }
 }
 
+/// MPTCP connections that the peer has closed, and nobody knows when.
+pub(super) fn unknown_mptcp_ages(number: usize) -> BlindSpot {
+    BlindSpot {
+        what: format!("since when the peer has closed {number} of the MPTCP connections"),
+        why: "the kernel has no clocks at MPTCP level, and they were not watched long enough"
+            .to_owned(),
+        remedy: "watch for longer than the grace period: --observe 4s".to_owned(),
+        hides_findings: true,
+    }
+}
+
 /// A recording holds no glances at what is suspicious now.
 pub(super) fn not_watched() -> BlindSpot {
     BlindSpot {

@@ -267,6 +267,9 @@ impl Looker<'_> {
         } else {
             connections = self.connections(source, Wanted::Unaccepted, ports, &inodes)?;
         }
+        if source == SocketSource::InetDiag {
+            connections = self.with_mptcp(connections, !waiting.is_empty());
+        }
         let after = if waiting.is_empty() {
             listeners.clone()
         } else {
@@ -316,6 +319,21 @@ impl Looker<'_> {
             SocketSource::Procfs => Ok(self.net_tcp(wanted, ports, listeners)?.connections),
             SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
         }
+    }
+
+    /// A kernel without MPTCP has no such connections: nothing is missing then.
+    fn with_mptcp(&mut self, tcp: Vec<Connection>, unaccepted: bool) -> Vec<Connection> {
+        let wanted = if unaccepted {
+            Wanted::Unaccepted
+        } else {
+            Wanted::CloseWait
+        };
+        let Ok((mptcp, dump)) = sock_diag::read_mptcp(self.kernel, wanted, &self.scope.ports)
+        else {
+            return tcp;
+        };
+        self.note_dump(&dump);
+        correlate::join_subflows(tcp, mptcp)
     }
 
     fn net_tcp(
@@ -620,6 +638,10 @@ impl Looker<'_> {
         let unknown = correlate::unknown_waits(snapshot, self.plan.grace);
         if unknown > 0 && snapshot.source == SocketSource::InetDiag {
             spots.push(blind_spots::unknown_waits(unknown));
+        }
+        let ageless = correlate::unknown_mptcp_ages(snapshot, self.plan.grace);
+        if ageless > 0 {
+            spots.push(blind_spots::unknown_mptcp_ages(ageless));
         }
         if !seen.listeners.is_empty() && snapshot.glances.is_empty() && !self.plan.observe.is_zero()
         {

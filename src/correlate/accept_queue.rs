@@ -8,7 +8,7 @@ use super::age;
 use super::matching::Listeners;
 use super::undecided;
 use crate::model::{
-    Connection, Inode, InodeSet, Later, Listener, Snapshot, SocketSource, TcpState,
+    Connection, Inode, InodeSet, Later, Layer, Listener, Snapshot, SocketSource, TcpState,
 };
 
 /// The queue of one listener.
@@ -162,7 +162,7 @@ pub(super) fn never_accepted(connection: &Connection, listener_inodes: &InodeSet
         TcpState::Established | TcpState::CloseWait | TcpState::SynRecv
     );
     waiting_state
-        && !connection.mptcp_subflow
+        && connection.layer != Layer::Subflow
         && connection
             .inode
             .is_none_or(|inode| listener_inodes.contains(&inode))
@@ -239,7 +239,7 @@ fn count(
     if queue.course.looks > 2 && queue.course.shortest > 0 && !queue.course.shrank {
         queue.seen_waiting = queue.seen_waiting.max(Some(span));
     }
-    if doubtful {
+    if doubtful || hides_subflows(&members) {
         return;
     }
     let in_state = |state: TcpState| {
@@ -265,6 +265,16 @@ fn count(
         queue.reset = Some(0);
         queue.length = visible;
     }
+}
+
+/// Tells whether members may be no members, but subflows that joined an MPTCP connection while it
+/// waited.
+fn hides_subflows(members: &[&Connection]) -> bool {
+    let unmarked = Layer::Mptcp {
+        subflows_marked: false,
+    };
+    let has = |layer| members.iter().any(|member| member.layer == layer);
+    has(unmarked) && has(Layer::Tcp)
 }
 
 /// Tells whether a connection was in the queue at the second look as well.
@@ -413,6 +423,36 @@ mod tests {
         assert_eq!(queue.established, Some(0));
         assert_eq!(queue.reset, Some(2));
         assert_eq!(queue.oldest, Some(Duration::from_millis(9400)));
+    }
+
+    fn mptcp(subflows_marked: bool) -> Connection {
+        Connection {
+            layer: Layer::Mptcp { subflows_marked },
+            state: TcpState::CloseWait,
+            remote: "127.0.0.1:7".parse().unwrap(),
+            ..waiting_connection(9400)
+        }
+    }
+
+    fn queue_of(connections: Vec<Connection>) -> AcceptQueue {
+        let listener = with_length("127.0.0.1:8080", 1, 2);
+        let snapshot = snapshot(vec![listener], connections);
+        reconcile(&snapshot, GRACE).queues.remove(0)
+    }
+
+    #[test]
+    fn a_waiting_mptcp_connection_counts_as_one() {
+        let queue = queue_of(vec![mptcp(true), waiting_connection(9400)]);
+        assert_eq!(queue.close_wait, Some(2));
+        assert_eq!(queue.reset, Some(0));
+    }
+
+    #[test]
+    fn beside_mptcp_without_marks_nothing_is_certain_but_the_length() {
+        let queue = queue_of(vec![mptcp(false), waiting_connection(9400)]);
+        assert_eq!(queue.length, 2);
+        let counts = (queue.established, queue.close_wait, queue.reset);
+        assert_eq!(counts, (None, None, None));
     }
 
     #[test]

@@ -43,7 +43,8 @@ const LATEST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(1);
 /// bound is exact unless something made the peer acknowledge later: probes of ours, or data that
 /// we sent since, and whose acknowledgement may then be the last one. Before `accept` nobody sends.
 pub fn since_fin(connection: &Connection) -> Age {
-    let Some(ages) = connection.ages else {
+    // Any subflow may have brought the end of an MPTCP connection; the clocks are those of one.
+    let Some(ages) = connection.ages.filter(|_| !connection.layer.is_mptcp()) else {
         return Age::default();
     };
     let quiet = connection.timer == Reading::Known(Timer::Off);
@@ -86,7 +87,7 @@ pub fn in_state(connection: &Connection, never_accepted: bool) -> Age {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Inode, TcpAges};
+    use crate::model::{Inode, Layer, TcpAges};
 
     fn connection(timer: Timer, sent: u64, received: u64, acked: u64) -> Connection {
         let address = "127.0.0.1:1".parse().unwrap();
@@ -106,7 +107,7 @@ mod tests {
                 last_ack_recv: Duration::from_millis(acked),
             }),
             cgroup: None,
-            mptcp_subflow: false,
+            layer: Layer::Tcp,
         }
     }
 

@@ -55,7 +55,7 @@ impl Attention {
             .sockets
             .connections
             .iter()
-            .filter(|connection| connection.recv_q > 0)
+            .filter(|connection| connection.recv_q > 0 && !connection.layer.is_mptcp())
             .filter_map(|connection| connection.inode)
             .filter(|inode| self.connections.contains(inode))
             .collect();

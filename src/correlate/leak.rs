@@ -1,7 +1,7 @@
 //! Connections that one end has closed and the other has not: grouped by who holds them and by
 //! what is wrong with them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::acceptor;
 use super::age::{self, Age};
 use super::matching::Listeners;
 use super::reader::{Reader, Suspects};
-use crate::model::{Connection, Pid, Reading, Snapshot, TcpState, Timer};
+use crate::model::{Connection, Inode, Pid, Reading, Snapshot, TcpState, Timer};
 
 /// Connections of one kind in the same hands.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Leak<'a> {
     pub trouble: Trouble,
     /// The connections.
     pub connections: Vec<&'a Connection>,
+    /// For how long the look saw all of them so; for those that have no clocks.
+    pub seen_for: Option<Duration>,
 }
 
 /// What a group of connections has in common.
@@ -79,6 +81,7 @@ pub(super) fn leaks<'a>(
             endpoint,
             trouble,
             connections,
+            seen_for: snapshot.later.as_ref().map(|later| later.after),
         })
         .collect();
     pair_relays(&mut leaks);
@@ -173,6 +176,15 @@ struct Sorter<'a> {
     other_listeners: Listeners<'a>,
     suspects: Suspects<'a>,
     served: HashMap<SocketAddr, bool>,
+    /// Who was in `CLOSE_WAIT` at the second look, where there was one.
+    later: Option<HashSet<Identity>>,
+}
+
+/// What tells connections apart that have no cookie.
+type Identity = (SocketAddr, SocketAddr, Option<Inode>);
+
+fn identity(connection: &Connection) -> Identity {
+    (connection.local, connection.remote, connection.inode)
 }
 
 impl<'a> Sorter<'a> {
@@ -184,6 +196,13 @@ impl<'a> Sorter<'a> {
             other_listeners: Listeners::new(&snapshot.sockets.other_listeners),
             suspects: Suspects::of(snapshot),
             served: served_addresses(&snapshot.sockets.connections),
+            later: snapshot.later.as_ref().map(|later| {
+                let later = later.sockets.connections.iter();
+                later
+                    .filter(|connection| connection.state == TcpState::CloseWait)
+                    .map(identity)
+                    .collect()
+            }),
         }
     }
 
@@ -194,6 +213,7 @@ impl<'a> Sorter<'a> {
         let owners = acceptor::owners(self.snapshot, inode);
         let endpoint = self.endpoint(connection);
         let trouble = match connection.state {
+            TcpState::CloseWait if self.was_brief(connection) => None,
             TcpState::CloseWait if !is_old(connection, self.grace) => {
                 sends_on(connection, self.snapshot).then_some(Trouble::HalfClosed)
             }
@@ -219,6 +239,13 @@ impl<'a> Sorter<'a> {
             _ => None,
         };
         Some((owners.into_keys().collect(), endpoint, trouble?))
+    }
+
+    /// Tells whether a connection without clocks was not in `CLOSE_WAIT` any more at the second
+    /// look.
+    fn was_brief(&self, connection: &Connection) -> bool {
+        let gone = |later: &HashSet<Identity>| !later.contains(&identity(connection));
+        connection.ages.is_none() && self.later.as_ref().is_some_and(gone)
     }
 
     fn endpoint(&self, connection: &Connection) -> Endpoint {
@@ -284,4 +311,52 @@ fn pair_relays(leaks: &mut Vec<Leak>) {
             _ => true,
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::samples;
+    use crate::model::{Later, SocketTable};
+
+    const GRACE: Duration = Duration::from_secs(3);
+
+    fn table(ports: &[u16]) -> SocketTable {
+        let connection = |port: &u16| Connection {
+            inode: Inode::new(u32::from(*port)),
+            remote: (std::net::Ipv4Addr::LOCALHOST, *port).into(),
+            ages: None,
+            ..samples::waiting_connection(0)
+        };
+        SocketTable {
+            connections: ports.iter().map(connection).collect(),
+            ..SocketTable::default()
+        }
+    }
+
+    fn found(later: Option<&[u16]>) -> Vec<(u16, Option<Duration>)> {
+        let mut snapshot = samples::snapshot(table(&[5001, 5002]));
+        snapshot.later = later.map(|ports| Later {
+            after: GRACE,
+            sockets: table(ports),
+        });
+        let connections = snapshot.sockets.connections.iter();
+        let places: Vec<Place> = connections
+            .filter_map(|connection| connection.inode.map(Place::Accepted))
+            .collect();
+        leaks(&snapshot, &places, GRACE)
+            .iter()
+            .flat_map(|leak| {
+                let connections = leak.connections.iter();
+                connections.map(|connection| (connection.remote.port(), leak.seen_for))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn without_clocks_only_a_second_look_tells_who_stays() {
+        assert_eq!(found(None), [(5001, None), (5002, None)]);
+        assert_eq!(found(Some(&[5002])), [(5002, Some(GRACE))]);
+        assert_eq!(found(Some(&[])), []);
+    }
 }

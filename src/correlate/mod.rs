@@ -9,6 +9,7 @@ mod attention;
 mod growth;
 mod leak;
 mod matching;
+mod mptcp;
 mod picture;
 mod reader;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use attention::{
 };
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, Trouble};
+pub use mptcp::{join_subflows, unknown_mptcp_ages};
 pub use picture::{Case, Picture, Waiting};
 pub use reader::Reader;
 pub use threads::ThreadRecord;

@@ -13,6 +13,8 @@ use crate::model::{Connection, Inode, Pid, Process, Snapshot};
 pub enum Reader {
     /// It was read, to the end.
     Done,
+    /// Whether it was read is not shown: it is an MPTCP connection.
+    NotShown,
     /// Its process does not run.
     Halted(Halt),
     /// It is in none of the epoll sets of its process.
@@ -82,8 +84,10 @@ impl<'a> Suspects<'a> {
         inode: Inode,
         owners: &BTreeMap<Pid, Vec<u32>>,
     ) -> Reader {
-        if connection.recv_q == 0 {
-            return Reader::Done;
+        match connection.end_was_read() {
+            Some(true) => return Reader::Done,
+            None => return Reader::NotShown,
+            Some(false) => {}
         }
         if owners.is_empty() {
             return Reader::OwnerUnknown;

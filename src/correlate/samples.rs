@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Connection, Examination, FdLimit, Host, Inode, Listener, Pid, Process, Reading, RunState,
-    Runtime, Snapshot, SocketSource, SocketTable, TcpAges, TcpState, Timer,
+    Connection, Examination, FdLimit, Host, Inode, Layer, Listener, Pid, Process, Reading,
+    RunState, Runtime, Snapshot, SocketSource, SocketTable, TcpAges, TcpState, Timer,
 };
 
 /// A listener with an empty queue of 128 places.
@@ -39,7 +39,7 @@ pub(crate) fn waiting_connection(waited_ms: u64) -> Connection {
             last_ack_recv: waited,
         }),
         cgroup: None,
-        mptcp_subflow: false,
+        layer: Layer::Tcp,
     }
 }
 

@@ -19,5 +19,7 @@ pub use snapshot::{
     BlindSpot, DroppedCounters, Glance, HiddenSearch, Holder, Host, Later, Namespace, Origin,
     Snapshot, SocketSource, SocketTable, ThreadGlance, Via,
 };
-pub use socket::{Connection, Inode, InodeHasher, InodeSet, Listener, TcpAges, TcpState, Timer};
+pub use socket::{
+    Connection, Inode, InodeHasher, InodeSet, Layer, Listener, TcpAges, TcpState, Timer,
+};
 pub use syscall::{Call, CallKind};

@@ -184,8 +184,40 @@ pub struct Connection {
     pub ages: Option<TcpAges>,
     /// The cgroup v2 of the listener's maker, inherited by the child (`INET_DIAG_CGROUP_ID`).
     pub cgroup: Option<u64>,
-    /// A subflow of an MPTCP connection (`INET_DIAG_ULP_INFO`): its inode says nothing.
-    pub mptcp_subflow: bool,
+    /// What kind of connection it is.
+    pub layer: Layer,
+}
+
+impl Connection {
+    /// Whether the end of the stream was read, of a connection that has one.
+    ///
+    /// `None` at MPTCP level as well: there Recv-Q counts memory, and no FIN.
+    pub fn end_was_read(&self) -> Option<bool> {
+        (self.state == TcpState::CloseWait && !self.layer.is_mptcp()).then_some(self.recv_q == 0)
+    }
+}
+
+/// The kind of a connection: one program's, or part of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// A TCP connection.
+    Tcp,
+    /// A subflow of an MPTCP connection (`INET_DIAG_ULP_INFO`): its inode says nothing, nor does
+    /// its state, which stays ESTABLISHED when the peer closes.
+    Subflow,
+    /// An MPTCP connection; the program has this one, and the kernel its subflows.
+    Mptcp {
+        /// Whether the kernel says which TCP sockets are subflows. Where it does not, one that was
+        /// joined later looks like a connection of its own.
+        subflows_marked: bool,
+    },
+}
+
+impl Layer {
+    /// Tells whether it is an MPTCP connection.
+    pub fn is_mptcp(self) -> bool {
+        matches!(self, Self::Mptcp { .. })
+    }
 }
 
 /// The timer of a TCP socket (`idiag_timer`, `idiag_expires`).

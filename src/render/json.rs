@@ -287,6 +287,8 @@ struct ConnectionV1<'a> {
     netns: &'a str,
     /// 0 when it was never accepted; null where the source does not show it.
     inode: Option<u32>,
+    /// Whether it is an MPTCP connection. Then `recv_q` counts memory, and `eof` is null.
+    mptcp: bool,
     /// Bytes received and not read; in CLOSE_WAIT the FIN counts as one.
     recv_q: u32,
     /// Bytes not yet acknowledged.
@@ -565,10 +567,11 @@ fn convert_connection<'a>(report: &'a Report, row: &ConnectionRow<'a>) -> Connec
             Place::Accepted(inode) => inode.number(),
             Place::Undecided => None,
         },
+        mptcp: connection.layer.is_mptcp(),
         recv_q: connection.recv_q,
         send_q: connection.send_q,
-        eof: row
-            .eof_read()
+        eof: connection
+            .end_was_read()
             .map(|read| if read { EofV1::Consumed } else { EofV1::Unread }),
         age_ms: row.age.at_least.map(millis),
         age_at_most_ms: row.age.at_most.map(millis),

@@ -407,11 +407,12 @@ fn group(row: &ConnectionRow) -> Group {
 
 fn connection_cells(report: &Report, row: &ConnectionRow) -> [String; 6] {
     let connection = row.connection;
-    let unread = match (row.eof_read(), row.unread_bytes()) {
+    let unread = match (connection.end_was_read(), row.unread_bytes()) {
+        (_, None) => "unknown (MPTCP)".to_owned(),
         (Some(true), _) => "nothing, end was read".to_owned(),
-        (Some(false), 0) => "FIN".to_owned(),
-        (Some(false), bytes) => format!("{bytes} + FIN"),
-        (None, bytes) => bytes.to_string(),
+        (Some(false), Some(0)) => "FIN".to_owned(),
+        (Some(false), Some(bytes)) => format!("{bytes} + FIN"),
+        (None, Some(bytes)) => bytes.to_string(),
     };
     let place = match row.place {
         Place::AcceptQueue(_) => "accept queue, never accepted".to_owned(),

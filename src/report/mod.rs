@@ -124,17 +124,15 @@ pub struct ConnectionRow<'a> {
 }
 
 impl ConnectionRow<'_> {
-    /// Whether the end of the stream was read, of a connection that has one.
-    pub fn eof_read(&self) -> Option<bool> {
-        (self.connection.state == TcpState::CloseWait).then_some(self.connection.recv_q == 0)
-    }
-
-    /// Bytes that were received and not read, without the FIN.
-    pub fn unread_bytes(&self) -> u32 {
-        if self.connection.state == TcpState::CloseWait {
-            self.connection.recv_q.saturating_sub(1)
+    /// Bytes that were received and not read, without the FIN; unknown at MPTCP level.
+    pub fn unread_bytes(&self) -> Option<u32> {
+        let connection = self.connection;
+        if connection.layer.is_mptcp() {
+            None
+        } else if connection.state == TcpState::CloseWait {
+            Some(connection.recv_q.saturating_sub(1))
         } else {
-            self.connection.recv_q
+            Some(connection.recv_q)
         }
     }
 }

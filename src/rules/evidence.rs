@@ -157,6 +157,10 @@ fn oldest_evidence(picture: &Picture, case: &Case) -> Option<String> {
         .max_by_key(|connection| crate::correlate::age::waiting(connection));
     let closed = oldest.filter(|connection| connection.state == crate::model::TcpState::CloseWait);
     Some(match closed {
+        Some(connection) if connection.layer.is_mptcp() => format!(
+            "the oldest has waited {age}; its MPTCP client {} has closed",
+            connection.remote
+        ),
         Some(connection) => format!(
             "the oldest has waited {age}; its client {} sent {} and closed",
             connection.remote,

@@ -19,12 +19,18 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     let unread = leak
         .connections
         .iter()
-        .filter(|connection| connection.recv_q > 0)
+        .filter(|connection| connection.end_was_read() == Some(false))
         .count();
-    seen.push(format!(
-        "on {unread} of {} the end of the stream is unread: not used since the server closed",
-        leak.connections.len()
-    ));
+    let told = leak
+        .connections
+        .iter()
+        .filter(|connection| connection.end_was_read().is_some())
+        .count();
+    if told > 0 {
+        seen.push(format!(
+            "on {unread} of {told} the end of the stream is unread: not used since the server closed"
+        ));
+    }
     seen.extend(reaped(leak));
     Some(Finding {
         id: RULE.id,

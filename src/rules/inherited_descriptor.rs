@@ -18,7 +18,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     let unread = leak
         .connections
         .iter()
-        .filter(|connection| connection.recv_q > 0)
+        .filter(|connection| connection.end_was_read() == Some(false))
         .count();
     seen.push(format!(
         "each of {} processes has a descriptor of it; the end of the stream is unread on {unread}",

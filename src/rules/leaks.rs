@@ -56,6 +56,7 @@ pub(super) fn connections(leak: &Leak) -> String {
 /// Ages, peers and descriptors.
 pub(super) fn evidence(picture: &Picture, leak: &Leak) -> Vec<String> {
     let mut evidence = vec![age_evidence(leak), peer_evidence(leak, "closed by")];
+    evidence.extend(mptcp_evidence(leak));
     evidence.extend(growth_evidence(picture, leak));
     for process in leak.pids.iter().filter_map(|pid| picture.process(*pid)) {
         if let (Some(open), Some(limit)) = (process.open_fds.copied(), process.fd_limit.copied()) {
@@ -73,7 +74,7 @@ fn age_evidence(leak: &Leak) -> String {
     let ages: Vec<_> = leak
         .connections
         .iter()
-        .filter_map(|connection| age::since_fin(connection).at_least)
+        .filter_map(|connection| age::since_fin(connection).at_least.or(leak.seen_for))
         .collect();
     let number = count(leak.connections.len(), "connection");
     match (ages.iter().min(), ages.iter().max()) {
@@ -87,6 +88,20 @@ fn age_evidence(leak: &Leak) -> String {
         ),
         _ => format!("{number} in CLOSE_WAIT, for how long is not known"),
     }
+}
+
+fn mptcp_evidence(leak: &Leak) -> Option<String> {
+    let connections = leak.connections.iter();
+    let number = connections
+        .filter(|connection| connection.layer.is_mptcp())
+        .count();
+    (number > 0).then(|| {
+        format!(
+            "{} of MPTCP: neither since when the peer is gone nor whether the end was read can be \
+             told",
+            count(number, "connection")
+        )
+    })
 }
 
 /// The remote hosts with the most of them; `what` says what they did.
@@ -159,11 +174,12 @@ pub(super) fn severity(picture: &Picture, leak: &Leak) -> Severity {
         });
     match leak.endpoint {
         _ if endangers => Severity::Critical,
-        // Without clocks they may all have been closed a moment ago.
+        // Without clocks they may all have been closed a moment ago, unless they were watched.
         _ if leak
             .connections
             .iter()
-            .all(|connection| connection.ages.is_none()) =>
+            .all(|connection| connection.ages.is_none())
+            && leak.seen_for.is_none_or(|time| time < picture.grace) =>
         {
             Severity::Info
         }

@@ -19,7 +19,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     let read = leak
         .connections
         .iter()
-        .filter(|connection| connection.recv_q == 0)
+        .filter(|connection| connection.end_was_read() == Some(true))
         .count();
     seen.push(format!(
         "{}; the end of the stream was read on {read} of {}",

@@ -11,28 +11,23 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.trouble != Trouble::NotClosed(Reader::Done) {
+    let Trouble::NotClosed(reader @ (Reader::Done | Reader::NotShown)) = &leak.trouble else {
         return None;
-    }
+    };
+    let was_read = *reader == Reader::Done;
     let mut seen = leaks::evidence(picture, leak);
-    seen.push(
-        "Recv-Q is 0: the program has read everything, the end of the stream included".to_owned(),
-    );
+    if was_read {
+        seen.push(
+            "Recv-Q is 0: the program has read everything, the end of the stream included"
+                .to_owned(),
+        );
+    }
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
         confidence: confidence(picture, leak),
         subject: leaks::subject(picture, leak),
-        headline: format!(
-            "the end of {} was read, and {} never closed {}",
-            leaks::connections(leak),
-            leaks::holder(picture, leak),
-            if leak.connections.len() == 1 {
-                "it"
-            } else {
-                "them"
-            },
-        ),
+        headline: headline(picture, leak, was_read),
         evidence: seen,
         conclusion: None,
         remedies: vec![
@@ -44,6 +39,20 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         ],
         connections: leak.connections.len(),
     })
+}
+
+fn headline(picture: &Picture, leak: &Leak, was_read: bool) -> String {
+    let (connections, holder) = (leaks::connections(leak), leaks::holder(picture, leak));
+    let (were, them) = if leak.connections.len() == 1 {
+        ("was", "it")
+    } else {
+        ("were", "them")
+    };
+    if was_read {
+        format!("the end of {connections} was read, and {holder} never closed {them}")
+    } else {
+        format!("{connections} {were} closed by the MPTCP peer, and {holder} has not closed {them}")
+    }
 }
 
 /// A client may close its direction and wait for the answer; only after long is that out of the

@@ -15,7 +15,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     let Trouble::NotClosed(reader) = &leak.trouble else {
         return None;
     };
-    if *reader == Reader::Done {
+    if matches!(reader, Reader::Done | Reader::NotShown) {
         return None;
     }
     let unread: u64 = leak
@@ -75,7 +75,7 @@ fn why(picture: &Picture, leak: &Leak, reader: &Reader, process: Option<&Process
         format!("thread {tid} is {what}")
     };
     match reader {
-        Reader::Done => String::new(),
+        Reader::Done | Reader::NotShown => String::new(),
         Reader::Halted(halt) => match halt {
             Halt::Stopped => "the process is stopped".to_owned(),
             Halt::Traced => "the process is stopped by a debugger".to_owned(),
@@ -112,7 +112,7 @@ fn why(picture: &Picture, leak: &Leak, reader: &Reader, process: Option<&Process
 
 fn remedy(reader: &Reader) -> &'static str {
     match reader {
-        Reader::Done => "",
+        Reader::Done | Reader::NotShown => "",
         Reader::Halted(_) => "nothing; continue or thaw the process and see who stopped it",
         Reader::NotInSet { .. } => {
             "register every accepted connection at once, and keep it registered for at least \

@@ -15,6 +15,7 @@ mod close_wait;
 mod healthy;
 mod hostile;
 mod incident;
+mod mptcp;
 mod namespaces;
 mod one_end_closed;
 mod privileges;

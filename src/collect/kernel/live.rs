@@ -21,8 +21,8 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::descriptors::{self, for_each_number, open_directory};
 use super::{
-    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump, hidden,
-    namespaces,
+    DescriptorTables, DiagProtocol, FoundNamespace, HiddenDescriptors, Kernel, KernelError,
+    SocketDump, hidden, namespaces,
 };
 use crate::collect::netns;
 use crate::collect::sock_diag::filter;
@@ -37,6 +37,12 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// `INET_DIAG_REQ_BYTECODE` of `linux/inet_diag.h`, not among the crate's constants.
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
+
+/// Nor is `INET_DIAG_REQ_PROTOCOL`, which takes the protocol's number where a byte is too small for
+/// it. An older kernel overlooks it, and the byte then asks for raw sockets.
+const INET_DIAG_REQ_PROTOCOL: u16 = 3;
+const IPPROTO_IN_ATTRIBUTE: u8 = 255;
+const IPPROTO_MPTCP: u32 = 262;
 
 /// Asks the kernel this program runs on, within the network namespace of the calling thread.
 pub struct LiveKernel {
@@ -184,33 +190,41 @@ impl Kernel for LiveKernel {
     }
 }
 
-/// A dump request with the port filter that the packet crate has no field for.
-struct FilteredRequest {
+/// A dump request with attributes, for which the packet crate has no field.
+struct ExtendedRequest {
     request: InetRequest,
-    filter: Vec<DefaultNla>,
+    attributes: Vec<DefaultNla>,
 }
 
-impl NetlinkSerializable for FilteredRequest {
+impl NetlinkSerializable for ExtendedRequest {
     fn message_type(&self) -> u16 {
         SOCK_DIAG_BY_FAMILY
     }
 
     fn buffer_len(&self) -> usize {
-        self.request.buffer_len() + self.filter.as_slice().buffer_len()
+        self.request.buffer_len() + self.attributes.as_slice().buffer_len()
     }
 
     fn serialize(&self, buffer: &mut [u8]) {
-        let (request, filter) = buffer.split_at_mut(self.request.buffer_len());
+        let (request, attributes) = buffer.split_at_mut(self.request.buffer_len());
         self.request.emit(request);
-        self.filter.as_slice().emit(filter);
+        self.attributes.as_slice().emit(attributes);
     }
 }
 
 fn encode(dump: &SocketDump) -> Vec<u8> {
-    let request = FilteredRequest {
+    let filter = filter::bytecode(&dump.ports, dump.full_sockets_only);
+    let protocol = (dump.protocol == DiagProtocol::Mptcp).then(|| {
+        let number = IPPROTO_MPTCP.to_ne_bytes().to_vec();
+        DefaultNla::new(INET_DIAG_REQ_PROTOCOL, number)
+    });
+    let request = ExtendedRequest {
         request: InetRequest {
             family: if dump.ipv6 { AF_INET6 } else { AF_INET },
-            protocol: IPPROTO_TCP,
+            protocol: match dump.protocol {
+                DiagProtocol::Tcp => IPPROTO_TCP,
+                DiagProtocol::Mptcp => IPPROTO_IN_ATTRIBUTE,
+            },
             extensions: if dump.tcp_info {
                 ExtensionFlags::INFO
             } else {
@@ -219,9 +233,10 @@ fn encode(dump: &SocketDump) -> Vec<u8> {
             states: StateFlags::from_bits_retain(dump.states),
             socket_id: SocketId::new_v4(),
         },
-        filter: filter::bytecode(&dump.ports, dump.full_sockets_only)
+        attributes: filter
             .map(|code| DefaultNla::new(INET_DIAG_REQ_BYTECODE, code))
             .into_iter()
+            .chain(protocol)
             .collect(),
     };
     let mut header = NetlinkHeader::default();
@@ -259,3 +274,31 @@ fn dump(
 
 /// `MSG_TRUNC`: the true length of a datagram that did not fit is returned (`recv(2)`).
 const MSG_TRUNC: i32 = 0x20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(protocol: DiagProtocol) -> Vec<u8> {
+        encode(&SocketDump {
+            protocol,
+            ipv6: false,
+            states: 1 << 8,
+            ports: Vec::new(),
+            tcp_info: false,
+            full_sockets_only: false,
+        })
+    }
+
+    #[test]
+    fn mptcp_is_asked_for_as_ss_does() {
+        let tcp = request(DiagProtocol::Tcp);
+        let mptcp = request(DiagProtocol::Mptcp);
+        // sdiag_protocol follows the message's header of 16 bytes and sdiag_family.
+        assert_eq!((tcp[17], mptcp[17]), (6, 255));
+        let mut attribute = vec![8, 0, 3, 0]; // length, INET_DIAG_REQ_PROTOCOL
+        attribute.extend(262_u32.to_ne_bytes());
+        assert_eq!(mptcp[tcp.len()..], attribute);
+        assert_eq!(usize::from(mptcp[0]), mptcp.len());
+    }
+}

@@ -115,9 +115,23 @@ pub trait Kernel {
     fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError>;
 }
 
-/// One question to `inet_diag` about TCP sockets.
+/// The protocol that is asked about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiagProtocol {
+    /// TCP, subflows of MPTCP connections included.
+    #[default]
+    Tcp,
+    /// MPTCP connections as their programs have them.
+    Mptcp,
+}
+
+/// One question to `inet_diag`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SocketDump {
+    /// Which protocol's sockets; older recordings ask for TCP only and do not say so.
+    #[serde(default)]
+    pub protocol: DiagProtocol,
     /// IPv6 (which includes the IPv4 clients of dual-stack listeners) or IPv4.
     pub ipv6: bool,
     /// States asked for: bit n stands for state number n.
@@ -185,4 +199,19 @@ pub struct DescriptorTable {
     pub epolls: Vec<u32>,
     /// Descriptors of `io_uring` instances.
     pub io_urings: Vec<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_of_a_recording_that_names_no_protocol_is_of_tcp() {
+        let old =
+            r#"{"ipv6":false,"states":1024,"ports":[],"tcp_info":false,"full_sockets_only":false}"#;
+        let dump: SocketDump = serde_json::from_str(old).unwrap();
+        assert_eq!(dump.protocol, DiagProtocol::Tcp);
+        let new = serde_json::to_string(&dump).unwrap();
+        assert_eq!(serde_json::from_str::<SocketDump>(&new).unwrap(), dump);
+    }
 }

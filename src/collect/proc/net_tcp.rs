@@ -7,7 +7,9 @@ use procfs::net::{TcpNetEntries, TcpNetEntry};
 
 use crate::collect::kernel::{Kernel, KernelError, Kind};
 use crate::collect::sock_diag::Wanted;
-use crate::model::{Connection, Gap, Inode, InodeSet, Listener, Reading, SocketTable, TcpState};
+use crate::model::{
+    Connection, Gap, Inode, InodeSet, Layer, Listener, Reading, SocketTable, TcpState,
+};
 
 /// The tables as seen by the thread that looks: `/proc/net` would be those of the whole process.
 const IPV4: &str = "thread-self/net/tcp";
@@ -93,7 +95,7 @@ fn add(table: &mut SocketTable, entry: &TcpNetEntry, wanted: Wanted, listeners: 
                 timer: Reading::Unknown(Gap::NotSupported),
                 ages: None,
                 cgroup: None,
-                mptcp_subflow: false,
+                layer: Layer::Tcp,
             });
         }
         _ => {}

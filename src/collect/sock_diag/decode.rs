@@ -16,7 +16,7 @@ use netlink_packet_sock_diag::constants::{
 use netlink_packet_sock_diag::inet::{InetResponseHeader, Timer as WireTimer};
 
 use super::tcp_info;
-use crate::model::{Connection, Inode, Listener, Reading, TcpAges, TcpState, Timer};
+use crate::model::{Connection, Inode, Layer, Listener, Reading, TcpAges, TcpState, Timer};
 
 /// Attributes of `linux/inet_diag.h` that the packet crate has no constant for.
 const INET_DIAG_ULP_INFO: u16 = 19;
@@ -146,7 +146,11 @@ fn decode_socket(
         // Before the handshake is over the clocks count from the machine's start.
         ages: attributes.ages.filter(|_| state != TcpState::SynRecv),
         cgroup: attributes.cgroup,
-        mptcp_subflow: attributes.mptcp,
+        layer: if attributes.mptcp {
+            Layer::Subflow
+        } else {
+            Layer::Tcp
+        },
     })))
 }
 
@@ -252,6 +256,45 @@ mod tests {
         assert_eq!(connection.cookie, Some(77));
         assert_eq!(connection.ages, None);
         assert_eq!(datagram, Datagram::default());
+    }
+
+    /// The same with `INET_DIAG_ULP_INFO`, as `ss -ti` shows `tcp-ulp-mptcp`.
+    fn subflow_message() -> Vec<u8> {
+        let mut bytes = close_wait_message()[16..].to_vec();
+        bytes.extend([16, 0, 19, 0x80]); // INET_DIAG_ULP_INFO, NLA_F_NESTED
+        bytes.extend([10, 0, 1, 0]); // INET_ULP_INFO_NAME
+        bytes.extend(b"mptcp\0\0\0"); // and two bytes of padding
+        message(SOCK_DIAG_BY_FAMILY, &bytes)
+    }
+
+    fn layer(bytes: &[u8]) -> Option<Layer> {
+        let (sockets, _) = decode(bytes);
+        sockets.iter().find_map(|socket| match socket {
+            Socket::Connection(connection) => Some(connection.layer),
+            Socket::Listener(_) => None,
+        })
+    }
+
+    #[test]
+    fn a_subflow_is_known_by_the_name_of_its_upper_layer() {
+        assert_eq!(layer(&subflow_message()), Some(Layer::Subflow));
+        assert_eq!(layer(&close_wait_message()), Some(Layer::Tcp));
+    }
+
+    #[test]
+    fn a_subflow_whose_attributes_were_cut_is_malformed_or_unmarked() {
+        let whole = subflow_message();
+        for length in 0..whole.len() {
+            let mut cut = whole[..length].to_vec();
+            if let Some(header) = cut.first_chunk_mut() {
+                *header = u32::try_from(length).unwrap().to_ne_bytes();
+            }
+            let name_is_there = length >= whole.len() - 3;
+            assert!(
+                name_is_there || layer(&cut) != Some(Layer::Subflow),
+                "{length}"
+            );
+        }
     }
 
     #[test]

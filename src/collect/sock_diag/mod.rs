@@ -6,8 +6,10 @@ mod tcp_info;
 
 use std::ops::ControlFlow;
 
-use super::kernel::{Kernel, KernelError, Kind, SocketDump};
-use crate::model::{Connection, Inode, InodeSet, Listener, PortRange, SocketTable, TcpState};
+use super::kernel::{DiagProtocol, Kernel, KernelError, Kind, SocketDump};
+use crate::model::{
+    Connection, Inode, InodeSet, Layer, Listener, PortRange, SocketTable, TcpState,
+};
 
 pub use decode::{Datagram, Socket, decode_datagram};
 
@@ -21,6 +23,8 @@ const SYN_SENT: u32 = 1 << 2;
 const SYN_RECV: u32 = 1 << 3;
 const FIN_WAIT2: u32 = 1 << 5;
 const CLOSE_WAIT: u32 = 1 << 8;
+/// Of MPTCP connections: every state in which one has subflows.
+const WITH_SUBFLOWS: u32 = ESTABLISHED | 1 << 4 | FIN_WAIT2 | CLOSE_WAIT | 1 << 9 | 1 << 11;
 
 /// Which connections to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,15 @@ pub struct Dump {
     pub interrupted: bool,
 }
 
+impl Dump {
+    fn add(&mut self, other: Dump) {
+        self.sockets.listeners.extend(other.sockets.listeners);
+        self.sockets.connections.extend(other.sockets.connections);
+        self.malformed += other.malformed;
+        self.interrupted |= other.interrupted;
+    }
+}
+
 /// Reads the listeners on the given ports.
 ///
 /// # Errors
@@ -106,6 +119,44 @@ pub fn read_connections(
     Ok((std::mem::take(&mut dump.sockets.connections), dump))
 }
 
+/// Reads MPTCP connections, of which TCP shows the subflows only: those that the peer has closed,
+/// and all others too where some may wait in an accept queue.
+///
+/// # Errors
+///
+/// When the kernel has no MPTCP, or does not show it.
+pub fn read_mptcp(
+    kernel: &mut dyn Kernel,
+    wanted: Wanted,
+    ports: &[PortRange],
+) -> Result<(Vec<Connection>, Dump), KernelError> {
+    let states = match wanted {
+        Wanted::CloseWait => CLOSE_WAIT,
+        Wanted::Unaccepted | Wanted::Open => WITH_SUBFLOWS,
+    };
+    let mut both = Dump::default();
+    for ipv6 in [false, true] {
+        let request = SocketDump {
+            protocol: DiagProtocol::Mptcp,
+            ipv6,
+            states,
+            ports: ports.to_vec(),
+            // It would be `mptcp_info`, which has no clocks.
+            tcp_info: false,
+            full_sockets_only: false,
+        };
+        both.add(read_family(kernel, &request, &mut |_, _| true)?);
+    }
+    for connection in &mut both.sockets.connections {
+        connection.layer = Layer::Mptcp {
+            subflows_marked: true,
+        };
+        // A child has its listener's.
+        connection.cookie = None;
+    }
+    Ok((std::mem::take(&mut both.sockets.connections), both))
+}
+
 fn read(
     kernel: &mut dyn Kernel,
     states: u32,
@@ -116,6 +167,7 @@ fn read(
     let mut both = Dump::default();
     for ipv6 in [false, true] {
         let request = SocketDump {
+            protocol: DiagProtocol::Tcp,
             ipv6,
             states,
             ports: ports.to_vec(),
@@ -133,10 +185,7 @@ fn read(
             }
             read => read?,
         };
-        both.sockets.listeners.extend(one.sockets.listeners);
-        both.sockets.connections.extend(one.sockets.connections);
-        both.malformed += one.malformed;
-        both.interrupted |= one.interrupted;
+        both.add(one);
     }
     Ok(both)
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::row::{Owner, Row, Socket};
 use crate::collect::sock_diag::Wanted;
+use crate::model::Layer;
 use crate::model::{
     Connection, Gap, Holder, Inode, InodeSet, Listener, Pid, Process, Reading, SocketTable,
     TcpState, Via,
@@ -171,7 +172,9 @@ fn join_connection(earlier: &mut Connection, later: &Connection) {
     earlier.recv_q = later.recv_q;
     earlier.send_q = later.send_q;
     earlier.inode = later.inode.or(earlier.inode);
-    earlier.mptcp_subflow |= later.mptcp_subflow;
+    if later.layer != Layer::Tcp {
+        earlier.layer = later.layer;
+    }
     if later.ages.is_some() || !same_state {
         earlier.ages = later.ages;
         earlier.timer = later.timer;

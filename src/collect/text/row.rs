@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use super::endpoint::Endpoint;
-use crate::model::{Connection, Gap, Inode, Listener, Pid, Reading, TcpAges, TcpState, Timer};
+use crate::model::{
+    Connection, Gap, Inode, Layer, Listener, Pid, Reading, TcpAges, TcpState, Timer,
+};
 
 /// A socket as a row shows it.
 #[derive(Debug, Clone)]
@@ -50,7 +52,7 @@ pub(super) struct Details {
     pub timer: Reading<Timer>,
     pub ages: Option<TcpAges>,
     pub v6_only: Option<bool>,
-    pub mptcp_subflow: bool,
+    pub layer: Layer,
     /// Where Send-Q of a listener is its limit.
     pub limit: Reading<u32>,
 }
@@ -64,7 +66,7 @@ impl Details {
             timer: Reading::Unknown(Gap::NotShown),
             ages: None,
             v6_only: None,
-            mptcp_subflow: false,
+            layer: Layer::Tcp,
             limit: Reading::Unknown(Gap::NotShown),
         }
     }
@@ -97,7 +99,7 @@ impl Row {
                 timer: details.timer,
                 ages: details.ages,
                 cgroup: None,
-                mptcp_subflow: details.mptcp_subflow,
+                layer: details.layer,
             })
         };
         Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::endpoint::{Endpoint, parse_endpoint};
 use super::reader::Line;
 use super::row::{Columns, Details, Owner, Row, leading_number, parse_state};
-use crate::model::{Gap, Reading, TcpAges, TcpState, Timer};
+use crate::model::{Gap, Layer, Reading, TcpAges, TcpState, Timer};
 
 /// Protocols that `ss` also lists, in its column Netid.
 const OTHER_PROTOCOLS: [&str; 15] = [
@@ -136,7 +136,9 @@ fn parse_details(text: &str) -> Details {
     let value = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
     details.inode = value("ino:").and_then(|number| number.parse().ok());
     details.v6_only = value("v6only:").map(|flag| flag == "1");
-    details.mptcp_subflow = words.contains(&"tcp-ulp-mptcp");
+    if words.contains(&"tcp-ulp-mptcp") {
+        details.layer = Layer::Subflow;
+    }
     details.timer = match value("timer:(") {
         Some(timer) => parse_timer(timer).map_or(Reading::Unknown(Gap::Malformed), Reading::Known),
         // With -e timers are printed too, and of a socket that has none nothing.

@@ -112,6 +112,17 @@ pub(crate) fn have_module(interpreter: &str, command: &[&str]) -> bool {
     found
 }
 
+/// Tells whether the kernel speaks MPTCP; where it does not, the test has been skipped and has to return.
+#[must_use]
+pub(crate) fn have_mptcp() -> bool {
+    let enabled = std::fs::read_to_string("/proc/sys/net/mptcp/enabled");
+    let found = enabled.is_ok_and(|enabled| enabled.trim() == "1");
+    if !found {
+        skip_this_test("the kernel has no MPTCP, or it is switched off");
+    }
+    found
+}
+
 /// Tells whether we are root outside of a user namespace; where we are not, the test has been skipped and has to return.
 #[must_use]
 pub(crate) fn have_root() -> bool {
