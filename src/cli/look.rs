@@ -395,6 +395,7 @@ impl Looker<'_> {
             Reading::Unknown(Gap::NotPermitted)
         };
         self.look_for_hidden(snapshot, seen);
+        self.drop_closed_meanwhile(snapshot, seen);
         note_missing_owners(snapshot, seen, &tables);
         self.note_refused_scope(snapshot, &tables);
         for table in &tables.tables {
@@ -409,6 +410,34 @@ impl Looker<'_> {
             .holders
             .retain(|holder| snapshot.processes.contains_key(&holder.pid));
         tables.tables
+    }
+
+    /// A connection that was closed after it was read has no owner, and is no riddle either.
+    fn drop_closed_meanwhile(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+        let missing = unattributed(snapshot, seen);
+        if missing.is_empty() {
+            return;
+        }
+        let Ok((now, _)) = self.sockets_of(snapshot.source) else {
+            return;
+        };
+        let still_there: InodeSet = now
+            .connections
+            .iter()
+            .filter_map(|connection| connection.inode)
+            .chain(now.listeners.iter().filter_map(|listener| listener.inode))
+            .collect();
+        let gone = |inode: Option<Inode>| {
+            inode.is_some_and(|inode| missing.contains(&inode) && !still_there.contains(&inode))
+        };
+        let sockets = &mut snapshot.sockets;
+        sockets
+            .connections
+            .retain(|connection| !gone(connection.inode));
+        sockets.listeners.retain(|listener| !gone(listener.inode));
+        snapshot
+            .listeners_after
+            .retain(|listener| !gone(listener.inode));
     }
 
     /// Where nobody is seen to hold what is suspicious, it may be held in another way.
@@ -782,8 +811,13 @@ fn note_missing_owners(snapshot: &mut Snapshot, seen: &Attention, tables: &Descr
 /// Suspicious sockets that nobody is seen to hold.
 fn unattributed(snapshot: &Snapshot, seen: &Attention) -> InodeSet {
     let held: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
+    let sockets = &snapshot.sockets;
+    let listeners = sockets.listeners.iter().filter_map(|one| one.inode);
+    let connections = sockets.connections.iter().filter_map(|one| one.inode);
+    let there: InodeSet = listeners.chain(connections).collect();
     let suspicious = seen.listeners.iter().chain(&seen.connections);
     suspicious
+        .filter(|inode| there.contains(inode))
         .filter(|inode| !held.contains(inode))
         .copied()
         .collect()
