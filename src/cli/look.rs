@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::blind_spots;
+use super::dead::{self, Sighting};
 use crate::collect::kernel::{
     DescriptorTable, DescriptorTables, Kernel, KernelError, Kind, RecordedManner,
 };
@@ -90,7 +91,8 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
         looker.look_for_redirected(&mut snapshot);
         seen = attention(&snapshot, plan.grace);
     }
-    let tables = if plan.inventory || !seen.is_idle() || !scope.pids.is_empty() {
+    let walks = plan.inventory || !seen.is_idle() || !scope.pids.is_empty();
+    let tables = if walks {
         looker.owners(&mut snapshot, &seen)
     } else {
         Vec::new()
@@ -99,9 +101,13 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
         restrict_to_pids(&mut snapshot, &scope.pids);
         seen = attention(&snapshot, plan.grace);
     }
+    let dead = looker.look_for_dead(&snapshot, walks);
     looker.examine(&mut snapshot, &seen, &tables);
     looker.watch(&mut snapshot, &seen);
     looker.look_again(&mut snapshot, &seen);
+    if let Some(dead) = dead {
+        looker.confirm_dead(&mut snapshot, dead);
+    }
     looker.name_what_blocks(&mut snapshot);
     looker.note_blind_spots(&mut snapshot, &seen);
     snapshot.elapsed = looker.now().unwrap_or(looker.latest);
@@ -180,6 +186,7 @@ impl Looker<'_> {
             holders: Vec::new(),
             holders_complete: Reading::Unknown(Gap::NotLookedAt),
             hidden: None,
+            dead: Vec::new(),
             processes: BTreeMap::new(),
             peers: Vec::new(),
             glances: Vec::new(),
@@ -373,6 +380,54 @@ impl Looker<'_> {
             in_flight: hidden.in_flight,
             complete: hidden.complete,
         });
+    }
+
+    /// Connections that no longer exist, while descriptors of them do.
+    fn look_for_dead(&mut self, snapshot: &Snapshot, walks: bool) -> Option<Sighting> {
+        if snapshot.source != SocketSource::InetDiag || !dead::is_worth_a_search(self.kernel, walks)
+        {
+            return None;
+        }
+        let at = self.now()?;
+        dead::sight(self.kernel, self.scope, at)
+    }
+
+    /// A connection that was reset a moment ago is normal; a leaked one is there at another look.
+    fn confirm_dead(&mut self, snapshot: &mut Snapshot, first: Sighting) {
+        if !first.complete {
+            let spot = blind_spots::too_many_descriptors();
+            snapshot.blind_spots.push(spot);
+        }
+        let again = if first.found.is_empty() || self.plan.observe.is_zero() {
+            None
+        } else {
+            self.sight_again(first.at)
+        };
+        snapshot.dead = match again {
+            Some(second) => {
+                let over = second.at.saturating_sub(first.at);
+                dead::confirm(first.found, &second, over)
+            }
+            None => first.found,
+        };
+        for found in &snapshot.dead {
+            if !snapshot.processes.contains_key(&found.pid)
+                && let Some(mut process) = proc::read_process(self.kernel, found.pid)
+            {
+                if let Some(open) = first.open.get(&found.pid) {
+                    process.open_fds = Reading::Known(*open);
+                }
+                snapshot.processes.insert(found.pid, process);
+            }
+        }
+    }
+
+    fn sight_again(&mut self, first: Duration) -> Option<Sighting> {
+        let since_first = self.now()?.saturating_sub(first);
+        self.kernel
+            .pause(self.plan.observe.saturating_sub(since_first));
+        let at = self.now()?;
+        dead::sight(self.kernel, self.scope, at)
     }
 
     /// Processes that only the search for hidden descriptors has found.

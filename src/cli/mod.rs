@@ -6,6 +6,7 @@
 
 mod blind_spots;
 mod check;
+mod dead;
 mod exit_status;
 mod explain;
 mod look;

@@ -20,7 +20,10 @@ use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::descriptors::{self, for_each_number, open_directory};
-use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump, hidden};
+use super::{
+    DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump, UnlistedSockets, hidden,
+    unlisted,
+};
 use crate::collect::sock_diag::filter;
 use crate::model::{Host, InodeSet};
 
@@ -127,6 +130,12 @@ impl Kernel for LiveKernel {
     fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError> {
         let pids = self.list_numbers("")?;
         Ok(hidden::search(&self.procfs, &pids, wanted))
+    }
+
+    fn unlisted_sockets(&mut self, listed: &InodeSet) -> Result<UnlistedSockets, KernelError> {
+        let pids = self.list_numbers("")?;
+        unlisted::search(&self.procfs, &pids, listed)
+            .map_err(|error| KernelError::new("thread-self/ns/net", &error))
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {

@@ -15,7 +15,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::{DescriptorTables, HiddenDescriptors, KernelError, SocketDump};
+use super::{DescriptorTables, HiddenDescriptors, KernelError, SocketDump, UnlistedSockets};
 use crate::model::{Host, PortRange, Scope};
 
 /// Names the format and its version; a reader refuses any other.
@@ -156,6 +156,7 @@ pub(super) enum Question {
     Sockets(SocketDump),
     DescriptorTables,
     HiddenDescriptors,
+    UnlistedSockets,
     Read(String),
     ReadAt(String, u64),
     ReadLink(String),
@@ -178,6 +179,7 @@ pub(super) enum Answer {
     Datagrams(Vec<Bytes>),
     Tables(DescriptorTables),
     Hidden(HiddenDescriptors),
+    Unlisted(UnlistedSockets),
     Bytes(Bytes),
     Text(String),
     Numbers(Vec<u32>),

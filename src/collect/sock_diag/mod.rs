@@ -21,6 +21,9 @@ const SYN_SENT: u32 = 1 << 2;
 const SYN_RECV: u32 = 1 << 3;
 const FIN_WAIT2: u32 = 1 << 5;
 const CLOSE_WAIT: u32 = 1 << 8;
+/// Whatever has an inode: not the remainders (6, 12); with those that are only bound (13, since
+/// 6.8).
+const WITH_INODE: u32 = 0x2fff & !(1 << 6 | 1 << 12 | 1);
 
 /// Which connections to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +107,22 @@ pub fn read_connections(
         &mut |state, inode| wanted.keeps(state, inode, listeners),
     )?;
     Ok((std::mem::take(&mut dump.sockets.connections), dump))
+}
+
+/// Reads the inodes of all sockets, in any state.
+///
+/// # Errors
+///
+/// When `sock_diag` does not answer.
+pub fn read_inodes(kernel: &mut dyn Kernel) -> Result<(InodeSet, Dump), KernelError> {
+    let mut inodes = InodeSet::default();
+    let mut dump = read(kernel, WITH_INODE, false, &[], &mut |_, inode| {
+        inodes.extend(inode);
+        false
+    })?;
+    let listeners = std::mem::take(&mut dump.sockets.listeners);
+    inodes.extend(listeners.iter().filter_map(|listener| listener.inode));
+    Ok((inodes, dump))
 }
 
 fn read(
