@@ -119,16 +119,23 @@ fn services(dead: &DeadDescriptors) -> Vec<(SocketAddr, usize)> {
 
 fn addresses(services: &[(SocketAddr, usize)]) -> Option<String> {
     const SHOWN: usize = 3;
-    let named: Vec<String> = services
-        .iter()
+    // A port of our own that was used once says nothing.
+    let repeated = services.iter().filter(|(_, number)| *number > 1);
+    let named: Vec<String> = repeated
         .take(SHOWN)
         .map(|(local, number)| format!("{local} ({number})"))
         .collect();
-    let more = match services.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
+    let others = services.len() - named.len();
+    let others = match (named.is_empty(), others) {
+        (true, 0) => return None,
+        (false, 0) => String::new(),
+        (true, others) => format!("{others} different ones"),
+        (false, others) => format!(" and {others} others"),
     };
-    (!named.is_empty()).then(|| format!("their local addresses were {}{more}", named.join(", ")))
+    Some(format!(
+        "their local addresses were {}{others}",
+        named.join(", ")
+    ))
 }
 
 fn sample(dead: &DeadDescriptors) -> String {
