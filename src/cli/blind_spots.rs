@@ -142,6 +142,16 @@ pub(super) fn no_processes(error: &KernelError, matters: bool) -> BlindSpot {
     }
 }
 
+/// There were more descriptors than are looked at in a search for dead ones.
+pub(super) fn too_many_descriptors() -> BlindSpot {
+    BlindSpot {
+        what: "descriptors of connections that no longer exist, in some processes".to_owned(),
+        why: "there are more descriptors on this host than are searched for them".to_owned(),
+        remedy: "count what one process has: lsof -nP -p PID | grep -c 'protocol: TCP'".to_owned(),
+        hides_findings: false,
+    }
+}
+
 /// All processes were seen, and none holds the socket.
 pub(super) fn no_owner(number: usize) -> BlindSpot {
     BlindSpot {

@@ -98,7 +98,7 @@ fn name(kernel: &mut dyn Kernel, found: &FoundNamespace, own: bool) -> Namespace
         _ => Origin::default(),
     };
     let name = if own {
-        "current".to_owned()
+        Scope::CURRENT_NETNS.to_owned()
     } else {
         let mounted = found.names.first().cloned();
         mounted

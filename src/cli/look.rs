@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::dead::{self, Sighting};
 use super::{blind_spots, everywhere};
 use crate::collect::kernel::{
     DescriptorTable, DescriptorTables, Kernel, KernelError, Kind, RecordedManner,
@@ -153,6 +154,7 @@ impl Looker<'_> {
         mut seen: Attention,
         tables: Option<&Result<DescriptorTables, KernelError>>,
     ) -> Snapshot {
+        let walks = tables.is_some();
         let tables = match tables {
             Some(tables) => self.owners(&mut snapshot, &seen, tables),
             None => Vec::new(),
@@ -161,9 +163,13 @@ impl Looker<'_> {
             restrict_to_pids(&mut snapshot, &self.scope.pids);
             seen = attention(&snapshot, self.plan.grace);
         }
+        let dead = self.look_for_dead(&snapshot, walks);
         self.examine(&mut snapshot, &seen, &tables);
         self.watch(&mut snapshot, &seen);
         self.look_again(&mut snapshot, &seen);
+        if let Some(dead) = dead {
+            self.confirm_dead(&mut snapshot, dead);
+        }
         self.name_what_blocks(&mut snapshot);
         self.note_blind_spots(&mut snapshot, &seen);
         snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
@@ -230,6 +236,7 @@ impl Looker<'_> {
             holders: Vec::new(),
             holders_complete: Reading::Unknown(Gap::NotLookedAt),
             hidden: None,
+            dead: Vec::new(),
             processes: BTreeMap::new(),
             peers: Vec::new(),
             glances: Vec::new(),
@@ -467,6 +474,59 @@ impl Looker<'_> {
             in_flight: hidden.in_flight,
             complete: hidden.complete,
         });
+    }
+
+    /// Connections that no longer exist, while descriptors of them do.
+    fn look_for_dead(&mut self, snapshot: &Snapshot, walks: bool) -> Option<Sighting> {
+        // The kernel counts dead sockets for the whole machine only, so each namespace would search
+        // all processes for those of the others.
+        let elsewhere = self.scope.all_netns && snapshot.namespace.name != Scope::CURRENT_NETNS;
+        if elsewhere
+            || snapshot.source != SocketSource::InetDiag
+            || !dead::is_worth_a_search(self.kernel, walks)
+        {
+            return None;
+        }
+        let at = self.now()?;
+        dead::sight(self.kernel, self.scope, at)
+    }
+
+    /// A connection that was reset a moment ago is normal; a leaked one is there at another look.
+    fn confirm_dead(&mut self, snapshot: &mut Snapshot, first: Sighting) {
+        if !first.complete {
+            let spot = blind_spots::too_many_descriptors();
+            snapshot.blind_spots.push(spot);
+        }
+        let again = if first.found.is_empty() || self.plan.observe.is_zero() {
+            None
+        } else {
+            self.sight_again(first.at)
+        };
+        snapshot.dead = match again {
+            Some(second) => {
+                let over = second.at.saturating_sub(first.at);
+                dead::confirm(first.found, &second, over)
+            }
+            None => first.found,
+        };
+        for found in &snapshot.dead {
+            if !snapshot.processes.contains_key(&found.pid)
+                && let Some(mut process) = proc::read_process(self.kernel, found.pid)
+            {
+                if let Some(open) = first.open.get(&found.pid) {
+                    process.open_fds = Reading::Known(*open);
+                }
+                snapshot.processes.insert(found.pid, process);
+            }
+        }
+    }
+
+    fn sight_again(&mut self, first: Duration) -> Option<Sighting> {
+        let since_first = self.now()?.saturating_sub(first);
+        self.kernel
+            .pause(self.plan.observe.saturating_sub(since_first));
+        let at = self.now()?;
+        dead::sight(self.kernel, self.scope, at)
     }
 
     /// Processes that only the search for hidden descriptors has found.

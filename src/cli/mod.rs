@@ -6,6 +6,7 @@
 
 mod blind_spots;
 mod check;
+mod dead;
 mod everywhere;
 mod exit_status;
 mod explain;

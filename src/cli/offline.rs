@@ -84,6 +84,7 @@ pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         holders: text.holders,
         holders_complete: Reading::Unknown(Gap::NotShown),
         hidden: None,
+        dead: Vec::new(),
         processes: text.processes,
         peers: Vec::new(),
         glances: Vec::new(),

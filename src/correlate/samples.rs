@@ -59,6 +59,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         holders: Vec::new(),
         holders_complete: Reading::Known(()),
         hidden: None,
+        dead: Vec::new(),
         processes: std::collections::BTreeMap::new(),
         peers: Vec::new(),
         glances: Vec::new(),

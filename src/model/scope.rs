@@ -101,6 +101,9 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The name that reports use for the namespace of whoever looks.
+    pub const CURRENT_NETNS: &str = "current";
+
     /// Tells whether the port is in scope.
     pub fn has_port(&self, port: u16) -> bool {
         self.ports.is_empty() || self.ports.iter().any(|range| range.contains(port))
@@ -111,7 +114,7 @@ impl Scope {
         if self.all_netns {
             return "all";
         }
-        self.netns.as_deref().unwrap_or("current")
+        self.netns.as_deref().unwrap_or(Self::CURRENT_NETNS)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One look at the patient: everything that was read, before anything is concluded.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Connection, Inode, Listener, Pid, Process, Reading, RunState, Syscall};
@@ -124,6 +125,30 @@ pub struct HiddenSearch {
     pub complete: bool,
 }
 
+/// Descriptors of TCP connections that no longer exist, in one process: the kernel has taken the
+/// sockets out of its tables (state `CLOSE`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadDescriptors {
+    /// The process.
+    pub pid: Pid,
+    /// The sockets.
+    pub sockets: Vec<DeadSocket>,
+    /// The time between the two looks at which they were there, where there were two.
+    pub seen_over: Option<Duration>,
+}
+
+/// A descriptor of a connection that no longer exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadSocket {
+    /// The descriptor.
+    pub fd: u32,
+    /// The socket.
+    pub inode: Inode,
+    /// The address that the connection had on this host, where the socket could be asked. Without
+    /// it, the socket may never have been connected.
+    pub local: Option<SocketAddr>,
+}
+
 /// Counters of connections that were refused because a queue was full (`TcpExt` of
 /// `/proc/net/netstat`), per network namespace since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +221,9 @@ pub struct Snapshot {
     pub holders_complete: Reading<()>,
     /// What was searched besides, where a holder was missing.
     pub hidden: Option<HiddenSearch>,
-    /// Processes behind `holders`.
+    /// Descriptors of connections that no longer exist.
+    pub dead: Vec<DeadDescriptors>,
+    /// Processes behind `holders` and `dead`.
     pub processes: BTreeMap<Pid, Process>,
     /// Accepted connections that threads are blocked on.
     pub peers: Vec<Connection>,

@@ -7,6 +7,7 @@ mod accept_queue_overflow;
 mod accept_queue_stranded;
 mod acceptor_busy;
 mod acceptor_stopped;
+mod dead_descriptor;
 mod edge_triggered_stall;
 mod evidence;
 mod fd_limit_reached;
@@ -25,6 +26,7 @@ mod unclosed_after_eof;
 mod unread_eof;
 
 use crate::correlate::{Case, Leak, Picture};
+use crate::model::DeadDescriptors;
 
 pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
 
@@ -51,6 +53,8 @@ enum Check {
     Queue(fn(&Picture, &Case) -> Option<Finding>),
     /// What is wrong with connections that a process holds.
     Leak(fn(&Picture, &Leak) -> Option<Finding>),
+    /// What is wrong with descriptors that no socket list shows.
+    Dead(fn(&Picture, &DeadDescriptors) -> Option<Finding>),
 }
 
 /// All rules, in the order of their names.
@@ -59,6 +63,7 @@ pub static RULES: &[Rule] = &[
     accept_queue_stranded::RULE,
     acceptor_busy::RULE,
     acceptor_stopped::RULE,
+    dead_descriptor::RULE,
     edge_triggered_stall::RULE,
     fd_limit_reached::RULE,
     half_closed_active::RULE,
@@ -96,13 +101,19 @@ pub fn diagnose(picture: &Picture) -> Vec<Finding> {
         findings.extend(cause(picture, &case));
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
             Check::Queue(check) => check(picture, &case),
-            Check::Cause(_) | Check::Leak(_) => None,
+            Check::Cause(_) | Check::Leak(_) | Check::Dead(_) => None,
         }));
     }
     for leak in picture.leaks() {
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
             Check::Leak(check) => check(picture, &leak),
-            Check::Cause(_) | Check::Queue(_) => None,
+            Check::Cause(_) | Check::Queue(_) | Check::Dead(_) => None,
+        }));
+    }
+    for dead in &picture.snapshot.dead {
+        findings.extend(RULES.iter().filter_map(|rule| match rule.check {
+            Check::Dead(check) => check(picture, dead),
+            Check::Cause(_) | Check::Queue(_) | Check::Leak(_) => None,
         }));
     }
     sort(&mut findings);
@@ -120,7 +131,7 @@ pub fn sort(findings: &mut [Finding]) {
 fn cause(picture: &Picture, case: &Case) -> Option<Finding> {
     CAUSES.iter().find_map(|rule| match rule.check {
         Check::Cause(check) => check(picture, case),
-        Check::Queue(_) | Check::Leak(_) => None,
+        Check::Queue(_) | Check::Leak(_) | Check::Dead(_) => None,
     })
 }
 

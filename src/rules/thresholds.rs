@@ -34,3 +34,14 @@ pub const POOL_CONNECTIONS: usize = 100;
 /// After so many grace periods an end of stream that was read is no request that is still worked
 /// on: 30 s by default, and few clients wait longer for an answer.
 pub const NOT_AN_ANSWER_ANY_MORE: u32 = 10;
+
+/// So few descriptors of connections that no longer exist are no finding: a pool notices a reset
+/// connection when it next uses it.
+pub const DEAD_FEWEST: usize = 16;
+
+/// So many of them in one process are a leak whatever its limit: no usual pool has that many.
+pub const DEAD_MANY: usize = 100;
+
+/// Fewer are one as well where they take this share, in percent, of the descriptors that the
+/// process may open: half the way to [`LEAK_CRITICAL_PERCENT`].
+pub const DEAD_WARNING_PERCENT: u64 = 25;

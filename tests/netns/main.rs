@@ -12,6 +12,7 @@ mod accept_queue;
 mod check;
 mod check_formats;
 mod close_wait;
+mod dead_descriptors;
 mod healthy;
 mod hostile;
 mod incident;

@@ -11,7 +11,7 @@ mod ss;
 use std::time::{Duration, Instant};
 
 pub(crate) use clients::{
-    Closed, Crowd, Load, MESSAGE, close, connect, connect_many, is_refused, send, talk,
+    Closed, Crowd, Load, MESSAGE, close, connect, connect_many, is_refused, reset, send, talk,
 };
 pub(crate) use doctor::{Run, SCAN, doctor, doctor_command, run, scan};
 pub(crate) use namespace::{have, have_module, have_mptcp, have_root, in_private_network};

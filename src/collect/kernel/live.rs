@@ -22,7 +22,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use super::descriptors::{self, for_each_number, open_directory};
 use super::{
     DescriptorTables, DiagProtocol, FoundNamespace, HiddenDescriptors, Kernel, KernelError,
-    SocketDump, hidden, namespaces,
+    SocketDump, UnlistedSockets, hidden, namespaces, unlisted,
 };
 use crate::collect::netns;
 use crate::collect::sock_diag::filter;
@@ -154,6 +154,12 @@ impl Kernel for LiveKernel {
     fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError> {
         let pids = self.list_numbers("")?;
         Ok(hidden::search(&self.procfs, &pids, wanted))
+    }
+
+    fn unlisted_sockets(&mut self, listed: &InodeSet) -> Result<UnlistedSockets, KernelError> {
+        let pids = self.list_numbers("")?;
+        unlisted::search(&self.procfs, &pids, listed)
+            .map_err(|error| KernelError::new("thread-self/ns/net", &error))
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {

@@ -14,7 +14,9 @@ mod recorder;
 mod recording;
 mod redact;
 mod scrub;
+mod unlisted;
 
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -85,6 +87,14 @@ pub trait Kernel {
     ///
     /// When processes cannot be listed at all.
     fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError>;
+
+    /// Looks for TCP sockets that no dump lists, in processes of this network namespace that hold
+    /// many sockets; `listed` are those that a dump has listed.
+    ///
+    /// # Errors
+    ///
+    /// When processes cannot be listed at all.
+    fn unlisted_sockets(&mut self, listed: &InodeSet) -> Result<UnlistedSockets, KernelError>;
 
     /// Reads a whole file; a relative path is below the procfs root.
     ///
@@ -180,6 +190,51 @@ pub struct HiddenDescriptors {
     pub in_flight: Vec<(Pid, u32, u32)>,
     /// Whether all of it could be searched, in the number of descriptors that is allowed for it.
     pub complete: bool,
+}
+
+/// TCP sockets that processes hold and no dump lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlistedSockets {
+    /// The processes that hold one.
+    pub tables: Vec<UnlistedTable>,
+    /// Whether all processes could be searched, in the number of descriptors that is allowed for
+    /// it.
+    pub complete: bool,
+}
+
+/// The unlisted TCP sockets of one process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlistedTable {
+    /// The process.
+    pub pid: Pid,
+    /// How many descriptors are open.
+    pub open: u64,
+    /// The sockets.
+    pub sockets: Vec<UnlistedSocket>,
+}
+
+/// A TCP socket that no dump lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlistedSocket {
+    /// The descriptor.
+    pub fd: u32,
+    /// The socket.
+    pub inode: u32,
+    /// What it says itself, where it could be asked.
+    pub ends: Option<SocketEnds>,
+}
+
+/// What a socket says of its ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketEnds {
+    /// Its own address (`getsockname`), which outlives the connection.
+    pub local: Option<SocketAddr>,
+    /// Whether it has a peer (`getpeername`).
+    pub connected: bool,
+    /// Whether it listens (`SO_ACCEPTCONN`).
+    pub listening: bool,
+    /// Whether a packet ever came for it (`SO_INCOMING_CPU`).
+    pub received: bool,
 }
 
 /// The interesting part of one process's descriptor table.

@@ -6,7 +6,10 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::recording::{self, Answer, Header, Outcome, Question, RecordingError};
-use super::{DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump};
+use super::{
+    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump,
+    UnlistedSockets,
+};
 use crate::model::{Host, InodeSet, PortRange};
 
 /// A kernel that says again what it said when it was recorded.
@@ -94,6 +97,7 @@ fn describe(question: &Question) -> String {
         Question::Sockets(_) => "sock_diag".to_owned(),
         Question::DescriptorTables => "the descriptors of processes".to_owned(),
         Question::HiddenDescriptors => "hidden descriptors".to_owned(),
+        Question::UnlistedSockets => "sockets that no dump lists".to_owned(),
         Question::Enter(path)
         | Question::Read(path)
         | Question::ReadAt(path, _)
@@ -171,6 +175,14 @@ impl Kernel for RecordedKernel {
         let question = Question::HiddenDescriptors;
         match self.next(&question)? {
             Answer::Hidden(hidden) => Ok(hidden),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn unlisted_sockets(&mut self, _: &InodeSet) -> Result<UnlistedSockets, KernelError> {
+        let question = Question::UnlistedSockets;
+        match self.next(&question)? {
+            Answer::Unlisted(unlisted) => Ok(unlisted),
             _ => Err(wrong_form(&question)),
         }
     }

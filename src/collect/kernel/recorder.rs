@@ -7,7 +7,10 @@ use std::time::Duration;
 use super::recording::{self, Answer, Bytes, Entry, Header, Outcome, Question};
 use super::redact::Redactor;
 use super::scrub::scrub;
-use super::{DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump};
+use super::{
+    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump,
+    UnlistedSockets,
+};
 use crate::model::{Host, InodeSet};
 
 /// A kernel whose answers are kept for a recording.
@@ -113,6 +116,11 @@ impl Kernel for Recorder<'_> {
     fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError> {
         let answer = self.kernel.hidden_descriptors(wanted);
         self.note(Question::HiddenDescriptors, answer, Answer::Hidden)
+    }
+
+    fn unlisted_sockets(&mut self, listed: &InodeSet) -> Result<UnlistedSockets, KernelError> {
+        let answer = self.kernel.unlisted_sockets(listed);
+        self.note(Question::UnlistedSockets, answer, Answer::Unlisted)
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {

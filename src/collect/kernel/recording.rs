@@ -15,7 +15,9 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::{DescriptorTables, FoundNamespace, HiddenDescriptors, KernelError, SocketDump};
+use super::{
+    DescriptorTables, FoundNamespace, HiddenDescriptors, KernelError, SocketDump, UnlistedSockets,
+};
 use crate::model::{Host, PortRange, Scope};
 
 /// Names the format and its version; a reader refuses any other.
@@ -166,6 +168,7 @@ pub(super) enum Question {
     Sockets(SocketDump),
     DescriptorTables,
     HiddenDescriptors,
+    UnlistedSockets,
     Read(String),
     ReadAt(String, u64),
     ReadLink(String),
@@ -201,6 +204,7 @@ pub(super) enum Answer {
     Datagrams(Vec<Bytes>),
     Tables(DescriptorTables),
     Hidden(HiddenDescriptors),
+    Unlisted(UnlistedSockets),
     Bytes(Bytes),
     Text(String),
     Numbers(Vec<u32>),

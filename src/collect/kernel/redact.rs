@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use netlink_packet_core::NetlinkBuffer;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, SOCK_DIAG_BY_FAMILY};
 
+use super::UnlistedSockets;
 use super::recording::{Answer, Bytes, Entry, Header, Outcome, Question};
 
 /// Where the two addresses lie in `struct inet_diag_msg`.
@@ -90,10 +91,22 @@ impl Redactor {
                 }
             }
             (Question::Read(path), Answer::Bytes(Bytes(bytes))) => self.redact_file(path, bytes),
+            (Question::UnlistedSockets, Answer::Unlisted(unlisted)) => {
+                self.redact_ends(unlisted);
+            }
             (Question::ReadLink(_), Answer::Text(target)) if target.starts_with('/') => {
                 *target = redact_path(target);
             }
             _ => {}
+        }
+    }
+
+    fn redact_ends(&mut self, unlisted: &mut UnlistedSockets) {
+        let tables = unlisted.tables.iter_mut();
+        for socket in tables.flat_map(|table| &mut table.sockets) {
+            if let Some(local) = socket.ends.as_mut().and_then(|ends| ends.local.as_mut()) {
+                local.set_ip(self.replace(local.ip()));
+            }
         }
     }
 

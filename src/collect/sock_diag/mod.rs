@@ -25,6 +25,9 @@ const FIN_WAIT2: u32 = 1 << 5;
 const CLOSE_WAIT: u32 = 1 << 8;
 /// Of MPTCP connections: every state in which one has subflows.
 const WITH_SUBFLOWS: u32 = ESTABLISHED | 1 << 4 | FIN_WAIT2 | CLOSE_WAIT | 1 << 9 | 1 << 11;
+/// Whatever has an inode: not the remainders (6, 12); with those that are only bound (13, since
+/// 6.8).
+const WITH_INODE: u32 = 0x2fff & !(1 << 6 | 1 << 12 | 1);
 
 /// Which connections to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +158,22 @@ pub fn read_mptcp(
         connection.cookie = None;
     }
     Ok((std::mem::take(&mut both.sockets.connections), both))
+}
+
+/// Reads the inodes of all sockets, in any state.
+///
+/// # Errors
+///
+/// When `sock_diag` does not answer.
+pub fn read_inodes(kernel: &mut dyn Kernel) -> Result<(InodeSet, Dump), KernelError> {
+    let mut inodes = InodeSet::default();
+    let mut dump = read(kernel, WITH_INODE, false, &[], &mut |_, inode| {
+        inodes.extend(inode);
+        false
+    })?;
+    let listeners = std::mem::take(&mut dump.sockets.listeners);
+    inodes.extend(listeners.iter().filter_map(|listener| listener.inode));
+    Ok((inodes, dump))
 }
 
 fn read(

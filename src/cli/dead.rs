@@ -1,0 +1,230 @@
+//! Descriptors of connections that no longer exist, which no list of sockets shows: whether to
+//! search for them, and what of the found is one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::collect::kernel::{Kernel, UnlistedSocket, UnlistedTable};
+use crate::collect::{proc, sock_diag};
+use crate::model::{DeadDescriptors, DeadSocket, Inode, InodeSet, Pid, Scope};
+use crate::rules::thresholds::DEAD_FEWEST;
+
+/// A search of its own costs a walk through all descriptors. Other namespaces' connections raise
+/// the kernel's number too, and so do sockets that are just being made.
+const WORTH_A_WALK: u64 = 64;
+
+/// What one search found.
+#[derive(Debug, Default)]
+pub(super) struct Sighting {
+    /// When, since the look began.
+    pub at: Duration,
+    /// Processes with enough of them to speak of.
+    pub found: Vec<DeadDescriptors>,
+    /// How many descriptors those processes have open.
+    pub open: BTreeMap<Pid, u64>,
+    /// Whether all processes could be searched.
+    pub complete: bool,
+}
+
+/// Tells whether so many sockets are missing in the tables that it is worth a search; `walked` says
+/// whether this look walks through the descriptors anyway.
+pub(super) fn is_worth_a_search(kernel: &mut dyn Kernel, walked: bool) -> bool {
+    let least = if walked {
+        DEAD_FEWEST as u64
+    } else {
+        WORTH_A_WALK
+    };
+    proc::read_unlisted_tcp_sockets(kernel).is_ok_and(|unlisted| unlisted >= least)
+}
+
+/// Searches once; nothing where the kernel does not answer.
+pub(super) fn sight(kernel: &mut dyn Kernel, scope: &Scope, at: Duration) -> Option<Sighting> {
+    let (listed, _) = sock_diag::read_inodes(kernel).ok()?;
+    let unlisted = kernel.unlisted_sockets(&listed).ok()?;
+    let mut sighting = Sighting {
+        at,
+        complete: unlisted.complete,
+        ..Sighting::default()
+    };
+    for table in &unlisted.tables {
+        let dead = dead_of(table, scope);
+        if dead.sockets.len() >= DEAD_FEWEST {
+            sighting.open.insert(table.pid, table.open);
+            sighting.found.push(dead);
+        }
+    }
+    Some(sighting)
+}
+
+/// Keeps what was there both times: a connection that was reset a moment ago is normal.
+pub(super) fn confirm(
+    first: Vec<DeadDescriptors>,
+    second: &Sighting,
+    over: Duration,
+) -> Vec<DeadDescriptors> {
+    let still: InodeSet = second
+        .found
+        .iter()
+        .flat_map(|dead| &dead.sockets)
+        .map(|socket| socket.inode)
+        .collect();
+    first
+        .into_iter()
+        .map(|mut dead| {
+            dead.sockets.retain(|socket| still.contains(&socket.inode));
+            dead.seen_over = Some(over);
+            dead
+        })
+        .filter(|dead| dead.sockets.len() >= DEAD_FEWEST)
+        .collect()
+}
+
+fn dead_of(table: &UnlistedTable, scope: &Scope) -> DeadDescriptors {
+    let in_scope = scope.pids.is_empty() || scope.pids.contains(&table.pid);
+    let sockets = table.sockets.iter().filter(|_| in_scope);
+    DeadDescriptors {
+        pid: table.pid,
+        sockets: sockets
+            .filter_map(dead_socket)
+            .filter(|socket| is_on_ports(socket, scope))
+            .collect(),
+        seen_over: None,
+    }
+}
+
+/// Of one whose address is not known it cannot be told whether it is meant.
+fn is_on_ports(socket: &DeadSocket, scope: &Scope) -> bool {
+    scope.ports.is_empty()
+        || socket
+            .local
+            .is_some_and(|local| scope.has_port(local.port()))
+}
+
+/// A socket that was never connected is in no table either, nor, in this namespace's, is one of
+/// another namespace; but it says so itself, where it can be asked.
+fn dead_socket(socket: &UnlistedSocket) -> Option<DeadSocket> {
+    let local = match &socket.ends {
+        None => None,
+        Some(ends) if ends.connected || ends.listening || !ends.received => return None,
+        Some(ends) => {
+            let mut local = ends.local?;
+            local.set_ip(local.ip().to_canonical());
+            if local.port() == 0 || local.ip().is_unspecified() {
+                return None;
+            }
+            Some(local)
+        }
+    };
+    Some(DeadSocket {
+        fd: socket.fd,
+        inode: Inode::new(socket.inode)?,
+        local,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::kernel::SocketEnds;
+
+    const LEFT_OVER: SocketEnds = SocketEnds {
+        local: None,
+        connected: false,
+        listening: false,
+        received: true,
+    };
+
+    fn unlisted(inode: u32, ends: Option<SocketEnds>) -> UnlistedSocket {
+        UnlistedSocket {
+            fd: inode,
+            inode,
+            ends,
+        }
+    }
+
+    fn at(local: &str) -> SocketEnds {
+        SocketEnds {
+            local: Some(local.parse().unwrap()),
+            ..LEFT_OVER
+        }
+    }
+
+    fn table(sockets: impl Iterator<Item = u32>, local: &str) -> UnlistedTable {
+        UnlistedTable {
+            pid: 7,
+            open: 200,
+            sockets: sockets
+                .map(|inode| unlisted(inode, Some(at(local))))
+                .collect(),
+        }
+    }
+
+    fn scope(ports: &[u16], pids: &[Pid]) -> Scope {
+        Scope {
+            all_netns: false,
+            ports: ports.iter().map(|port| (*port).into()).collect(),
+            pids: pids.to_vec(),
+            netns: None,
+        }
+    }
+
+    #[test]
+    fn a_socket_with_an_old_address_and_no_peer_is_dead() {
+        let dead = dead_socket(&unlisted(9, Some(at("[::ffff:10.0.0.1]:8080")))).unwrap();
+        assert_eq!(dead.local, Some("10.0.0.1:8080".parse().unwrap()));
+        let unasked = dead_socket(&unlisted(9, None)).unwrap();
+        assert_eq!(unasked.local, None);
+    }
+
+    #[test]
+    fn sockets_that_are_new_bound_or_alive_elsewhere_are_not_dead() {
+        let local = at("10.0.0.1:8080");
+        for ends in [
+            at("0.0.0.0:0"),
+            at("[::]:8080"),
+            LEFT_OVER,
+            SocketEnds {
+                received: false,
+                ..local.clone()
+            },
+            SocketEnds {
+                connected: true,
+                ..local.clone()
+            },
+            SocketEnds {
+                listening: true,
+                ..local
+            },
+        ] {
+            assert_eq!(
+                dead_socket(&unlisted(9, Some(ends.clone()))),
+                None,
+                "{ends:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_is_in_scope_counts() {
+        let all = table(1..21, "10.0.0.1:8080");
+        assert_eq!(dead_of(&all, &scope(&[], &[])).sockets.len(), 20);
+        assert_eq!(dead_of(&all, &scope(&[8080], &[7])).sockets.len(), 20);
+        assert_eq!(dead_of(&all, &scope(&[8081], &[])).sockets.len(), 0);
+        assert_eq!(dead_of(&all, &scope(&[], &[8])).sockets.len(), 0);
+    }
+
+    #[test]
+    fn what_is_closed_between_two_looks_is_forgotten() {
+        let everything = scope(&[], &[]);
+        let first = || vec![dead_of(&table(1..41, "10.0.0.1:8080"), &everything)];
+        let second = |inodes| Sighting {
+            found: vec![dead_of(&table(inodes, "10.0.0.1:8080"), &everything)],
+            ..Sighting::default()
+        };
+        let over = Duration::from_millis(150);
+        let left = confirm(first(), &second(20..60), over);
+        assert_eq!(left[0].sockets.len(), 21);
+        assert_eq!(left[0].seen_over, Some(over));
+        assert!(confirm(first(), &second(30..60), over).is_empty());
+    }
+}

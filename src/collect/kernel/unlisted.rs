@@ -1,0 +1,171 @@
+//! Descriptors of TCP sockets that the kernel has taken out of its tables.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::net::{getpeername, getsockname, sockopt};
+use rustix::path::DecInt;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use super::descriptors::{for_each_number, open_directory, socket_inode};
+use super::{SocketEnds, UnlistedSocket, UnlistedSockets, UnlistedTable};
+use crate::model::{Inode, InodeSet, Pid};
+
+/// A process with fewer sockets than this is passed over: a program that has just made a few, or
+/// whose peers have just reset a few, is no leak.
+const FEWEST_SOCKETS: usize = 16;
+
+/// So many descriptors are looked at in all, at some 2 us each.
+const MOST_DESCRIPTORS: usize = 200_000;
+
+/// Searches the processes of the calling thread's network namespace; what is `listed` has a record
+/// in the tables.
+///
+/// # Errors
+///
+/// When the namespace of this thread cannot be read.
+pub(super) fn search(
+    procfs: &Path,
+    pids: &[Pid],
+    listed: &InodeSet,
+) -> io::Result<UnlistedSockets> {
+    let own = std::fs::read_link(procfs.join("self"))?;
+    let own: Option<Pid> = own.to_str().and_then(|own| own.parse().ok());
+    let mut search = Search {
+        procfs,
+        listed,
+        netns: std::fs::read_link(procfs.join("thread-self/ns/net"))?,
+        // Another mount's process ids may be those of other processes here.
+        same_pids: own
+            .is_some_and(|own| i32::try_from(own) == Ok(rustix::process::getpid().as_raw_pid())),
+        left: MOST_DESCRIPTORS,
+        found: UnlistedSockets {
+            complete: true,
+            ..UnlistedSockets::default()
+        },
+    };
+    for pid in pids.iter().filter(|pid| Some(**pid) != own) {
+        // What has ended meanwhile holds nothing; what is refused was told with the first pass.
+        let _ = search.process(*pid);
+    }
+    Ok(search.found)
+}
+
+struct Search<'a> {
+    procfs: &'a Path,
+    listed: &'a InodeSet,
+    netns: PathBuf,
+    same_pids: bool,
+    left: usize,
+    found: UnlistedSockets,
+}
+
+impl Search<'_> {
+    fn process(&mut self, pid: Pid) -> io::Result<()> {
+        // The sockets of another namespace are listed there.
+        if std::fs::read_link(self.procfs.join(format!("{pid}/ns/net")))? != self.netns {
+            return Ok(());
+        }
+        let directory = open_directory(&self.procfs.join(format!("{pid}/fd")))?;
+        let mut fds = Vec::new();
+        for_each_number(directory.as_fd(), |fd, _| fds.push(fd))?;
+        if fds.len() < FEWEST_SOCKETS {
+            return Ok(());
+        }
+        let Some(left) = self.left.checked_sub(fds.len()) else {
+            self.found.complete = false;
+            return Ok(());
+        };
+        self.left = left;
+        let sockets = sockets(&directory, &fds);
+        if sockets.len() < FEWEST_SOCKETS {
+            return Ok(());
+        }
+        let unlisted = self.unlisted(pid, sockets);
+        if !unlisted.is_empty() {
+            self.found.tables.push(UnlistedTable {
+                pid,
+                open: fds.len() as u64,
+                sockets: unlisted,
+            });
+        }
+        Ok(())
+    }
+
+    fn unlisted(&self, pid: Pid, sockets: Vec<(u32, Inode)>) -> Vec<UnlistedSocket> {
+        let folder = self.procfs.join(format!("{pid}/fd"));
+        let process = self.same_pids.then(|| open_process(pid)).flatten();
+        sockets
+            .into_iter()
+            .filter(|(_, inode)| !self.listed.contains(inode))
+            .filter(|(fd, _)| is_tcp(&folder.join(fd.to_string())))
+            .filter_map(|(fd, inode)| {
+                let number = inode.number()?;
+                let ends = process
+                    .as_ref()
+                    .and_then(|process| ends(process, fd, number));
+                Some(UnlistedSocket {
+                    fd,
+                    inode: number,
+                    ends,
+                })
+            })
+            .collect()
+    }
+}
+
+fn sockets(directory: &OwnedFd, fds: &[u32]) -> Vec<(u32, Inode)> {
+    let mut buffer = [MaybeUninit::uninit(); 64];
+    fds.iter()
+        .filter_map(|fd| {
+            let name = DecInt::new(*fd);
+            let (target, _) =
+                rustix::fs::readlinkat_raw(directory, name.as_c_str(), &mut buffer).ok()?;
+            Some((*fd, socket_inode(target)?))
+        })
+        .collect()
+}
+
+/// Tells whether a socket's protocol is TCP, over IPv4 or IPv6; no other attribute tells of a
+/// socket that is not in a table.
+fn is_tcp(path: &Path) -> bool {
+    let mut name = [0_u8; 32];
+    rustix::fs::getxattr(path, "system.sockprotoname", &mut name)
+        .ok()
+        .and_then(|length| name.get(..length))
+        .is_some_and(|name| {
+            matches!(
+                name.trim_ascii_end(),
+                b"TCP" | b"TCPv6" | b"TCP\0" | b"TCPv6\0"
+            )
+        })
+}
+
+fn open_process(pid: Pid) -> Option<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().ok()?)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
+/// Asks a socket of another process for its ends (since 5.6, and with the right to trace it).
+///
+/// It is shared for a moment, and only read: nothing of it changes.
+fn ends(process: &OwnedFd, fd: u32, inode: u32) -> Option<SocketEnds> {
+    let fd = fd.try_into().ok()?;
+    let socket = pidfd_getfd(process, fd, PidfdGetfdFlags::empty()).ok()?;
+    // The number may have been closed and used again meanwhile.
+    if rustix::fs::fstat(&socket).ok()?.st_ino != u64::from(inode) {
+        return None;
+    }
+    Some(SocketEnds {
+        local: SocketAddr::try_from(getsockname(&socket).ok()?).ok(),
+        connected: getpeername(&socket).is_ok(),
+        listening: sockopt::socket_acceptconn(&socket).unwrap_or(false),
+        received: sockopt::socket_incoming_cpu(&socket).ok()? != NO_CPU,
+    })
+}
+
+/// `SO_INCOMING_CPU` of a socket that no packet has come for.
+const NO_CPU: u32 = u32::MAX;
