@@ -25,7 +25,7 @@ fn check(picture: &Picture, dead: &DeadDescriptors) -> Option<Finding> {
     let asked = dead.sockets.iter().all(|socket| socket.local.is_some());
     Some(Finding {
         id: RULE.id,
-        severity: severity(process, dead),
+        severity: severity(process, dead, asked),
         confidence: if asked && dead.seen_over.is_some() {
             Confidence::Certain
         } else {
@@ -42,10 +42,15 @@ fn check(picture: &Picture, dead: &DeadDescriptors) -> Option<Finding> {
             pids: vec![dead.pid],
         },
         headline: format!(
-            "{} holds {} of TCP connections that no longer exist: no socket list shows them, and \
-             they still count against RLIMIT_NOFILE",
+            "{} holds {} of TCP {}: no socket list shows them, and they still count against \
+             RLIMIT_NOFILE",
             process_name(process),
             count(number, "descriptor"),
+            if asked {
+                "connections that no longer exist"
+            } else {
+                "sockets without a connection"
+            },
         ),
         evidence: evidence(process, dead, &services, asked),
         conclusion: None,
@@ -54,7 +59,8 @@ fn check(picture: &Picture, dead: &DeadDescriptors) -> Option<Finding> {
     })
 }
 
-fn severity(process: &Process, dead: &DeadDescriptors) -> Severity {
+/// Critical only where it is known that they were connections.
+fn severity(process: &Process, dead: &DeadDescriptors, asked: bool) -> Severity {
     let number = dead.sockets.len();
     let takes = |percent: u64| {
         process.fd_limit.copied().is_some_and(|limit| {
@@ -64,7 +70,7 @@ fn severity(process: &Process, dead: &DeadDescriptors) -> Severity {
     // Those of a single look may all have been reset a moment ago.
     if number < DEAD_MANY && dead.seen_over.is_none() {
         Severity::Info
-    } else if takes(LEAK_CRITICAL_PERCENT) {
+    } else if asked && takes(LEAK_CRITICAL_PERCENT) {
         Severity::Critical
     } else if number >= DEAD_MANY || takes(DEAD_WARNING_PERCENT) {
         Severity::Warning
@@ -231,5 +237,8 @@ mod tests {
         let unasked = finding(&snapshot(120, 1024, None)).unwrap();
         assert_eq!(unasked.confidence, Confidence::Likely);
         assert_eq!(unasked.subject.local, None);
+        assert!(unasked.headline.contains("without a connection"));
+        let most = finding(&snapshot(120, 120, None)).unwrap();
+        assert_eq!(most.severity, Severity::Warning);
     }
 }
