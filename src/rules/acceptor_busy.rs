@@ -1,6 +1,7 @@
 #![doc = include_str!("../../docs/findings/acceptor-busy.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
+use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Acceptor, Standing};
 use crate::correlate::{Activity, Case, Picture, Waiting};
@@ -70,10 +71,7 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         headline: headline(picture, case, &busy),
         evidence: seen,
         conclusion: None,
-        remedies: vec![
-            format!("in the code: {}", evidence::activity_remedy(first.activity)),
-            format!("see what it does: {}", look_closer(first)),
-        ],
+        remedies: remedies(first),
         connections: case.queue.length as usize,
     })
 }
@@ -103,6 +101,16 @@ fn headline(picture: &Picture, case: &Case, busy: &[Busy]) -> String {
             "{waiting}, and all {number} processes that would accept are busy, {name} {doing}"
         ),
     }
+}
+
+fn remedies(busy: &Busy) -> Vec<String> {
+    let mut remedies = vec![format!(
+        "in the code: {}",
+        evidence::activity_remedy(busy.activity)
+    )];
+    remedies.extend(software::remedy(busy.acceptor.process, Ailment::Busy));
+    remedies.push(format!("see what it does: {}", look_closer(busy)));
+    remedies
 }
 
 fn look_closer(busy: &Busy) -> String {
