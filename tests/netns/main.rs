@@ -9,10 +9,12 @@
 )]
 
 mod accept_queue;
+mod capabilities;
 mod check;
 mod check_formats;
 mod close_wait;
 mod healthy;
+mod hidden_owners;
 mod hostile;
 mod incident;
 mod one_end_closed;

@@ -22,7 +22,10 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use super::descriptors::{self, for_each_number, open_directory};
 use super::{DescriptorTables, HiddenDescriptors, Kernel, KernelError, SocketDump, hidden};
 use crate::collect::sock_diag::filter;
-use crate::model::{Host, InodeSet};
+use crate::model::{Host, InodeSet, Pid};
+
+/// Process 1 lives as long as its pid namespace; whoever is not shown it is not shown all.
+const FIRST_PROCESS: Pid = 1;
 
 /// The kernel never fills more than 32 KiB of a dump at once, but remembers the largest buffer it
 /// was offered; one size for all reads avoids truncation, and 64 KiB pages need the larger one.
@@ -106,7 +109,9 @@ impl Kernel for LiveKernel {
         let mut found = DescriptorTables::default();
         // What this program inherited from whoever started it is no finding.
         let own = self.read_link("self").ok();
-        for pid in self.list_numbers("")? {
+        let pids = self.list_numbers("")?;
+        found.unlisted = !pids.contains(&FIRST_PROCESS);
+        for pid in pids {
             if own.as_deref().is_some_and(|own| own.parse() == Ok(pid)) {
                 continue;
             }
