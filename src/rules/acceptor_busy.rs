@@ -4,7 +4,7 @@ use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence}
 use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Acceptor, Standing};
-use crate::correlate::{Activity, Case, Picture, Waiting};
+use crate::correlate::{Activity, Case, Picture, ThreadRecord, Waiting};
 use crate::model::Pid;
 
 pub(super) const RULE: Rule = Rule {
@@ -108,9 +108,23 @@ fn remedies(busy: &Busy) -> Vec<String> {
         "in the code: {}",
         evidence::activity_remedy(busy.activity)
     )];
-    remedies.extend(software::remedy(busy.acceptor.process, Ailment::Busy));
+    if is_uninterruptible(busy) {
+        remedies.push(
+            "it waits for the kernel: for a disk, a network file system or a driver that does not \
+             answer; dmesg may name it"
+                .to_owned(),
+        );
+    } else {
+        remedies.extend(software::remedy(busy.acceptor.process, Ailment::Busy));
+    }
     remedies.push(format!("see what it does: {}", look_closer(busy)));
     remedies
+}
+
+fn is_uninterruptible(busy: &Busy) -> bool {
+    busy.acceptor
+        .thread(busy.tid)
+        .is_some_and(ThreadRecord::is_uninterruptible)
 }
 
 fn look_closer(busy: &Busy) -> String {

@@ -10,9 +10,11 @@
 
 mod accept_queue;
 mod capabilities;
+mod catalogue;
 mod check;
 mod check_formats;
 mod close_wait;
+mod halted;
 mod healthy;
 mod hidden_owners;
 mod hostile;
@@ -20,5 +22,6 @@ mod incident;
 mod one_end_closed;
 mod privileges;
 mod recording;
+mod soak;
 mod support;
 mod text;
