@@ -1,7 +1,8 @@
-//! Causes of `CLOSE_WAIT` that differ from those of the other files in numbers, not in kind (docs/findings/README.md).
+//! The catalogue of causes in docs/findings/README.md: that it is true, and causes that are in no other file.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::{
@@ -134,4 +135,22 @@ fn assert_no_usual_pool(then: impl Fn(&mut TcpStream)) {
     assert_eq!(finding["connections"], 150, "{finding:#}");
     assert_eq!(finding["subject"]["remote"], "127.0.0.1:8080");
     assert_blames(finding, &[std::process::id()]);
+}
+
+#[test]
+fn every_test_that_the_catalogue_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a file of this crate");
+    let page = read("docs/findings/README.md");
+    let (_, table) = page.split_once("## Known causes").expect("its heading");
+    let mut named = 0;
+    for (file, test) in table.split('`').filter_map(|code| code.split_once("::")) {
+        let source = read(&format!("tests/netns/{file}.rs"));
+        assert!(
+            source.contains(&format!("#[test]\nfn {test}()")),
+            "{file}::{test} is not there"
+        );
+        named += 1;
+    }
+    assert!(named > 40, "the page names {named} tests");
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{
-    Program, Report, SHORT_GRACE, assert_blames, connect, have, have_module, in_private_network,
-    items, outlast, scan, wait_for_close_waits,
+    Program, SHORT_GRACE, assert_blames, connect, have, have_module, in_private_network, items,
+    outlast, scan, wait_for_close_waits,
 };
 
 /// A server that has accepted one client and hidden its descriptor; the client has left.
@@ -40,12 +40,9 @@ say('ready')
         Self { server }
     }
 
-    fn report(&self) -> Report {
-        scan(&[]).report()
-    }
-
     /// The connection's only owner, who is blamed for not reading it.
-    fn owner(&self, report: &Report) -> Value {
+    fn owner(&self) -> Value {
+        let report = scan(&[]).report();
         let connections = report.close_waits();
         let [connection] = connections[..] else {
             panic!("one connection is in CLOSE_WAIT: {:#}", report.json())
@@ -81,9 +78,7 @@ libc.pthread_exit(None)";
         if !have("python3") {
             return;
         }
-        let hidden = Hidden::python(SERVER);
-        let report = hidden.report();
-        let owner = hidden.owner(&report);
+        let owner = Hidden::python(SERVER).owner();
         assert!(owner["fd"].as_u64() > Some(2), "{owner:#}");
     });
 }
@@ -103,9 +98,7 @@ time.sleep(600)";
         if !have("python3") {
             return;
         }
-        let hidden = Hidden::python(SERVER);
-        let report = hidden.report();
-        let owner = hidden.owner(&report);
+        let owner = Hidden::python(SERVER).owner();
         assert_eq!(owner["via"], "thread", "{owner:#}");
         assert!(owner["fd"].as_u64() > Some(2), "{owner:#}");
     });
@@ -134,9 +127,7 @@ time.sleep(600)";
         if !have("python3") || !have_module("python3", &["-c", IO_URING]) {
             return;
         }
-        let hidden = Hidden::python(SERVER);
-        let report = hidden.report();
-        let owner = hidden.owner(&report);
+        let owner = Hidden::python(SERVER).owner();
         assert_eq!(owner["via"], "io_uring", "{owner:#}");
     });
 }
