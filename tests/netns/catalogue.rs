@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{
-    Program, SHORT_GRACE, assert_blames, close, connect, connect_many, have, in_private_network,
-    outlast, patient, queue, reset, says, scan, wait_for_close_waits, wait_for_queue,
+    Program, SHORT_GRACE, advises, assert_blames, close, connect, connect_many, have,
+    in_private_network, outlast, patient, queue, reset, says, scan, wait_for_close_waits,
+    wait_for_queue,
 };
 
 fn python(server: &str) -> Program {
@@ -64,6 +65,7 @@ while True:
         let finding = queue.unwrap_or_else(|| panic!("{:#}", report.json()));
         assert_blames(finding, &[server.pid()]);
         assert!(says(finding, "nanosleep"), "{finding:#}");
+        assert!(advises(finding, "Python: settimeout()"), "{finding:#}");
     });
 }
 

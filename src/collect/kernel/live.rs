@@ -243,3 +243,24 @@ fn dump(
 
 /// `MSG_TRUNC`: the true length of a datagram that did not fit is returned (`recv(2)`).
 const MSG_TRUNC: i32 = 0x20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_unlisted(pids: &[&str]) -> bool {
+        let procfs = tempfile::tempdir().unwrap();
+        for pid in pids {
+            std::fs::create_dir(procfs.path().join(pid)).unwrap();
+        }
+        let mut kernel = LiveKernel::new(procfs.path());
+        let tables = kernel.descriptor_tables(&InodeSet::default()).unwrap();
+        tables.unlisted
+    }
+
+    #[test]
+    fn a_list_without_process_1_is_not_the_list_of_all() {
+        assert!(is_unlisted(&["7"]));
+        assert!(!is_unlisted(&["1", "7"]));
+    }
+}
