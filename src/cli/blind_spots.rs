@@ -54,22 +54,38 @@ pub(super) fn refused_processes(refused: &[Pid], all: usize, unattributed: usize
         .map(ToString::to_string)
         .collect();
     let more = if refused.len() > NAMED { ", ..." } else { "" };
-    let sockets = match unattributed {
-        0 => String::new(),
-        1 => "; 1 suspicious socket has no visible owner".to_owned(),
-        number => format!("; {number} suspicious sockets have no visible owner"),
-    };
     BlindSpot {
         what: format!(
             "descriptors of {} of {all} processes (pid {}{more})",
             refused.len(),
             names.join(", ")
         ),
-        why: format!("not permitted{sockets}"),
+        why: format!("not permitted{}", without_owner(unattributed)),
         remedy: format!(
             "{PRIVILEGES}; what even root may not see belongs to another user namespace"
         ),
         hides_findings: unattributed > 0,
+    }
+}
+
+/// Processes of other users are not even listed.
+pub(super) fn unlisted_processes(unattributed: usize) -> BlindSpot {
+    BlindSpot {
+        what: "processes of other users".to_owned(),
+        why: format!(
+            "/proc does not list them: it is mounted with hidepid{}",
+            without_owner(unattributed)
+        ),
+        remedy: PRIVILEGES.to_owned(),
+        hides_findings: unattributed > 0,
+    }
+}
+
+fn without_owner(sockets: usize) -> String {
+    match sockets {
+        0 => String::new(),
+        1 => "; 1 suspicious socket has no visible owner".to_owned(),
+        number => format!("; {number} suspicious sockets have no visible owner"),
     }
 }
 

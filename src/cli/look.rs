@@ -396,27 +396,27 @@ impl Looker<'_> {
             }
         };
         snapshot.holders = holders(&tables);
-        snapshot.holders_complete = if tables.refused.is_empty() {
+        snapshot.holders_complete = if tables.refused.is_empty() && !tables.unlisted {
             Reading::Known(())
         } else {
             Reading::Unknown(Gap::NotPermitted)
         };
-        self.look_for_hidden(snapshot, seen);
+        let hidden = self.look_for_hidden(snapshot, seen);
         self.drop_closed_meanwhile(snapshot, seen);
         note_missing_owners(snapshot, seen, &tables);
         self.note_refused_scope(snapshot, &tables);
-        for table in &tables.tables {
+        let tables = one_for_each_process(tables.tables, hidden);
+        for table in &tables {
             if let Some(mut process) = proc::read_process(self.kernel, table.pid) {
                 process.open_fds = Reading::Known(table.open);
                 process.lowest_free_fd = Reading::Known(table.lowest_free);
                 snapshot.processes.insert(table.pid, process);
             }
         }
-        self.read_hidden_holders(snapshot);
         snapshot
             .holders
             .retain(|holder| snapshot.processes.contains_key(&holder.pid));
-        tables.tables
+        tables
     }
 
     /// A connection that was closed after it was read has no owner, and is no riddle either.
@@ -447,14 +447,19 @@ impl Looker<'_> {
             .retain(|listener| !gone(listener.inode));
     }
 
-    /// Where nobody is seen to hold what is suspicious, it may be held in another way.
-    fn look_for_hidden(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+    /// Where nobody is seen to hold what is suspicious, it may be held in another way. Returns the tables
+    /// of those who do.
+    fn look_for_hidden(
+        &mut self,
+        snapshot: &mut Snapshot,
+        seen: &Attention,
+    ) -> Vec<DescriptorTable> {
         let missing = unattributed(snapshot, seen);
         if missing.is_empty() {
-            return;
+            return Vec::new();
         }
         let Ok(hidden) = self.kernel.hidden_descriptors(&missing) else {
-            return;
+            return Vec::new();
         };
         for table in &hidden.threads {
             let via = Via::Thread(table.through);
@@ -474,6 +479,7 @@ impl Looker<'_> {
             in_flight: hidden.in_flight,
             complete: hidden.complete,
         });
+        one_for_each_process(hidden.threads, hidden.ring_owners)
     }
 
     /// Connections that no longer exist, while descriptors of them do.
@@ -527,18 +533,6 @@ impl Looker<'_> {
             .pause(self.plan.observe.saturating_sub(since_first));
         let at = self.now()?;
         dead::sight(self.kernel, self.scope, at)
-    }
-
-    /// Processes that only the search for hidden descriptors has found.
-    fn read_hidden_holders(&mut self, snapshot: &mut Snapshot) {
-        let pids: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
-        for pid in pids {
-            if !snapshot.processes.contains_key(&pid)
-                && let Some(process) = proc::read_process(self.kernel, pid)
-            {
-                snapshot.processes.insert(pid, process);
-            }
-        }
     }
 
     /// Whoever asks for a process that may not be read must not take nothing for an answer.
@@ -807,6 +801,19 @@ fn holders(tables: &DescriptorTables) -> Vec<Holder> {
     holders
 }
 
+/// The tables, and those of processes that had none among them.
+fn one_for_each_process(
+    mut tables: Vec<DescriptorTable>,
+    more: Vec<DescriptorTable>,
+) -> Vec<DescriptorTable> {
+    for table in more {
+        if tables.iter().all(|known| known.pid != table.pid) {
+            tables.push(table);
+        }
+    }
+    tables
+}
+
 fn table_holders(table: &DescriptorTable, via: Via) -> impl Iterator<Item = Holder> {
     table.sockets.iter().filter_map(move |(fd, inode)| {
         Some(Holder {
@@ -863,7 +870,12 @@ fn note_missing_owners(snapshot: &mut Snapshot, seen: &Attention, tables: &Descr
     if !tables.refused.is_empty() {
         let spot = blind_spots::refused_processes(&tables.refused, tables.processes, missing);
         snapshot.blind_spots.push(spot);
-    } else if missing > 0 {
+    }
+    if tables.unlisted {
+        let spot = blind_spots::unlisted_processes(missing);
+        snapshot.blind_spots.push(spot);
+    }
+    if tables.refused.is_empty() && !tables.unlisted && missing > 0 {
         snapshot.blind_spots.push(blind_spots::no_owner(missing));
     }
 }

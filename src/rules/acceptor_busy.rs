@@ -1,9 +1,10 @@
 #![doc = include_str!("../../docs/findings/acceptor-busy.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
+use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Acceptor, Standing};
-use crate::correlate::{Activity, Case, Picture, Waiting};
+use crate::correlate::{Activity, Case, Picture, ThreadRecord, Waiting};
 use crate::model::Pid;
 
 pub(super) const RULE: Rule = Rule {
@@ -70,10 +71,7 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         headline: headline(picture, case, &busy),
         evidence: seen,
         conclusion: None,
-        remedies: vec![
-            format!("in the code: {}", evidence::activity_remedy(first.activity)),
-            format!("see what it does: {}", look_closer(first)),
-        ],
+        remedies: remedies(first),
         connections: case.queue.length as usize,
     })
 }
@@ -103,6 +101,30 @@ fn headline(picture: &Picture, case: &Case, busy: &[Busy]) -> String {
             "{waiting}, and all {number} processes that would accept are busy, {name} {doing}"
         ),
     }
+}
+
+fn remedies(busy: &Busy) -> Vec<String> {
+    let mut remedies = vec![format!(
+        "in the code: {}",
+        evidence::activity_remedy(busy.activity)
+    )];
+    if is_uninterruptible(busy) {
+        remedies.push(
+            "it waits for the kernel: for a disk, a network file system or a driver that does not \
+             answer; dmesg may name it"
+                .to_owned(),
+        );
+    } else {
+        remedies.extend(software::remedy(busy.acceptor.process, Ailment::Busy));
+    }
+    remedies.push(format!("see what it does: {}", look_closer(busy)));
+    remedies
+}
+
+fn is_uninterruptible(busy: &Busy) -> bool {
+    busy.acceptor
+        .thread(busy.tid)
+        .is_some_and(ThreadRecord::is_uninterruptible)
 }
 
 fn look_closer(busy: &Busy) -> String {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../../docs/findings/edge-triggered-stall.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
+use super::software::{self, Ailment};
 use super::thresholds::{PROOF_LOOKS, PROOF_SHARE_PERCENT};
 use super::{Check, Confidence, Finding, Rule, Severity};
 use crate::correlate::acceptor::{Acceptor, Standing};
@@ -103,6 +104,7 @@ fn remedies(acceptor: &Acceptor) -> Vec<String> {
                 .to_owned(),
         );
     }
+    remedies.extend(software::remedy(acceptor.process, Ailment::LostEdge));
     remedies.push(
         "in the code: accept until EAGAIN: `continue`, not `return`, after the close() at the \
          connection limit"

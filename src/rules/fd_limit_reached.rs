@@ -1,9 +1,11 @@
 #![doc = include_str!("../../docs/findings/fd-limit-reached.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
+use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::Standing;
 use crate::correlate::{Case, Picture, Waiting};
+use crate::model::Process;
 
 pub(super) const RULE: Rule = Rule {
     id: "fd-limit-reached",
@@ -24,7 +26,6 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
     };
     let mut seen = queue_evidence(picture, case);
     seen.extend(acceptor_evidence(picture, case));
-    let pid = first.process.pid;
     Some(Finding {
         id: RULE.id,
         severity: evidence::queue_severity(case),
@@ -47,18 +48,24 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec![
-            format!(
-                "first find what holds the descriptors: ls -l /proc/{pid}/fd; other findings may \
-                 name a leak"
-            ),
-            format!(
-                "right now: prlimit --pid {pid} --nofile=SOFT:HARD raises the limit of the running \
-                 process"
-            ),
-            "for good: LimitNOFILE= of its systemd unit, or ulimit -n where it is started"
-                .to_owned(),
-        ],
+        remedies: remedies(first.process),
         connections: case.queue.length as usize,
     })
+}
+
+fn remedies(process: &Process) -> Vec<String> {
+    let pid = process.pid;
+    let mut remedies = vec![
+        format!(
+            "first find what holds the descriptors: ls -l /proc/{pid}/fd; other findings may name \
+             a leak"
+        ),
+        format!(
+            "right now: prlimit --pid {pid} --nofile=SOFT:HARD raises the limit of the running \
+             process"
+        ),
+        "for good: LimitNOFILE= of its systemd unit, or ulimit -n where it is started".to_owned(),
+    ];
+    remedies.extend(software::remedy(process, Ailment::NoDescriptors));
+    remedies
 }

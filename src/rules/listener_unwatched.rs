@@ -1,6 +1,7 @@
 #![doc = include_str!("../../docs/findings/listener-unwatched.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
+use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Acceptor, Standing, Unwatched};
 use crate::correlate::{Case, Picture, Waiting};
@@ -45,6 +46,8 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         Waiting::TooLong(_) => Confidence::Likely,
         Waiting::Unknown | Waiting::Briefly => Confidence::Possible,
     };
+    let mut remedies = remedies(*how);
+    remedies.extend(software::remedy(first.process, Ailment::Unwatched));
     let mut seen = queue_evidence(picture, case);
     seen.extend(acceptor_evidence(picture, case));
     Some(Finding {
@@ -65,7 +68,7 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: remedies(*how),
+        remedies,
         connections: case.queue.length as usize,
     })
 }

@@ -19,6 +19,7 @@ mod leaks;
 mod listener_unwatched;
 mod peer_not_closing;
 mod relay_pair;
+mod software;
 mod stuck_writer;
 pub mod thresholds;
 mod unattributed_close_wait;
@@ -194,7 +195,14 @@ mod tests {
         };
         let ids: BTreeSet<String> = RULES.iter().map(|rule| rule.id.to_owned()).collect();
         let mut files = names("src/rules", ".rs");
-        for other in ["mod", "evidence", "finding", "leaks", "thresholds"] {
+        for other in [
+            "mod",
+            "evidence",
+            "finding",
+            "leaks",
+            "software",
+            "thresholds",
+        ] {
             assert!(files.remove(other));
         }
         assert_eq!(files, ids);

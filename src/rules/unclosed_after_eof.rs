@@ -1,5 +1,6 @@
 #![doc = include_str!("../../docs/findings/unclosed-after-eof.md")]
 
+use super::software::{self, Ailment};
 use super::thresholds::NOT_AN_ANSWER_ANY_MORE;
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::{Leak, Picture, Reader, Trouble, age};
@@ -30,13 +31,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         headline: headline(picture, leak, was_read),
         evidence: seen,
         conclusion: None,
-        remedies: vec![
-            "in the code: close() the descriptor on every path after read() returns 0, errors and \
-             early returns too"
-                .to_owned(),
-            "no kernel setting ends it: CLOSE_WAIT has no timeout; only the program can close"
-                .to_owned(),
-        ],
+        remedies: remedies(picture, leak),
         connections: leak.connections.len(),
     })
 }
@@ -53,6 +48,21 @@ fn headline(picture: &Picture, leak: &Leak, was_read: bool) -> String {
     } else {
         format!("{connections} {were} closed by the MPTCP peer, and {holder} has not closed {them}")
     }
+}
+
+fn remedies(picture: &Picture, leak: &Leak) -> Vec<String> {
+    let mut remedies = vec![
+        "in the code: close() the descriptor on every path after read() returns 0, errors and \
+         early returns too"
+            .to_owned(),
+    ];
+    let process = leak.pids.first().and_then(|pid| picture.process(*pid));
+    remedies.extend(process.and_then(|process| software::remedy(process, Ailment::Unclosed)));
+    remedies.push(
+        "no kernel setting ends it: CLOSE_WAIT has no timeout; only the program can close"
+            .to_owned(),
+    );
+    remedies
 }
 
 /// A client may close its direction and wait for the answer; only after long is that out of the

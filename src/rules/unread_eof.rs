@@ -1,5 +1,6 @@
 #![doc = include_str!("../../docs/findings/unread-eof.md")]
 
+use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::acceptor::Halt;
 use crate::correlate::{Leak, Picture, Reader, Trouble};
@@ -59,7 +60,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec![format!("in the code: {}", remedy(reader))],
+        remedies: remedies(reader, process),
         connections: leak.connections.len(),
     })
 }
@@ -107,6 +108,30 @@ fn why(picture: &Picture, leak: &Leak, reader: &Reader, process: Option<&Process
         }
         Reader::OwnerUnknown => "who should read is not visible".to_owned(),
         Reader::Unclear => "why could not be established".to_owned(),
+    }
+}
+
+fn remedies(reader: &Reader, process: Option<&Process>) -> Vec<String> {
+    let mut remedies = vec![format!("in the code: {}", remedy(reader))];
+    remedies.extend(
+        process
+            .zip(ailment(reader))
+            .and_then(|(process, ailment)| software::remedy(process, ailment)),
+    );
+    remedies
+}
+
+fn ailment(reader: &Reader) -> Option<Ailment> {
+    match reader {
+        Reader::Done | Reader::NotShown => Some(Ailment::Unclosed),
+        Reader::Halted(_) | Reader::OwnerUnknown => None,
+        Reader::LoopBusy { .. } => Some(Ailment::Busy),
+        Reader::NotInSet { .. }
+        | Reader::NoInput { .. }
+        | Reader::SpentOneShot
+        | Reader::EdgeConsumed { .. }
+        | Reader::NoLoop { .. }
+        | Reader::Unclear => Some(Ailment::Unread),
     }
 }
 

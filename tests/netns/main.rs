@@ -9,11 +9,15 @@
 )]
 
 mod accept_queue;
+mod capabilities;
+mod catalogue;
 mod check;
 mod check_formats;
 mod close_wait;
 mod dead_descriptors;
+mod halted;
 mod healthy;
+mod hidden_owners;
 mod hostile;
 mod incident;
 mod mptcp;
@@ -21,5 +25,6 @@ mod namespaces;
 mod one_end_closed;
 mod privileges;
 mod recording;
+mod soak;
 mod support;
 mod text;

@@ -14,7 +14,9 @@ pub(crate) use clients::{
     Closed, Crowd, Load, MESSAGE, close, connect, connect_many, is_refused, reset, send, talk,
 };
 pub(crate) use doctor::{Run, SCAN, doctor, doctor_command, run, scan};
-pub(crate) use namespace::{have, have_module, have_mptcp, have_root, in_private_network};
+pub(crate) use namespace::{
+    have, have_folder, have_module, have_mptcp, have_root, in_private_network,
+};
 pub(crate) use nginx::Nginx;
 pub(crate) use programs::{Program, example, patient, stop};
 pub(crate) use report::{Report, advises, assert_age, assert_blames, items, says};

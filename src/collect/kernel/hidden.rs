@@ -3,7 +3,9 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::descriptors::{for_each_number, open_directory, read_table_at, socket_inode};
+use super::descriptors::{
+    for_each_number, open_directory, read_table, read_table_at, socket_inode,
+};
 use super::{DescriptorTable, HiddenDescriptors};
 use crate::model::{InodeSet, Pid};
 
@@ -64,6 +66,7 @@ impl Search<'_> {
         if !self.spend(fds.len()) {
             return Ok(());
         }
+        let rings_before = self.found.rings.len();
         for fd in fds {
             let path = self.procfs.join(format!("{pid}/fdinfo/{fd}"));
             let Ok(bytes) = std::fs::read(path) else {
@@ -79,6 +82,10 @@ impl Search<'_> {
             if let Some(count) = parse_in_flight(&bytes).filter(|count| *count > 0) {
                 self.found.in_flight.push((pid, fd, count));
             }
+        }
+        if self.found.rings.len() > rings_before {
+            let owner = read_table(self.procfs, pid, self.wanted)?;
+            self.found.ring_owners.push(owner);
         }
         Ok(())
     }

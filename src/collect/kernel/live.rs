@@ -26,7 +26,10 @@ use super::{
 };
 use crate::collect::netns;
 use crate::collect::sock_diag::filter;
-use crate::model::{Host, InodeSet};
+use crate::model::{Host, InodeSet, Pid};
+
+/// Process 1 lives as long as its pid namespace; whoever is not shown it is not shown all.
+const FIRST_PROCESS: Pid = 1;
 
 /// The kernel never fills more than 32 KiB of a dump at once, but remembers the largest buffer it
 /// was offered; one size for all reads avoids truncation, and 64 KiB pages need the larger one.
@@ -133,7 +136,9 @@ impl Kernel for LiveKernel {
         let mut found = DescriptorTables::default();
         // What this program inherited from whoever started it is no finding.
         let own = self.read_link("self").ok();
-        for pid in self.list_numbers("")? {
+        let pids = self.list_numbers("")?;
+        found.unlisted = !pids.contains(&FIRST_PROCESS);
+        for pid in pids {
             if own.as_deref().is_some_and(|own| own.parse() == Ok(pid)) {
                 continue;
             }
@@ -306,5 +311,21 @@ mod tests {
         attribute.extend(262_u32.to_ne_bytes());
         assert_eq!(mptcp[tcp.len()..], attribute);
         assert_eq!(usize::from(mptcp[0]), mptcp.len());
+    }
+
+    fn is_unlisted(pids: &[&str]) -> bool {
+        let procfs = tempfile::tempdir().unwrap();
+        for pid in pids {
+            std::fs::create_dir(procfs.path().join(pid)).unwrap();
+        }
+        let mut kernel = LiveKernel::new(procfs.path());
+        let tables = kernel.descriptor_tables(&InodeSet::default()).unwrap();
+        tables.unlisted
+    }
+
+    #[test]
+    fn a_list_without_process_1_is_not_the_list_of_all() {
+        assert!(is_unlisted(&["7"]));
+        assert!(!is_unlisted(&["1", "7"]));
     }
 }

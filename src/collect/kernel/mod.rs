@@ -161,6 +161,10 @@ pub struct DescriptorTables {
     pub tables: Vec<DescriptorTable>,
     /// Processes whose descriptors may not be read.
     pub refused: Vec<Pid>,
+    /// Whether processes of other users are not even listed, as where procfs is mounted with
+    /// `hidepid=`.
+    #[serde(default)]
+    pub unlisted: bool,
     /// How many processes there were.
     pub processes: usize,
 }
@@ -186,6 +190,9 @@ pub struct HiddenDescriptors {
     /// Wanted sockets that are registered with an `io_uring`: its process and descriptor, and
     /// their inodes.
     pub rings: Vec<(Pid, u32, Vec<u32>)>,
+    /// The descriptor tables of the processes that have those rings.
+    #[serde(default)]
+    pub ring_owners: Vec<DescriptorTable>,
     /// Unix sockets with descriptors in flight: process, descriptor, and how many.
     pub in_flight: Vec<(Pid, u32, u32)>,
     /// Whether all of it could be searched, in the number of descriptors that is allowed for it.

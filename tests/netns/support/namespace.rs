@@ -123,6 +123,16 @@ pub(crate) fn have_mptcp() -> bool {
     found
 }
 
+/// Tells whether a folder is there; where it is not, the test has been skipped and has to return.
+#[must_use]
+pub(crate) fn have_folder(path: &str) -> bool {
+    let found = std::path::Path::new(path).is_dir();
+    if !found {
+        skip_this_test(&format!("{path} is not there"));
+    }
+    found
+}
+
 /// Tells whether we are root outside of a user namespace; where we are not, the test has been skipped and has to return.
 #[must_use]
 pub(crate) fn have_root() -> bool {

@@ -1,0 +1,77 @@
+//! A host full of healthy servers under load, looked at again and again: nothing may be found on it.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{
+    Load, Nginx, Program, Report, doctor, have, in_private_network, items, outlast, patient,
+    wait_until,
+};
+
+/// A minute where it is asked for, and otherwise as long as a test may take.
+fn length() -> Duration {
+    let asked = std::env::var_os("CLOSEWAIT_DOCTOR_SOAK").is_some_and(|value| value == "1");
+    Duration::from_secs(if asked { 60 } else { 6 })
+}
+
+#[test]
+fn a_host_of_busy_servers_stays_healthy() {
+    in_private_network(|| {
+        if !["nginx", "redis-server", "redis-cli", "wrk"]
+            .into_iter()
+            .all(have)
+        {
+            return;
+        }
+        let _nginx = Nginx::start();
+        let _edge = patient(&["healthy", "--trigger", "edge", "--port", "8081"]);
+        let _prefork = patient(&["prefork", "--workers", "3", "--port", "8082"]);
+        let _redis = redis();
+        let visitors = [Load::on(8081, 2), Load::on(8082, 2)];
+        let _commands = Program::start(Command::new("redis-cli").args(PING_FOREVER));
+        let mut requests = wrk(&[]);
+        let mut connections = wrk(&["-H", "Connection: close"]);
+
+        let mut looks = 0;
+        while !requests.has_ended() {
+            let report = doctor(&["scan", "--format", "json"]).report();
+            report.assert_healthy();
+            assert_eq!(report["summary"]["listeners"], 4, "{:#}", report.json());
+            assert_nothing_failed(&report);
+            looks += 1;
+            outlast(BETWEEN_LOOKS);
+        }
+        assert!(looks > 3, "looked {looks} times in {:?}", length());
+        wait_until("the other wrk has ended", || connections.has_ended());
+        for visitors in &visitors {
+            assert!(visitors.visits() > 100, "this was no load");
+        }
+    });
+}
+
+/// A monitor's look each second, nearly.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(900);
+
+/// Commands through `redis-cli`, which ends with the test.
+const PING_FOREVER: [&str; 7] = ["-p", "6379", "-r", "-1", "-i", "0.001", "ping"];
+
+fn redis() -> Program {
+    let options = ["--bind", "127.0.0.1", "--port", "6379", "--save", ""];
+    let redis = Program::start(Command::new("redis-server").args(options));
+    redis.wait_for_line("Ready to accept connections");
+    redis
+}
+
+fn wrk(options: &[&str]) -> Program {
+    let duration = format!("-d{}s", length().as_secs());
+    let mut wrk = Command::new("wrk");
+    wrk.args(["-t1", "-c20", &duration, "http://127.0.0.1:8080/"]);
+    Program::start(wrk.args(options))
+}
+
+fn assert_nothing_failed(report: &Report) {
+    let spots: Vec<_> = items(&report["blind_spots"])
+        .filter(|spot| spot["hides_findings"] == true)
+        .collect();
+    assert!(spots.is_empty(), "{spots:#?}");
+}
