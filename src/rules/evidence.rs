@@ -273,14 +273,7 @@ fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Str
             sole,
         } => {
             let how_often = if *constant { "" } else { "mostly " };
-            let deep = acceptor
-                .thread(*tid)
-                .is_some_and(ThreadRecord::is_uninterruptible);
-            let deep = if deep {
-                ", in uninterruptible sleep (state D)"
-            } else {
-                ""
-            };
+            let deep = uninterruptible_clause(acceptor, *tid);
             format!(
                 "{}{} was {how_often}{}{deep}, in {}{}",
                 if *sole { "" } else { "most likely meant: " },
@@ -293,6 +286,23 @@ fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Str
         Standing::Serving => format!("{name} was seen accepting"),
         Standing::Unclear(doubt) => format!("{name}: {}", doubt_clause(*doubt)),
     }
+}
+
+/// Where in the kernel a thread sleeps that nothing but the awaited event wakes.
+fn uninterruptible_clause(acceptor: &Acceptor, tid: Pid) -> String {
+    let thread = acceptor.thread(tid);
+    if !thread.is_some_and(ThreadRecord::is_uninterruptible) {
+        return String::new();
+    }
+    let examination = acceptor.process.examination.as_ref();
+    let threads = examination.and_then(|examination| examination.threads.known());
+    let wchan = threads
+        .into_iter()
+        .flatten()
+        .find(|thread| thread.tid == tid)
+        .and_then(|thread| thread.wchan.known());
+    let place = wchan.map_or(String::new(), |wchan| format!(", in {wchan}"));
+    format!(", in uninterruptible sleep (state D{place})")
 }
 
 /// What the other threads of a process mostly do.
