@@ -16,11 +16,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         return None;
     }
     let mut seen = leaks::evidence(picture, leak);
-    let unread = leak
-        .connections
-        .iter()
-        .filter(|connection| connection.end_was_read() == Some(false))
-        .count();
+    let unread = leaks::unread(leak);
     let told = leak
         .connections
         .iter()

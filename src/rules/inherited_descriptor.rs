@@ -15,11 +15,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         return None;
     }
     let mut seen = leaks::evidence(picture, leak);
-    let unread = leak
-        .connections
-        .iter()
-        .filter(|connection| connection.end_was_read() == Some(false))
-        .count();
+    let unread = leaks::unread(leak);
     seen.push(format!(
         "each of {} processes has a descriptor of it; the end of the stream is unread on {unread}",
         leak.pids.len()

@@ -53,6 +53,14 @@ pub(super) fn connections(leak: &Leak) -> String {
     }
 }
 
+/// How many of them have something left to read, if only the end.
+pub(super) fn unread(leak: &Leak) -> usize {
+    let connections = leak.connections.iter();
+    connections
+        .filter(|connection| connection.recv_q > 0)
+        .count()
+}
+
 /// Ages, peers and descriptors.
 pub(super) fn evidence(picture: &Picture, leak: &Leak) -> Vec<String> {
     let mut evidence = vec![age_evidence(leak), peer_evidence(leak, "closed by")];

@@ -1,0 +1,255 @@
+//! The second breath: who holds the sockets, and what the suspects are.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::super::blind_spots;
+use super::Looker;
+use crate::collect::kernel::{DescriptorTable, DescriptorTables, KernelError};
+use crate::collect::proc;
+use crate::correlate::{self, Attention};
+use crate::model::{
+    Gap, HiddenSearch, Holder, Inode, InodeSet, Listener, Pid, Reading, Snapshot, Via,
+};
+
+impl Looker<'_> {
+    /// The second breath: who holds the sockets, of those that the tables show.
+    pub(super) fn owners(
+        &mut self,
+        snapshot: &mut Snapshot,
+        seen: &Attention,
+        tables: &Result<DescriptorTables, KernelError>,
+    ) -> Vec<DescriptorTable> {
+        let tables = match tables {
+            Ok(tables) => of_interest(tables, &self.wanted(snapshot, seen).unwrap_or_default()),
+            Err(error) => {
+                snapshot.holders_complete = Reading::Unknown(error.gap());
+                let spot = blind_spots::no_processes(error, !seen.is_idle());
+                snapshot.blind_spots.push(spot);
+                return Vec::new();
+            }
+        };
+        snapshot.holders = holders(&tables);
+        snapshot.holders_complete = if tables.refused.is_empty() && !tables.unlisted {
+            Reading::Known(())
+        } else {
+            Reading::Unknown(Gap::NotPermitted)
+        };
+        let hidden = self.look_for_hidden(snapshot, seen);
+        self.drop_closed_meanwhile(snapshot, seen);
+        note_missing_owners(snapshot, seen, &tables);
+        self.note_refused_scope(snapshot, &tables);
+        let tables = one_for_each_process(tables.tables, hidden);
+        for table in &tables {
+            if let Some(mut process) = proc::read_process(self.kernel, table.pid) {
+                process.open_fds = Reading::Known(table.open);
+                process.lowest_free_fd = Reading::Known(table.lowest_free);
+                snapshot.processes.insert(table.pid, process);
+            }
+        }
+        snapshot
+            .holders
+            .retain(|holder| snapshot.processes.contains_key(&holder.pid));
+        tables
+    }
+
+    /// A connection that was closed after it was read has no owner, and is no riddle either.
+    pub(super) fn drop_closed_meanwhile(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+        let missing = unattributed(snapshot, seen);
+        if missing.is_empty() {
+            return;
+        }
+        let Ok((now, _)) = self.sockets_of(snapshot.source) else {
+            return;
+        };
+        let still_there: InodeSet = now
+            .connections
+            .iter()
+            .filter_map(|connection| connection.inode)
+            .chain(now.listeners.iter().filter_map(|listener| listener.inode))
+            .collect();
+        let gone = |inode: Option<Inode>| {
+            inode.is_some_and(|inode| missing.contains(&inode) && !still_there.contains(&inode))
+        };
+        let sockets = &mut snapshot.sockets;
+        sockets
+            .connections
+            .retain(|connection| !gone(connection.inode));
+        sockets.listeners.retain(|listener| !gone(listener.inode));
+        snapshot
+            .listeners_after
+            .retain(|listener| !gone(listener.inode));
+    }
+
+    /// Where nobody is seen to hold what is suspicious, it may be held in another way. Returns the tables
+    /// of those who do.
+    pub(super) fn look_for_hidden(
+        &mut self,
+        snapshot: &mut Snapshot,
+        seen: &Attention,
+    ) -> Vec<DescriptorTable> {
+        let missing = unattributed(snapshot, seen);
+        if missing.is_empty() {
+            return Vec::new();
+        }
+        let Ok(hidden) = self.kernel.hidden_descriptors(&missing) else {
+            return Vec::new();
+        };
+        for table in &hidden.threads {
+            let via = Via::Thread(table.through);
+            snapshot.holders.extend(table_holders(table, via));
+        }
+        for (pid, fd, inodes) in &hidden.rings {
+            let held = inodes.iter().filter_map(|inode| Inode::new(*inode));
+            snapshot.holders.extend(held.map(|inode| Holder {
+                inode,
+                pid: *pid,
+                fd: Some(*fd),
+                via: Via::Ring,
+            }));
+        }
+        snapshot.holders.sort_unstable();
+        snapshot.hidden = Some(HiddenSearch {
+            in_flight: hidden.in_flight,
+            complete: hidden.complete,
+        });
+        one_for_each_process(hidden.threads, hidden.ring_owners)
+    }
+
+    /// Whoever asks for a process that may not be read must not take nothing for an answer.
+    pub(super) fn note_refused_scope(&self, snapshot: &mut Snapshot, tables: &DescriptorTables) {
+        let pids = self.scope.pids.iter().copied();
+        let refused: Vec<Pid> = pids.filter(|pid| tables.refused.contains(pid)).collect();
+        if !refused.is_empty() {
+            let spot = blind_spots::refused_scope(&refused);
+            snapshot.blind_spots.push(spot);
+        }
+    }
+
+    /// What only those are asked for that hold something suspicious.
+    pub(super) fn examine(
+        &mut self,
+        snapshot: &mut Snapshot,
+        seen: &Attention,
+        tables: &[DescriptorTable],
+    ) {
+        let suspects = seen.suspects(snapshot);
+        for table in tables.iter().filter(|table| suspects.contains(&table.pid)) {
+            let mut examination = proc::examine_process(self.kernel, table);
+            self.read_polled_fds(&snapshot.host.machine, table.pid, &mut examination);
+            if let Some(process) = snapshot.processes.get_mut(&table.pid) {
+                process.examination = Some(examination);
+            }
+        }
+    }
+}
+
+/// Drops the sockets that the given processes do not hold.
+pub(in crate::cli) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
+    let owned: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
+    let held: InodeSet = snapshot
+        .holders
+        .iter()
+        .filter(|holder| pids.contains(&holder.pid))
+        .map(|holder| holder.inode)
+        .collect();
+    let is_held = |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
+    snapshot.sockets.listeners.retain(is_held);
+    snapshot.listeners_after.retain(is_held);
+    let listeners = &snapshot.sockets.listeners;
+    snapshot
+        .sockets
+        .connections
+        .retain(|connection| match connection.inode {
+            Some(inode) if !inode.is_stand_in() || owned.contains(&inode) => held.contains(&inode),
+            Some(_) | None => !correlate::fits_no_listener(listeners, connection),
+        });
+    snapshot
+        .holders
+        .retain(|holder| held.contains(&holder.inode));
+    let shown: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
+    snapshot.processes.retain(|pid, _| shown.contains(pid));
+}
+
+/// The part of the tables that holds the wanted sockets: one pass serves all namespaces.
+pub(super) fn of_interest(tables: &DescriptorTables, wanted: &InodeSet) -> DescriptorTables {
+    let is_wanted =
+        |(_, inode): &&(u32, u32)| Inode::new(*inode).is_some_and(|inode| wanted.contains(&inode));
+    let parts = tables.tables.iter().map(|table| DescriptorTable {
+        sockets: table.sockets.iter().filter(is_wanted).copied().collect(),
+        ..table.clone()
+    });
+    DescriptorTables {
+        tables: parts.filter(|table| !table.sockets.is_empty()).collect(),
+        ..tables.clone()
+    }
+}
+
+pub(super) fn holders(tables: &DescriptorTables) -> Vec<Holder> {
+    let mut holders: Vec<Holder> = tables
+        .tables
+        .iter()
+        .flat_map(|table| table_holders(table, Via::Table))
+        .collect();
+    holders.sort_unstable();
+    holders
+}
+
+/// The tables, and those of processes that had none among them.
+pub(super) fn one_for_each_process(
+    mut tables: Vec<DescriptorTable>,
+    more: Vec<DescriptorTable>,
+) -> Vec<DescriptorTable> {
+    for table in more {
+        if tables.iter().all(|known| known.pid != table.pid) {
+            tables.push(table);
+        }
+    }
+    tables
+}
+
+pub(super) fn table_holders(table: &DescriptorTable, via: Via) -> impl Iterator<Item = Holder> {
+    table.sockets.iter().filter_map(move |(fd, inode)| {
+        Some(Holder {
+            inode: Inode::new(*inode)?,
+            pid: table.pid,
+            fd: Some(*fd),
+            via,
+        })
+    })
+}
+
+pub(super) fn note_missing_owners(
+    snapshot: &mut Snapshot,
+    seen: &Attention,
+    tables: &DescriptorTables,
+) {
+    let missing = unattributed(snapshot, seen).len();
+    if !tables.refused.is_empty() {
+        let spot = blind_spots::refused_processes(&tables.refused, tables.processes, missing);
+        snapshot.blind_spots.push(spot);
+    }
+    if tables.unlisted {
+        let spot = blind_spots::unlisted_processes(missing);
+        snapshot.blind_spots.push(spot);
+    }
+    if tables.refused.is_empty() && !tables.unlisted && missing > 0 {
+        snapshot.blind_spots.push(blind_spots::no_owner(missing));
+    }
+}
+
+/// Suspicious sockets that nobody is seen to hold.
+pub(super) fn unattributed(snapshot: &Snapshot, seen: &Attention) -> InodeSet {
+    let held: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
+    let sockets = &snapshot.sockets;
+    let listeners = sockets.listeners.iter().filter_map(|one| one.inode);
+    let connections = sockets.connections.iter().filter_map(|one| one.inode);
+    let there: InodeSet = listeners.chain(connections).collect();
+    let suspicious = seen.listeners.iter().chain(&seen.connections);
+    suspicious
+        .filter(|inode| there.contains(inode))
+        .filter(|inode| !held.contains(inode))
+        .copied()
+        .collect()
+}

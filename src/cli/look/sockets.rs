@@ -1,0 +1,225 @@
+//! The first breath: sockets, from where they can be had.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::super::blind_spots;
+use super::Looker;
+use crate::collect::kernel::KernelError;
+use crate::collect::proc;
+use crate::collect::sock_diag::{self, Dump, Wanted};
+use crate::correlate::{self, attention, needs_unaccepted};
+use crate::model::{
+    Connection, Gap, Inode, InodeSet, Listener, Namespace, PortRange, Reading, Snapshot,
+    SocketSource, SocketTable,
+};
+
+impl Looker<'_> {
+    /// The first breath: sockets, from where they can be had.
+    pub(super) fn sockets(&mut self, namespace: Namespace) -> Result<Snapshot> {
+        let host = self.kernel.host();
+        self.progress.sockets_at = self.now().unwrap_or_default();
+        let mut refusal = None;
+        let read = if self.plan.procfs {
+            None
+        } else {
+            self.sockets_of(SocketSource::InetDiag)
+                .map_err(|error| refusal = Some(error))
+                .ok()
+        };
+        let (source, (sockets, listeners_after)) = if let Some(sockets) = read {
+            (SocketSource::InetDiag, sockets)
+        } else {
+            let sockets = self.sockets_of(SocketSource::Procfs);
+            let sockets = match &refusal {
+                Some(refusal) => {
+                    sockets.with_context(|| format!("{refusal}, and the fallback failed"))
+                }
+                None => sockets.context("reading sockets from procfs"),
+            }?;
+            (SocketSource::Procfs, sockets)
+        };
+        let mut snapshot = Snapshot {
+            namespace,
+            host,
+            source,
+            sockets,
+            listeners_after,
+            later: None,
+            holders: Vec::new(),
+            holders_complete: Reading::Unknown(Gap::NotLookedAt),
+            hidden: None,
+            dead: Vec::new(),
+            processes: BTreeMap::new(),
+            peers: Vec::new(),
+            glances: Vec::new(),
+            dropped: None,
+            blind_spots: Vec::new(),
+            elapsed: Duration::ZERO,
+        };
+        if source == SocketSource::Procfs {
+            let seen = attention(&snapshot, self.plan.grace);
+            let spot = blind_spots::procfs_only(refusal.as_ref(), !seen.is_idle());
+            snapshot.blind_spots.push(spot);
+        }
+        Ok(snapshot)
+    }
+
+    /// Listeners, connections, and listeners again: queues may have changed meanwhile.
+    pub(super) fn sockets_of(
+        &mut self,
+        source: SocketSource,
+    ) -> Result<(SocketTable, Vec<Listener>), KernelError> {
+        let ports = &self.scope.ports;
+        let (listeners, other_listeners): (Vec<Listener>, Vec<Listener>) = self
+            .listeners(source, &[])?
+            .into_iter()
+            .partition(|listener| self.scope.has_port(listener.local.port()));
+        let waiting = needs_unaccepted(&listeners);
+        let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
+        let mut connections;
+        if waiting.is_empty() {
+            connections = self.connections(source, Wanted::CloseWait, ports, &inodes)?;
+        } else if ports.is_empty() {
+            connections = self.connections(source, Wanted::Unaccepted, &waiting, &inodes)?;
+            let closed = self.connections(source, Wanted::CloseWait, ports, &inodes)?;
+            merge(&mut connections, closed);
+        } else {
+            connections = self.connections(source, Wanted::Unaccepted, ports, &inodes)?;
+        }
+        if source == SocketSource::InetDiag {
+            connections = self.with_mptcp(connections, !waiting.is_empty());
+        }
+        let after = if waiting.is_empty() {
+            listeners.clone()
+        } else {
+            in_order_of(&listeners, self.listeners(source, ports)?)
+        };
+        let table = SocketTable {
+            listeners,
+            other_listeners,
+            connections,
+        };
+        Ok((table, after))
+    }
+
+    pub(super) fn listeners(
+        &mut self,
+        source: SocketSource,
+        ports: &[PortRange],
+    ) -> Result<Vec<Listener>, KernelError> {
+        match source {
+            SocketSource::InetDiag => {
+                let (listeners, dump) = sock_diag::read_listeners(self.kernel, ports)?;
+                self.note_dump(&dump);
+                Ok(listeners)
+            }
+            SocketSource::Procfs => {
+                let nobody = InodeSet::default();
+                Ok(self.net_tcp(Wanted::CloseWait, ports, &nobody)?.listeners)
+            }
+            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
+        }
+    }
+
+    pub(super) fn connections(
+        &mut self,
+        source: SocketSource,
+        wanted: Wanted,
+        ports: &[PortRange],
+        listeners: &InodeSet,
+    ) -> Result<Vec<Connection>, KernelError> {
+        match source {
+            SocketSource::InetDiag => {
+                let (connections, dump) =
+                    sock_diag::read_connections(self.kernel, wanted, ports, listeners)?;
+                self.note_dump(&dump);
+                Ok(connections)
+            }
+            SocketSource::Procfs => Ok(self.net_tcp(wanted, ports, listeners)?.connections),
+            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
+        }
+    }
+
+    /// A kernel without MPTCP has no such connections: nothing is missing then.
+    pub(super) fn with_mptcp(&mut self, tcp: Vec<Connection>, unaccepted: bool) -> Vec<Connection> {
+        let wanted = if unaccepted {
+            Wanted::Unaccepted
+        } else {
+            Wanted::CloseWait
+        };
+        let Ok((mptcp, dump)) = sock_diag::read_mptcp(self.kernel, wanted, &self.scope.ports)
+        else {
+            return tcp;
+        };
+        self.note_dump(&dump);
+        correlate::join_subflows(tcp, mptcp)
+    }
+
+    pub(super) fn net_tcp(
+        &mut self,
+        wanted: Wanted,
+        ports: &[PortRange],
+        listeners: &InodeSet,
+    ) -> Result<SocketTable, KernelError> {
+        let (mut table, malformed) = proc::read_net_tcp(self.kernel, wanted, listeners)?;
+        self.progress.malformed = self.progress.malformed.max(malformed);
+        sock_diag::retain_ports(&mut table, ports);
+        Ok(table)
+    }
+
+    pub(super) fn note_dump(&mut self, dump: &Dump) {
+        self.progress.malformed += dump.malformed;
+        self.progress.interrupted |= dump.interrupted;
+    }
+
+    /// Connections that were redirected to a listener (TPROXY, `sk_lookup`) have another port than
+    /// it, and only what no listener explains can be one.
+    pub(super) fn look_for_redirected(&mut self, snapshot: &mut Snapshot) {
+        let listeners = &snapshot.sockets.listeners;
+        let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
+        let Ok(mut unaccepted) =
+            self.connections(snapshot.source, Wanted::Unaccepted, &[], &inodes)
+        else {
+            return;
+        };
+        unaccepted.retain(|connection| {
+            connection.inode.is_none()
+                && correlate::fits_no_listener(&snapshot.sockets.listeners, connection)
+                && correlate::fits_no_listener(&snapshot.sockets.other_listeners, connection)
+                && correlate::may_wait(connection)
+        });
+        merge(&mut snapshot.sockets.connections, unaccepted);
+    }
+}
+
+/// Adds connections that are not there yet. One that changed its state between two dumps is taken
+/// in the later one.
+pub(super) fn merge(connections: &mut Vec<Connection>, later: Vec<Connection>) {
+    let identity = |connection: &Connection| {
+        (
+            connection.cookie,
+            connection.local,
+            connection.remote,
+            connection.interface,
+        )
+    };
+    let known: HashSet<_> = later.iter().map(identity).collect();
+    connections.retain(|connection| !known.contains(&identity(connection)));
+    connections.extend(later);
+}
+
+/// Puts a later reading of listeners in the order of the first; one that is gone keeps its first
+/// reading.
+pub(super) fn in_order_of(first: &[Listener], later: Vec<Listener>) -> Vec<Listener> {
+    let by_inode: BTreeMap<Option<Inode>, Listener> = later
+        .into_iter()
+        .map(|listener| (listener.inode, listener))
+        .collect();
+    first
+        .iter()
+        .map(|listener| by_inode.get(&listener.inode).unwrap_or(listener).clone())
+        .collect()
+}
