@@ -127,8 +127,9 @@ fn holder(words: &[&str]) -> Holder {
     Holder::start(&words)
 }
 
+/// Waits until the connections are older than the grace period, and so patients.
 fn closed(processes: usize, connections: usize) -> Vec<Holder> {
-    (1..=processes)
+    let holders = (1..=processes)
         .map(|process| {
             holder(&[
                 "closed",
@@ -136,7 +137,9 @@ fn closed(processes: usize, connections: usize) -> Vec<Holder> {
                 &connections.to_string(),
             ])
         })
-        .collect()
+        .collect();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    holders
 }
 
 fn stalled() -> Vec<Holder> {

@@ -133,26 +133,14 @@ impl Kernel for LiveKernel {
     }
 
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
-        let mut found = DescriptorTables::default();
         // What this program inherited from whoever started it is no finding.
         let own = self.read_link("self").ok();
-        let pids = self.list_numbers("")?;
-        found.unlisted = !pids.contains(&FIRST_PROCESS);
-        for pid in pids {
-            if own.as_deref().is_some_and(|own| own.parse() == Ok(pid)) {
-                continue;
-            }
-            found.processes += 1;
-            match descriptors::read_table(&self.procfs, pid, wanted) {
-                Ok(table) if table.sockets.is_empty() => {}
-                Ok(table) => found.tables.push(table),
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    found.refused.push(pid);
-                }
-                // The process ended while it was looked at.
-                Err(_) => found.processes -= 1,
-            }
-        }
+        let own: Option<Pid> = own.and_then(|own| own.parse().ok());
+        let mut pids = self.list_numbers("")?;
+        let unlisted = !pids.contains(&FIRST_PROCESS);
+        pids.retain(|pid| Some(*pid) != own);
+        let mut found = descriptors::read_tables(&self.procfs, &pids, wanted);
+        found.unlisted = unlisted;
         Ok(found)
     }
 
