@@ -25,10 +25,15 @@ struct Elsewhere {
 impl Elsewhere {
     /// Runs shell commands there; they have to say when they are `ready`.
     fn run(commands: &str) -> Self {
+        Self::run_in(&["--net"], commands)
+    }
+
+    fn run_in(namespaces: &[&str], commands: &str) -> Self {
         let script = format!("ip link set lo up; {commands}");
         let first = Program::start(
             Command::new("unshare")
-                .args(["--net", "--", "sh", "-c", &script])
+                .args(namespaces)
+                .args(["--", "sh", "-c", &script])
                 .stdout(Stdio::piped()),
         );
         first.wait_for_line("ready");
@@ -149,5 +154,39 @@ fn a_recording_of_all_namespaces_says_the_same() {
         let findings = in_namespace(&report, &name);
         assert_eq!(findings.len(), 1, "{findings:#?}");
         assert_eq!(findings[0]["connections"], 3);
+    });
+}
+
+#[test]
+fn a_namespace_that_only_a_descriptor_holds_is_found() {
+    in_private_network(|| {
+        let elsewhere = Elsewhere::run("echo ready; exec sleep 60");
+        let name = elsewhere.name();
+        let held = File::open(format!("/proc/{}/ns/net", elsewhere.first.pid()));
+        let held = held.expect("it runs, and is ours");
+        drop(elsewhere);
+        let report = everywhere(&[]);
+        let mut namespaces = items(&report.json()["namespaces"]);
+        assert!(namespaces.any(|namespace| namespace["name"] == *name));
+        drop(held);
+    });
+}
+
+#[test]
+fn a_process_is_shown_with_its_id_on_the_host_and_inside() {
+    in_private_network(|| {
+        if !have_root() {
+            return;
+        }
+        let patient = example("patient");
+        let _elsewhere = Elsewhere::run_in(
+            &["--net", "--pid", "--fork", "--mount-proc"],
+            &format!("exec {} healthy", patient.display()),
+        );
+        let report = everywhere(&[]);
+        let mut processes = items(&report.json()["processes"]);
+        let inside = processes.find(|process| process["pid_inside"] == 1);
+        let inside = inside.unwrap_or_else(|| panic!("{:#}", report.json()["processes"]));
+        assert_ne!(inside["pid"], 1);
     });
 }
