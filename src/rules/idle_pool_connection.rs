@@ -1,9 +1,7 @@
 #![doc = include_str!("../../docs/findings/idle-pool-connection.md")]
 
-use super::evidence::{count, seconds};
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::{Leak, Picture, Trouble};
-use crate::model::{Reading, Timer};
 
 pub(super) const RULE: Rule = Rule {
     id: "idle-pool-connection",
@@ -27,7 +25,6 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
             "on {unread} of {told} the end of the stream is unread: not used since the server closed"
         ));
     }
-    seen.extend(reaped(leak));
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(picture, leak),
@@ -53,23 +50,4 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         ],
         connections: leak.connections.len(),
     })
-}
-
-/// With keep-alive on, the kernel ends them when the server's host answers a probe with a reset.
-fn reaped(leak: &Leak) -> Option<String> {
-    let probes: Vec<_> = leak
-        .connections
-        .iter()
-        .filter_map(|connection| match connection.timer {
-            Reading::Known(Timer::KeepAlive(left)) => Some(left),
-            _ => None,
-        })
-        .collect();
-    let next = probes.iter().min()?;
-    Some(format!(
-        "keep-alive is on for {}, the next probe is due in {}: they are reaped once the server's \
-         host answers one with a reset",
-        count(probes.len(), "connection"),
-        seconds(*next)
-    ))
 }

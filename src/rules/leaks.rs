@@ -8,6 +8,7 @@ use super::evidence::{count, process_name, process_names, seconds};
 use super::thresholds::{LEAK_CRITICAL_PERCENT, POOL_CONNECTIONS};
 use super::{Severity, Subject, SubjectKind};
 use crate::correlate::{Endpoint, Leak, Picture, age};
+use crate::model::{Reading, Timer};
 
 /// The process, or the connections where nobody is known to hold them.
 pub(super) fn subject(picture: &Picture, leak: &Leak) -> Subject {
@@ -66,6 +67,7 @@ pub(super) fn evidence(picture: &Picture, leak: &Leak) -> Vec<String> {
     let mut evidence = vec![age_evidence(leak), peer_evidence(leak, "closed by")];
     evidence.extend(mptcp_evidence(leak));
     evidence.extend(growth_evidence(picture, leak));
+    evidence.extend(reaped(leak));
     for process in leak.pids.iter().filter_map(|pid| picture.process(*pid)) {
         if let (Some(open), Some(limit)) = (process.open_fds.copied(), process.fd_limit.copied()) {
             evidence.push(format!(
@@ -134,6 +136,25 @@ pub(super) fn peer_evidence(leak: &Leak, what: &str) -> String {
         String::new()
     };
     format!("{what} {}{more}", named.join(", "))
+}
+
+/// With keep-alive on, the kernel ends them when the peer's host answers a probe with a reset.
+fn reaped(leak: &Leak) -> Option<String> {
+    let probes: Vec<_> = leak
+        .connections
+        .iter()
+        .filter_map(|connection| match connection.timer {
+            Reading::Known(Timer::KeepAlive(left)) => Some(left),
+            _ => None,
+        })
+        .collect();
+    let next = probes.iter().min()?;
+    Some(format!(
+        "keep-alive is on for {}, the next probe is due in {}: they are reaped once the peer's \
+         host answers one with a reset",
+        count(probes.len(), "connection"),
+        seconds(*next)
+    ))
 }
 
 /// Whether their number grows, and when the descriptors will be used up.

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::sockopt::set_socket_keepalive;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::support::{
@@ -218,5 +219,21 @@ fn a_leak_that_grows_is_measured_over_two_looks() {
         assert_blames(&found, &[server.pid()]);
         assert!(says(&found, "a minute; at that rate"), "{found:#}");
         wait_until("the feeder is done", || feeder.is_finished());
+    });
+}
+
+#[test]
+fn a_leak_with_keep_alive_on_says_when_the_kernel_will_look() {
+    in_private_network(|| {
+        let (_listener, server, client) = pair();
+        set_socket_keepalive(&server, true).expect("a socket can be set");
+        drop(client);
+        let report = report();
+        let found = finding(&report, "unread-eof");
+        assert!(
+            says(&found, "keep-alive is on for 1 connection"),
+            "{found:#}"
+        );
+        drop(server);
     });
 }
