@@ -7,7 +7,6 @@ use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
 use super::activity::{self, Activity};
 use super::age;
 use super::leak::{is_old, may_send_on};
-use super::matching::Listeners;
 use super::picture::{Picture, Waiting};
 use crate::model::{
     Connection, Descriptor, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading,
@@ -246,11 +245,6 @@ pub fn threads_to_watch(process: &Process, machine: &str) -> Vec<Pid> {
         })
         .map(|(_, thread)| thread.tid)
         .collect()
-}
-
-/// Tells whether no listener explains a connection.
-pub fn fits_no_listener(listeners: &[Listener], connection: &Connection) -> bool {
-    Listeners::new(listeners).of(connection).is_empty()
 }
 
 /// Tells whether a connection is in a state in which it can wait to be accepted.

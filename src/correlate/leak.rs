@@ -249,8 +249,8 @@ impl<'a> Sorter<'a> {
     }
 
     fn endpoint(&self, connection: &Connection) -> Endpoint {
-        let serves = !self.listeners.of(connection).is_empty()
-            || !self.other_listeners.of(connection).is_empty()
+        let serves = self.listeners.explain(connection)
+            || self.other_listeners.explain(connection)
             || self.served.get(&connection.local) == Some(&true);
         if serves {
             Endpoint::Server(connection.local)

@@ -6,14 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use crate::model::{Connection, Listener};
 
 /// Listeners by port, for finding those of a connection.
-pub(super) struct Listeners<'a> {
+pub struct Listeners<'a> {
     all: &'a [Listener],
     by_port: HashMap<u16, Vec<usize>>,
 }
 
 impl<'a> Listeners<'a> {
     /// Sorts listeners by their ports.
-    pub(super) fn new(all: &'a [Listener]) -> Self {
+    pub fn new(all: &'a [Listener]) -> Self {
         let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
         for (index, listener) in all.iter().enumerate() {
             by_port
@@ -22,6 +22,11 @@ impl<'a> Listeners<'a> {
                 .push(index);
         }
         Self { all, by_port }
+    }
+
+    /// Tells whether a connection can have come in through one of them.
+    pub fn explain(&self, connection: &Connection) -> bool {
+        !self.of(connection).is_empty()
     }
 
     /// The listeners the kernel would have chosen among for a connection to this address: one,

@@ -139,23 +139,22 @@ impl<'a> Picture<'a> {
         if queue.siblings.is_empty() || !queue.course.steady || queue.course.looks <= 2 {
             return None;
         }
-        self.snapshot
-            .sockets
+        let sockets = &self.snapshot.sockets;
+        let listeners = Listeners::new(&sockets.listeners);
+        let may_be_of = |connection: &Connection| {
+            let fits = listeners.of(connection);
+            fits.iter()
+                .any(|index| sockets.listeners[*index].inode == listener.inode)
+        };
+        sockets
             .connections
             .iter()
             .zip(&self.places)
             .filter(|(connection, place)| {
-                **place == Place::AcceptQueue(None) && self.may_be_of(connection, listener)
+                **place == Place::AcceptQueue(None) && may_be_of(connection)
             })
             .filter_map(|(connection, _)| super::age::waiting(connection))
             .max()
-    }
-
-    fn may_be_of(&self, connection: &Connection, listener: &Listener) -> bool {
-        let listeners = Listeners::new(&self.snapshot.sockets.listeners);
-        let fits = listeners.of(connection);
-        fits.iter()
-            .any(|index| self.snapshot.sockets.listeners[*index].inode == listener.inode)
     }
 
     /// The connection that a descriptor refers to, where it is a known TCP connection, or the text

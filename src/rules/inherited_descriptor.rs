@@ -36,11 +36,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
             "{} held by {} processes at once, so that one close() does not end {}: {}",
             leaks::connections(leak),
             leak.pids.len(),
-            if leak.connections.len() == 1 {
-                "it"
-            } else {
-                "them"
-            },
+            leaks::them(leak),
             leaks::holder(picture, leak),
         ),
         evidence: seen,

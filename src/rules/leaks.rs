@@ -54,6 +54,15 @@ pub(super) fn connections(leak: &Leak) -> String {
     }
 }
 
+/// The word that stands for the connections.
+pub(super) fn them(leak: &Leak) -> &'static str {
+    if leak.connections.len() == 1 {
+        "it"
+    } else {
+        "them"
+    }
+}
+
 /// How many of them have something left to read, if only the end.
 pub(super) fn unread(leak: &Leak) -> usize {
     let connections = leak.connections.iter();

@@ -47,11 +47,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         headline: format!(
             "{} closed by the peer, and no process is seen to hold {}",
             leaks::connections(leak),
-            if leak.connections.len() == 1 {
-                "it"
-            } else {
-                "them"
-            },
+            leaks::them(leak),
         ),
         evidence: seen,
         conclusion: None,

@@ -38,10 +38,11 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
 
 fn headline(picture: &Picture, leak: &Leak, was_read: bool) -> String {
     let (connections, holder) = (leaks::connections(leak), leaks::holder(picture, leak));
-    let (were, them) = if leak.connections.len() == 1 {
-        ("was", "it")
+    let them = leaks::them(leak);
+    let were = if leak.connections.len() == 1 {
+        "was"
     } else {
-        ("were", "them")
+        "were"
     };
     if was_read {
         format!("the end of {connections} was read, and {holder} never closed {them}")

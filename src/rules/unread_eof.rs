@@ -52,11 +52,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
             } else {
                 "were"
             },
-            if leak.connections.len() == 1 {
-                "it"
-            } else {
-                "them"
-            },
+            leaks::them(leak),
         ),
         evidence: seen,
         conclusion: None,

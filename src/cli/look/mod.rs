@@ -254,9 +254,10 @@ impl Looker<'_> {
         if self.progress.interrupted {
             spots.push(blind_spots::interrupted_dump());
         }
-        let unknown = correlate::unknown_waits(snapshot, self.plan.grace);
-        if unknown > 0 && snapshot.source == SocketSource::InetDiag {
-            spots.push(blind_spots::unknown_waits(unknown));
+        // Only what was watched can have stood still without telling for how long.
+        if !seen.listeners.is_empty() && snapshot.source == SocketSource::InetDiag {
+            let unknown = correlate::unknown_waits(snapshot, self.plan.grace);
+            spots.extend((unknown > 0).then(|| blind_spots::unknown_waits(unknown)));
         }
         let ageless = correlate::unknown_mptcp_ages(snapshot, self.plan.grace);
         if ageless > 0 {

@@ -8,7 +8,7 @@ use super::super::blind_spots;
 use super::Looker;
 use crate::collect::kernel::{DescriptorTable, DescriptorTables, KernelError};
 use crate::collect::proc;
-use crate::correlate::{self, Attention};
+use crate::correlate::{Attention, Listeners};
 use crate::model::{
     Gap, HiddenSearch, Holder, Inode, InodeSet, Listener, Pid, Reading, Snapshot, Via,
 };
@@ -157,13 +157,13 @@ pub(in crate::cli) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
     let is_held = |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
     snapshot.sockets.listeners.retain(is_held);
     snapshot.listeners_after.retain(is_held);
-    let listeners = &snapshot.sockets.listeners;
-    snapshot
-        .sockets
+    let sockets = &mut snapshot.sockets;
+    let listeners = Listeners::new(&sockets.listeners);
+    sockets
         .connections
         .retain(|connection| match connection.inode {
             Some(inode) if !inode.is_stand_in() || owned.contains(&inode) => held.contains(&inode),
-            Some(_) | None => !correlate::fits_no_listener(listeners, connection),
+            Some(_) | None => listeners.explain(connection),
         });
     snapshot
         .holders

@@ -10,7 +10,7 @@ use super::Looker;
 use crate::collect::kernel::KernelError;
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
-use crate::correlate::{self, attention, needs_unaccepted};
+use crate::correlate::{self, Listeners, attention, needs_unaccepted};
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Namespace, PortRange, Reading, Snapshot,
     SocketSource, SocketTable,
@@ -185,11 +185,13 @@ impl Looker<'_> {
         else {
             return;
         };
+        let in_scope = Listeners::new(listeners);
+        let others = Listeners::new(&snapshot.sockets.other_listeners);
         unaccepted.retain(|connection| {
             connection.inode.is_none()
-                && correlate::fits_no_listener(&snapshot.sockets.listeners, connection)
-                && correlate::fits_no_listener(&snapshot.sockets.other_listeners, connection)
                 && correlate::may_wait(connection)
+                && !in_scope.explain(connection)
+                && !others.explain(connection)
         });
         merge(&mut snapshot.sockets.connections, unaccepted);
     }
