@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
+#[cfg(feature = "bpf")]
+use rustix::path::DecInt;
 
 use super::{DescriptorTable, DescriptorTables};
 use crate::model::{Inode, InodeSet, Pid};
@@ -145,22 +147,49 @@ pub(super) fn read_table_at(
     };
     let mut refused = None;
     for_each_number(directory.as_fd(), |fd, name| {
-        table.open += 1;
-        // The kernel lists descriptors in the order of their numbers.
-        if table.lowest_free == u64::from(fd) {
-            table.lowest_free += 1;
-        }
-        let mut buffer = [MaybeUninit::uninit(); 64];
-        match rustix::fs::readlinkat_raw(&directory, name, &mut buffer) {
-            Ok((target, _)) => note_descriptor(&mut table, fd, target, wanted),
-            Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
-                refused = Some(io::ErrorKind::PermissionDenied);
+        match read_link(directory.as_fd(), &mut table, fd, name, wanted) {
+            Ok(()) => count_descriptor(&mut table, fd),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                refused = Some(error);
             }
             // The descriptor was closed while it was looked at.
-            Err(_) => table.open -= 1,
+            Err(_) => {}
         }
     })?;
-    refused.map_or(Ok(table), |kind| Err(kind.into()))
+    refused.map_or(Ok(table), Err)
+}
+
+/// Counts a descriptor. They come in the order of their numbers.
+pub(super) fn count_descriptor(table: &mut DescriptorTable, fd: u32) {
+    table.open += 1;
+    if table.lowest_free == u64::from(fd) {
+        table.lowest_free += 1;
+    }
+}
+
+/// Reads what a descriptor refers to, and notes it where that is of interest.
+#[cfg(feature = "bpf")]
+pub(super) fn read_descriptor(
+    directory: BorrowedFd<'_>,
+    table: &mut DescriptorTable,
+    fd: u32,
+    wanted: &InodeSet,
+) -> io::Result<()> {
+    let name = DecInt::new(fd);
+    read_link(directory, table, fd, name.as_c_str(), wanted)
+}
+
+fn read_link(
+    directory: BorrowedFd<'_>,
+    table: &mut DescriptorTable,
+    fd: u32,
+    name: &CStr,
+    wanted: &InodeSet,
+) -> io::Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); 64];
+    let (target, _) = rustix::fs::readlinkat_raw(directory, name, &mut buffer)?;
+    note_descriptor(table, fd, target, wanted);
+    Ok(())
 }
 
 fn note_descriptor(table: &mut DescriptorTable, fd: u32, target: &[u8], wanted: &InodeSet) {

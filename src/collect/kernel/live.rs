@@ -64,6 +64,14 @@ impl LiveKernel {
         }
     }
 
+    fn tables_of(&self, pids: &[Pid], wanted: &InodeSet) -> DescriptorTables {
+        #[cfg(feature = "bpf")]
+        if let Some(found) = super::bpf::read_tables(&self.procfs, pids, wanted) {
+            return found;
+        }
+        descriptors::read_tables(&self.procfs, pids, wanted)
+    }
+
     fn diag_socket(&mut self) -> Result<&Socket, KernelError> {
         if self.socket.is_none() {
             let open = || -> io::Result<Socket> {
@@ -139,7 +147,7 @@ impl Kernel for LiveKernel {
         let mut pids = self.list_numbers("")?;
         let unlisted = !pids.contains(&FIRST_PROCESS);
         pids.retain(|pid| Some(*pid) != own);
-        let mut found = descriptors::read_tables(&self.procfs, &pids, wanted);
+        let mut found = self.tables_of(&pids, wanted);
         found.unlisted = unlisted;
         Ok(found)
     }

@@ -4,6 +4,8 @@
 //! made of it, and it is coarse: a whole socket dump, the descriptors of all processes, a file.
 //! [`LiveKernel`] asks, [`Recorder`] asks and writes down, [`RecordedKernel`] answers from a file.
 
+#[cfg(feature = "bpf")]
+mod bpf;
 mod descriptors;
 mod error;
 mod hidden;
