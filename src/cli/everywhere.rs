@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::blind_spots;
-use super::look::{Looker, Plan, Progress};
+use super::look::{Looker, Plan, Progress, Search};
 use crate::collect::kernel::{FoundNamespace, Kernel};
 use crate::collect::proc;
 use crate::correlate::Attention;
@@ -15,6 +15,8 @@ struct UnderWay {
     path: String,
     snapshot: Snapshot,
     seen: Attention,
+    /// The sockets whose holders are to be found, if any are.
+    wanted: Option<InodeSet>,
     progress: Progress,
 }
 
@@ -26,18 +28,17 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
     let mut under_way = Vec::new();
     let mut refused = Vec::new();
     let mut wanted = InodeSet::default();
-    let mut any_wanted = false;
     for (index, namespace) in found.into_iter().enumerate() {
         let named = name(kernel, &namespace, index == 0);
         match first(kernel, scope, plan, &namespace.path, named.clone()) {
-            Ok((one, inodes)) => {
-                any_wanted |= inodes.is_some();
-                wanted.extend(inodes.into_iter().flatten());
+            Ok(one) => {
+                wanted.extend(one.wanted.iter().flatten());
                 under_way.push(one);
             }
             Err(error) => refused.push(blind_spots::refused_namespace(&named.name, &error)),
         }
     }
+    let any_wanted = under_way.iter().any(|one| one.wanted.is_some());
     let tables = any_wanted.then(|| kernel.descriptor_tables(&wanted));
     let mut snapshots = Vec::new();
     for one in under_way {
@@ -45,6 +46,7 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
             path,
             snapshot,
             seen,
+            wanted,
             progress,
         } = one;
         if let Err(error) = kernel.enter(&path) {
@@ -53,7 +55,13 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
             continue;
         }
         let mut looker = Looker::new(kernel, scope, plan, progress);
-        snapshots.push(looker.further_breaths(snapshot, seen, tables.as_ref()));
+        // Where nothing is wanted in one namespace, what all of them want was still asked for.
+        let wanted = wanted.unwrap_or_default();
+        let search = tables.as_ref().map(|tables| Search {
+            wanted: &wanted,
+            tables,
+        });
+        snapshots.push(looker.further_breaths(snapshot, seen, search));
     }
     note(&mut snapshots, refused)?;
     Ok(snapshots)
@@ -66,18 +74,18 @@ fn first(
     plan: &Plan,
     path: &str,
     namespace: Namespace,
-) -> Result<(UnderWay, Option<InodeSet>)> {
+) -> Result<UnderWay> {
     kernel.enter(path)?;
     let mut looker = Looker::new(kernel, scope, plan, Progress::default());
     let (snapshot, seen) = looker.first_breath(namespace)?;
     let wanted = looker.wanted(&snapshot, &seen);
-    let one = UnderWay {
+    Ok(UnderWay {
         path: path.to_owned(),
         progress: looker.progress,
         snapshot,
         seen,
-    };
-    Ok((one, wanted))
+        wanted,
+    })
 }
 
 fn note(snapshots: &mut [Snapshot], refused: Vec<BlindSpot>) -> Result<()> {

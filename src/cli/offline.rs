@@ -14,7 +14,8 @@ use crate::collect::sock_diag::retain_ports;
 use crate::collect::text::{Text, parse_text};
 use crate::correlate::Picture;
 use crate::model::{
-    Gap, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource, TcpState,
+    Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
+    TcpState,
 };
 
 /// What a file turned out to be.
@@ -81,6 +82,7 @@ pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         listeners_after: text.sockets.listeners.clone(),
         sockets: text.sockets,
         later: None,
+        holder_source: (!text.holders.is_empty()).then_some(HolderSource::Text),
         holders: text.holders,
         holders_complete: Reading::Unknown(Gap::NotShown),
         hidden: None,

@@ -35,6 +35,11 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
     from: Option<String>,
 
+    /// List at most this many connections, the oldest [default: in a table five of each kind, in JSON
+    /// all]. Whatever is counted stays counted.
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
+
     /// Make an exit code of the findings: 2 for a critical one, with `warning` 1 for a warning,
     /// and 3 where a blind spot could hide one. Without it, 0 whatever was found.
     #[arg(long, value_enum, value_name = "SEVERITY")]
@@ -69,7 +74,7 @@ pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<ExitStatus> {
     let format = arguments.format;
     let inventory = format == Format::Json || manner.verbose;
     let answer = |report: &Report| {
-        print(report, format, manner)?;
+        print(report, arguments, manner)?;
         Ok(match arguments.fail_on {
             None => ExitStatus::Success,
             Some(least) => report.status_from(least.into()).into(),
@@ -210,13 +215,15 @@ fn conclude(
     answer(&report)
 }
 
-fn print(report: &Report, format: Format, manner: Manner) -> Result<()> {
-    output::with_stdout(manner.color, |out| match format {
-        Format::Json => render::write_json(report, out),
+fn print(report: &Report, arguments: &ScanArgs, manner: Manner) -> Result<()> {
+    let limit = arguments.limit;
+    output::with_stdout(manner.color, |out| match arguments.format {
+        Format::Json => render::write_json(report, limit, out),
         Format::Table => {
             let options = TableOptions {
                 width: output::terminal_width(),
                 all: manner.verbose,
+                limit,
             };
             render::write_table(report, options, out)
         }

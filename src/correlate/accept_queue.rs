@@ -94,7 +94,6 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
     let listeners = &snapshot.sockets.listeners;
     let lengths = Lengths::of(snapshot);
     let listener_inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
-    let candidates = candidates(snapshot, &listener_inodes);
     let by_port = Listeners::new(listeners);
     let mut queues: Vec<AcceptQueue> = listeners
         .iter()
@@ -106,7 +105,7 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
     let mut doubtful = vec![partial; listeners.len()];
     let mut places = Vec::with_capacity(snapshot.sockets.connections.len());
     for (index, connection) in snapshot.sockets.connections.iter().enumerate() {
-        let Some(candidates) = &candidates[index] else {
+        if !never_accepted(connection, &listener_inodes) {
             let place = undecided::place(connection, snapshot, &by_port);
             for listener in undecided::possible_listeners(place, connection, &by_port) {
                 queues[listener].possible.push(index);
@@ -114,8 +113,9 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
             }
             places.push(place);
             continue;
-        };
-        let chosen = choose(connection, candidates, listeners, &queues, &lengths);
+        }
+        let candidates = by_port.of(connection);
+        let chosen = choose(connection, &candidates, listeners, &queues, &lengths);
         match chosen {
             Some(listener) => queues[listener].members.push(index),
             None => candidates.iter().for_each(|index| doubtful[*index] = true),
@@ -136,19 +136,6 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
         attribute_redirected(&mut queues, &mut places, snapshot, grace, &lengths);
     }
     Queues { queues, places }
-}
-
-/// For each connection that was never accepted, the listeners it may wait at; `None` for others.
-fn candidates(snapshot: &Snapshot, listener_inodes: &InodeSet) -> Vec<Option<Vec<usize>>> {
-    let listeners = Listeners::new(&snapshot.sockets.listeners);
-    snapshot
-        .sockets
-        .connections
-        .iter()
-        .map(|connection| {
-            never_accepted(connection, listener_inodes).then(|| listeners.of(connection))
-        })
-        .collect()
 }
 
 /// Tells whether a connection never left its accept queue.

@@ -183,7 +183,7 @@ fn is_copy(acceptor: &Acceptor, all: &[Acceptor]) -> bool {
 }
 
 /// Processes and their descriptors of a socket.
-pub fn owners(snapshot: &Snapshot, inode: Inode) -> BTreeMap<Pid, Vec<u32>> {
+fn owners(snapshot: &Snapshot, inode: Inode) -> BTreeMap<Pid, Vec<u32>> {
     let start = snapshot
         .holders
         .partition_point(|holder| holder.inode < inode);
@@ -206,7 +206,10 @@ fn acceptor<'a>(
     let all_watches = Watches::of(process);
     let mut acceptor = Acceptor {
         process,
-        watches: all_watches.find(inode, &fds),
+        watches: all_watches
+            .find(inode, fds.iter().copied())
+            .map(|(epoll_fd, registration)| all_watches.describe(epoll_fd, registration))
+            .collect(),
         threads: thread_records(snapshot, process, inode),
         fds,
         standing: Standing::Serving,

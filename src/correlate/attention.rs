@@ -254,20 +254,19 @@ pub fn may_wait(connection: &Connection) -> bool {
 
 /// Sockets that threads are blocked on and that no connection of the look names.
 pub fn unnamed_sockets(snapshot: &Snapshot) -> InodeSet {
-    let named: InodeSet = snapshot
-        .sockets
-        .connections
-        .iter()
-        .filter_map(|connection| connection.inode)
-        .collect();
-    snapshot
+    let mut unnamed: InodeSet = snapshot
         .processes
         .values()
         .filter_map(|process| process.examination.as_ref())
         .flat_map(|examination| &examination.descriptors)
         .filter_map(Descriptor::socket)
-        .filter(|inode| !named.contains(inode))
-        .collect()
+        .collect();
+    if !unnamed.is_empty() {
+        for inode in snapshot.sockets.connections.iter().filter_map(|c| c.inode) {
+            unnamed.remove(&inode);
+        }
+    }
+    unnamed
 }
 
 /// Tells why what a process's threads do could not be seen, if it could not.

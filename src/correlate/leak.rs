@@ -1,16 +1,20 @@
 //! Connections that one end has closed and the other has not: grouped by who holds them and by
 //! what is wrong with them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use super::accept_queue::Place;
-use super::acceptor;
 use super::age::{self, Age};
 use super::matching::Listeners;
+use super::owners::Owners;
 use super::reader::{Reader, Suspects};
-use crate::model::{Connection, Inode, Pid, Reading, Snapshot, TcpState, Timer};
+use crate::model::{Connection, Holder, Inode, Pid, Reading, Snapshot, TcpState, Timer};
 
 /// Connections of one kind in the same hands.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ pub enum Trouble {
     /// The peer has closed a connection that we opened.
     IdlePool,
     /// The peer has closed, and our end is not closed, read or not.
-    NotClosed(Reader),
+    NotClosed(Rc<Reader>),
     /// The peer has closed one side of a relay, which waits for the other side to close, too.
     Relay {
         /// How many connections of the other side wait for their peer.
@@ -65,30 +69,62 @@ pub enum Trouble {
 pub(super) fn leaks<'a>(
     snapshot: &'a Snapshot,
     places: &[Place],
+    owners: &Owners<'a>,
     grace: Duration,
 ) -> Vec<Leak<'a>> {
-    let mut groups: HashMap<(Vec<Pid>, Endpoint, Trouble), Vec<&Connection>> = HashMap::new();
-    let sorter = Sorter::new(snapshot, grace);
+    let mut groups = Groups::default();
+    let sorter = Sorter::new(snapshot, owners, grace);
     for (connection, place) in snapshot.sockets.connections.iter().zip(places) {
-        if let Some(key) = sorter.sort(connection, *place) {
-            groups.entry(key).or_default().push(connection);
+        if let Some(sorted) = sorter.sort(connection, *place) {
+            groups.add(connection, sorted);
         }
     }
-    let mut leaks: Vec<Leak> = groups
-        .into_iter()
-        .map(|((pids, endpoint, trouble), connections)| Leak {
-            pids,
-            endpoint,
-            trouble,
-            connections,
-            seen_for: snapshot.later.as_ref().map(|later| later.after),
-        })
-        .collect();
+    let mut leaks = groups.leaks;
+    for leak in &mut leaks {
+        leak.seen_for = snapshot.later.as_ref().map(|later| later.after);
+    }
     pair_relays(&mut leaks);
     leaks.sort_by(|a, b| {
         (&a.pids, a.endpoint, a.connections.len()).cmp(&(&b.pids, b.endpoint, b.connections.len()))
     });
     leaks
+}
+
+/// A connection's holders, its end, and what is wrong with it.
+type Sorted<'a> = (&'a [Holder], Endpoint, Trouble);
+
+#[derive(Default)]
+struct Groups<'a> {
+    leaks: Vec<Leak<'a>>,
+    /// Those of a process and an end, by index: there are few, and they differ in the rest.
+    by_hands: FxHashMap<(Option<Pid>, Endpoint), Vec<usize>>,
+}
+
+impl<'a> Groups<'a> {
+    fn add(&mut self, connection: &'a Connection, (owners, endpoint, trouble): Sorted<'a>) {
+        let pids = || {
+            owners
+                .chunk_by(|one, other| one.pid == other.pid)
+                .map(|own| own[0].pid)
+        };
+        let same_hands = self.by_hands.entry((pids().next(), endpoint)).or_default();
+        let same = same_hands.iter().find(|index| {
+            let leak = &self.leaks[**index];
+            leak.trouble == trouble && leak.pids.iter().copied().eq(pids())
+        });
+        let index = same.copied().unwrap_or_else(|| {
+            same_hands.push(self.leaks.len());
+            self.leaks.push(Leak {
+                pids: pids().collect(),
+                endpoint,
+                trouble,
+                connections: Vec::new(),
+                seen_for: None,
+            });
+            self.leaks.len() - 1
+        });
+        self.leaks[index].connections.push(connection);
+    }
 }
 
 /// Tells whether a connection is old enough to be looked into.
@@ -169,13 +205,15 @@ pub(super) fn may_send_on(connection: &Connection, grace: Duration) -> bool {
             .is_some_and(|ages| ages.last_data_sent < grace)
 }
 
-struct Sorter<'a> {
+struct Sorter<'a, 'o> {
     snapshot: &'a Snapshot,
+    owners: &'o Owners<'a>,
     grace: Duration,
     listeners: Listeners<'a>,
     other_listeners: Listeners<'a>,
     suspects: Suspects<'a>,
-    served: HashMap<SocketAddr, bool>,
+    /// Needed only where a listener is gone.
+    served: OnceCell<FxHashMap<SocketAddr, bool>>,
     /// Who was in `CLOSE_WAIT` at the second look, where there was one.
     later: Option<HashSet<Identity>>,
 }
@@ -187,15 +225,16 @@ fn identity(connection: &Connection) -> Identity {
     (connection.local, connection.remote, connection.inode)
 }
 
-impl<'a> Sorter<'a> {
-    fn new(snapshot: &'a Snapshot, grace: Duration) -> Self {
+impl<'a, 'o> Sorter<'a, 'o> {
+    fn new(snapshot: &'a Snapshot, owners: &'o Owners<'a>, grace: Duration) -> Self {
         Self {
             snapshot,
+            owners,
             grace,
             listeners: Listeners::new(&snapshot.sockets.listeners),
             other_listeners: Listeners::new(&snapshot.sockets.other_listeners),
             suspects: Suspects::of(snapshot),
-            served: served_addresses(&snapshot.sockets.connections),
+            served: OnceCell::new(),
             later: snapshot.later.as_ref().map(|later| {
                 let later = later.sockets.connections.iter();
                 later
@@ -206,11 +245,12 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    fn sort(&self, connection: &Connection, place: Place) -> Option<(Vec<Pid>, Endpoint, Trouble)> {
+    fn sort(&self, connection: &Connection, place: Place) -> Option<Sorted<'a>> {
         let Place::Accepted(inode) = place else {
             return None;
         };
-        let owners = acceptor::owners(self.snapshot, inode);
+        let owners = self.owners.of(inode);
+        let several = owners.iter().any(|owner| owner.pid != owners[0].pid);
         let endpoint = self.endpoint(connection);
         let trouble = match connection.state {
             TcpState::CloseWait if self.was_brief(connection) => None,
@@ -218,14 +258,14 @@ impl<'a> Sorter<'a> {
                 sends_on(connection, self.snapshot).then_some(Trouble::HalfClosed)
             }
             TcpState::CloseWait if owners.is_empty() => Some(Trouble::Unattributed),
-            TcpState::CloseWait if owners.len() > 1 => Some(Trouble::Inherited),
+            TcpState::CloseWait if several => Some(Trouble::Inherited),
             TcpState::CloseWait if is_stuck_writer(connection, self.grace) => {
                 Some(Trouble::StuckWriter)
             }
             TcpState::CloseWait => Some(match endpoint {
                 Endpoint::Client(_) => Trouble::IdlePool,
                 Endpoint::Server(_) => {
-                    Trouble::NotClosed(self.suspects.reader(connection, inode, &owners))
+                    Trouble::NotClosed(self.suspects.reader(connection, inode, owners))
                 }
             }),
             // What is unread in it is our own program's to read first.
@@ -238,7 +278,7 @@ impl<'a> Sorter<'a> {
             }
             _ => None,
         };
-        Some((owners.into_keys().collect(), endpoint, trouble?))
+        Some((owners, endpoint, trouble?))
     }
 
     /// Tells whether a connection without clocks was not in `CLOSE_WAIT` any more at the second
@@ -251,20 +291,25 @@ impl<'a> Sorter<'a> {
     fn endpoint(&self, connection: &Connection) -> Endpoint {
         let serves = self.listeners.explain(connection)
             || self.other_listeners.explain(connection)
-            || self.served.get(&connection.local) == Some(&true);
+            || self.looks_served(connection.local);
         if serves {
             Endpoint::Server(connection.local)
         } else {
             Endpoint::Client(connection.remote)
         }
     }
+
+    fn looks_served(&self, local: SocketAddr) -> bool {
+        let addresses = || served_addresses(&self.snapshot.sockets.connections);
+        self.served.get_or_init(addresses).get(&local) == Some(&true)
+    }
 }
 
 /// Local addresses of several connections, and whether they look like a server's that does not
 /// listen any more: clients draw their ports from above those of services. (A client's port may
 /// serve several connections, too, to different services.)
-fn served_addresses(connections: &[Connection]) -> HashMap<SocketAddr, bool> {
-    let mut several: HashMap<SocketAddr, (usize, u16)> = HashMap::new();
+fn served_addresses(connections: &[Connection]) -> FxHashMap<SocketAddr, bool> {
+    let mut several: FxHashMap<SocketAddr, (usize, u16)> = FxHashMap::default();
     for connection in connections {
         if connection.inode.is_some() {
             let (count, lowest) = several.entry(connection.local).or_insert((0, u16::MAX));
@@ -344,7 +389,7 @@ mod tests {
         let places: Vec<Place> = connections
             .filter_map(|connection| connection.inode.map(Place::Accepted))
             .collect();
-        leaks(&snapshot, &places, GRACE)
+        leaks(&snapshot, &places, &Owners::new(&[]), GRACE)
             .iter()
             .flat_map(|leak| {
                 let connections = leak.connections.iter();

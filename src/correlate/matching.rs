@@ -1,20 +1,21 @@
 //! Which listeners a connection can have come in through.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+
+use rustc_hash::FxHashMap;
 
 use crate::model::{Connection, Listener};
 
 /// Listeners by port, for finding those of a connection.
 pub struct Listeners<'a> {
     all: &'a [Listener],
-    by_port: HashMap<u16, Vec<usize>>,
+    by_port: FxHashMap<u16, Vec<usize>>,
 }
 
 impl<'a> Listeners<'a> {
     /// Sorts listeners by their ports.
     pub fn new(all: &'a [Listener]) -> Self {
-        let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
+        let mut by_port: FxHashMap<u16, Vec<usize>> = FxHashMap::default();
         for (index, listener) in all.iter().enumerate() {
             by_port
                 .entry(listener.local.port())
@@ -26,7 +27,7 @@ impl<'a> Listeners<'a> {
 
     /// Tells whether a connection can have come in through one of them.
     pub fn explain(&self, connection: &Connection) -> bool {
-        !self.of(connection).is_empty()
+        self.fitting(connection).next().is_some()
     }
 
     /// The listeners the kernel would have chosen among for a connection to this address: one,
@@ -35,23 +36,28 @@ impl<'a> Listeners<'a> {
     /// A listener on the very address goes before one on all addresses, and of those the one that
     /// is bound to the interface.
     pub(super) fn of(&self, connection: &Connection) -> Vec<usize> {
-        let on_port = self.by_port.get(&connection.local.port());
         let mut best = Vec::new();
         let mut best_score = None;
-        for index in on_port.into_iter().flatten() {
-            let Some(score) = score(&self.all[*index], connection.local, connection.interface)
-            else {
-                continue;
-            };
+        for (index, score) in self.fitting(connection) {
             if best_score < Some(score) {
                 best.clear();
                 best_score = Some(score);
             }
             if best_score == Some(score) {
-                best.push(*index);
+                best.push(index);
             }
         }
         best
+    }
+
+    /// The listeners that would take a connection to this address, and how closely each fits.
+    fn fitting(&self, connection: &Connection) -> impl Iterator<Item = (usize, (bool, bool))> {
+        let (local, interface) = (connection.local, connection.interface);
+        let on_port = self.by_port.get(&local.port());
+        on_port
+            .into_iter()
+            .flatten()
+            .filter_map(move |index| Some((*index, score(&self.all[*index], local, interface)?)))
     }
 }
 

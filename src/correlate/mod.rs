@@ -10,6 +10,7 @@ mod growth;
 mod leak;
 mod matching;
 mod mptcp;
+mod owners;
 mod picture;
 mod reader;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use growth::Growth;
 pub use leak::{Endpoint, Leak, Trouble};
 pub use matching::Listeners;
 pub use mptcp::{join_subflows, unknown_mptcp_ages};
+pub use owners::Owners;
 pub use picture::{Case, Picture, Waiting};
 pub use reader::Reader;
 pub use threads::ThreadRecord;

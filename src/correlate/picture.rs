@@ -8,6 +8,7 @@ use super::activity::Activity;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
 use super::matching::Listeners;
+use super::owners::Owners;
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
 /// Everything one look saw, with its relations.
@@ -18,6 +19,8 @@ pub struct Picture<'a> {
     pub queues: Vec<AcceptQueue>,
     /// The place of each connection, in the snapshot's order.
     pub places: Vec<Place>,
+    /// Who holds which socket.
+    pub owners: Owners<'a>,
     /// The age from which on an untended connection is a patient.
     pub grace: Duration,
 }
@@ -61,6 +64,7 @@ impl<'a> Picture<'a> {
             snapshot,
             queues: reconciled.queues,
             places: reconciled.places,
+            owners: Owners::new(&snapshot.holders),
             grace,
         }
     }
@@ -77,7 +81,7 @@ impl<'a> Picture<'a> {
 
     /// Accepted connections whose peer has closed and that are still open, in groups.
     pub fn leaks(&'a self) -> Vec<Leak<'a>> {
-        leak::leaks(self.snapshot, &self.places, self.grace)
+        leak::leaks(self.snapshot, &self.places, &self.owners, self.grace)
     }
 
     /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and

@@ -1,12 +1,15 @@
 //! Who should read a connection whose end of stream is there to be read, and why nobody does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 
 use super::acceptor::{self, Halt};
 use super::activity::Activity;
 use super::threads::{self, ThreadRecord};
 use super::watch::{Watch, Watches};
-use crate::model::{Connection, Inode, Pid, Process, Snapshot};
+use crate::model::{Connection, EpollWatch, Holder, Inode, Pid, Process, Snapshot};
 
 /// Who reads a connection whose end of stream is there to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,15 +57,26 @@ pub enum Reader {
     Unclear,
 }
 
-/// The examined processes, prepared for looking up many connections.
+/// The examined processes, prepared for looking up many connections: what is true of one is told of
+/// thousands.
 pub(super) struct Suspects<'a> {
-    by_pid: HashMap<Pid, Suspect<'a>>,
+    by_pid: FxHashMap<Pid, Suspect<'a>>,
+    done: Rc<Reader>,
+    not_shown: Rc<Reader>,
+    owner_unknown: Rc<Reader>,
+    unclear: Rc<Reader>,
 }
 
 struct Suspect<'a> {
     process: &'a Process,
     watches: Watches<'a>,
     threads: Vec<ThreadRecord>,
+    /// Of every connection, where it does not run.
+    halted: Option<Rc<Reader>>,
+    /// Of connections in no set.
+    unwatched: OnceCell<Rc<Reader>>,
+    /// Of connections in a set, by the set and the mask.
+    watched: RefCell<FxHashMap<(u32, u32), Rc<Reader>>>,
 }
 
 impl<'a> Suspects<'a> {
@@ -75,6 +89,10 @@ impl<'a> Suspects<'a> {
             by_pid: examined
                 .map(|process| (process.pid, Suspect::of(process, snapshot)))
                 .collect(),
+            done: Rc::new(Reader::Done),
+            not_shown: Rc::new(Reader::NotShown),
+            owner_unknown: Rc::new(Reader::OwnerUnknown),
+            unclear: Rc::new(Reader::Unclear),
         }
     }
 
@@ -82,30 +100,28 @@ impl<'a> Suspects<'a> {
         &self,
         connection: &Connection,
         inode: Inode,
-        owners: &BTreeMap<Pid, Vec<u32>>,
-    ) -> Reader {
+        owners: &[Holder],
+    ) -> Rc<Reader> {
         match connection.end_was_read() {
-            Some(true) => return Reader::Done,
-            None => return Reader::NotShown,
+            Some(true) => return self.done.clone(),
+            None => return self.not_shown.clone(),
             Some(false) => {}
         }
         if owners.is_empty() {
-            return Reader::OwnerUnknown;
+            return self.owner_unknown.clone();
         }
         // Of several owners, one that watches the connection is the one that should read it.
         let mut readers = owners
-            .iter()
-            .filter_map(|(pid, fds)| Some(self.by_pid.get(pid)?.reader(inode, fds)));
-        let first = readers.next().unwrap_or(Reader::Unclear);
-        match first {
-            Reader::NotInSet { .. } | Reader::NoLoop { .. } => {
-                let watching = |reader: &Reader| {
-                    !matches!(reader, Reader::NotInSet { .. } | Reader::NoLoop { .. })
-                };
-                readers.find(watching).unwrap_or(first)
-            }
-            other => other,
+            .chunk_by(|one, other| one.pid == other.pid)
+            .filter_map(|of_one| Some(self.by_pid.get(&of_one[0].pid)?.reader(inode, of_one)));
+        let first = readers.next().unwrap_or_else(|| self.unclear.clone());
+        let watches = |reader: &Rc<Reader>| {
+            !matches!(**reader, Reader::NotInSet { .. } | Reader::NoLoop { .. })
+        };
+        if watches(&first) {
+            return first;
         }
+        readers.find(watches).unwrap_or(first)
     }
 }
 
@@ -115,18 +131,29 @@ impl<'a> Suspect<'a> {
             process,
             watches: Watches::of(process),
             threads: threads::records(process, snapshot),
+            halted: acceptor::halt(process).map(|halt| Rc::new(Reader::Halted(halt))),
+            unwatched: OnceCell::new(),
+            watched: RefCell::default(),
         }
     }
 
-    fn reader(&self, inode: Inode, fds: &[u32]) -> Reader {
-        if let Some(halt) = acceptor::halt(self.process) {
-            return Reader::Halted(halt);
+    fn reader(&self, inode: Inode, holders: &[Holder]) -> Rc<Reader> {
+        if let Some(halted) = &self.halted {
+            return halted.clone();
         }
-        let found = self.watches.find(inode, fds);
-        let Some(watch) = found.first() else {
-            return self.unwatched();
+        let fds = holders.iter().filter_map(|holder| holder.fd);
+        let Some((epoll_fd, registration)) = self.watches.find(inode, fds).next() else {
+            let reader = || Rc::new(self.unwatched());
+            return self.unwatched.get_or_init(reader).clone();
         };
-        let registration = watch.registration;
+        let mut watched = self.watched.borrow_mut();
+        let same = watched.entry((epoll_fd, registration.events));
+        let reader = || Rc::new(self.watched(epoll_fd, registration));
+        same.or_insert_with(reader).clone()
+    }
+
+    fn watched(&self, epoll_fd: u32, registration: EpollWatch) -> Reader {
+        let watch = self.watches.describe(epoll_fd, registration);
         if !registration.wants_input() && !registration.wants_hangup() {
             return if registration.spent_one_shot() {
                 Reader::SpentOneShot
@@ -136,7 +163,7 @@ impl<'a> Suspect<'a> {
                 }
             };
         }
-        let asleep = self.asleep_on(watch);
+        let asleep = self.asleep_on(&watch);
         if watch.edge_triggered && asleep.is_some() {
             return Reader::EdgeConsumed {
                 events: registration.events_text(),

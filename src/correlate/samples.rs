@@ -57,6 +57,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         sockets,
         later: None,
         holders: Vec::new(),
+        holder_source: None,
         holders_complete: Reading::Known(()),
         hidden: None,
         dead: Vec::new(),

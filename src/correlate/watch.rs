@@ -1,6 +1,8 @@
 //! Which epoll sets watch a socket, and by waiting on which sets that is noticed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+
+use rustc_hash::FxHashMap;
 
 use crate::model::{EpollWatch, Inode, Process};
 
@@ -21,8 +23,8 @@ pub struct Watch {
 /// All registrations of one process, for looking up many sockets.
 pub(super) struct Watches<'a> {
     process: &'a Process,
-    by_inode: HashMap<u64, Vec<(u32, EpollWatch)>>,
-    by_fd: HashMap<u32, Vec<(u32, EpollWatch)>>,
+    by_inode: FxHashMap<u64, Vec<(u32, EpollWatch)>>,
+    by_fd: FxHashMap<u32, Vec<(u32, EpollWatch)>>,
     /// Whether every set could be read.
     pub complete: bool,
     /// Whether there is any set.
@@ -34,8 +36,8 @@ impl<'a> Watches<'a> {
     pub(super) fn of(process: &'a Process) -> Self {
         let mut watches = Self {
             process,
-            by_inode: HashMap::new(),
-            by_fd: HashMap::new(),
+            by_inode: FxHashMap::default(),
+            by_fd: FxHashMap::default(),
             complete: process.examination.is_some(),
             any: false,
         };
@@ -62,21 +64,22 @@ impl<'a> Watches<'a> {
         watches
     }
 
-    /// Finds the registrations of a socket that the process holds as one of these descriptors.
-    pub(super) fn find(&self, inode: Inode, fds: &[u32]) -> Vec<Watch> {
+    /// Finds the registrations of a socket that the process holds as one of these descriptors, each
+    /// with its set.
+    pub(super) fn find(
+        &self,
+        inode: Inode,
+        fds: impl Iterator<Item = u32>,
+    ) -> impl Iterator<Item = (u32, EpollWatch)> {
         let by_inode = inode
             .number()
             .and_then(|number| self.by_inode.get(&u64::from(number)));
-        let by_fd = fds.iter().filter_map(|fd| self.by_fd.get(fd));
-        by_inode
-            .into_iter()
-            .chain(by_fd)
-            .flatten()
-            .map(|(epoll_fd, registration)| self.describe(*epoll_fd, *registration))
-            .collect()
+        let by_fd = fds.filter_map(|fd| self.by_fd.get(&fd));
+        by_inode.into_iter().chain(by_fd).flatten().copied()
     }
 
-    fn describe(&self, epoll_fd: u32, registration: EpollWatch) -> Watch {
+    /// Tells how a registration is noticed.
+    pub(super) fn describe(&self, epoll_fd: u32, registration: EpollWatch) -> Watch {
         let mut reached_by = vec![epoll_fd];
         let mut edge_triggered = registration.edge_triggered();
         let mut seen = HashSet::from([epoll_fd]);
@@ -138,13 +141,21 @@ mod tests {
         process
     }
 
+    fn found(process: &Process) -> Vec<Watch> {
+        let watches = Watches::of(process);
+        watches
+            .find(Inode::new(77).unwrap(), std::iter::once(3))
+            .map(|(epoll_fd, registration)| watches.describe(epoll_fd, registration))
+            .collect()
+    }
+
     #[test]
     fn a_nested_set_is_reached_through_the_outer_one() {
         let process = process(vec![
             (4, vec![watch(3, 0x8000_0019, 77)]),
             (5, vec![watch(4, 0x1, 1060)]),
         ]);
-        let found = Watches::of(&process).find(Inode::new(77).unwrap(), &[3]);
+        let found = found(&process);
         assert_eq!(found[0].reached_by, [4, 5]);
         assert!(found[0].edge_triggered);
     }
@@ -155,7 +166,7 @@ mod tests {
             (4, vec![watch(3, 1, 77), watch(5, 1, 1060)]),
             (5, vec![watch(4, 1, 1060)]),
         ]);
-        let found = Watches::of(&process).find(Inode::new(77).unwrap(), &[3]);
+        let found = found(&process);
         assert_eq!(found[0].reached_by, [4, 5]);
     }
 
@@ -165,7 +176,10 @@ mod tests {
         old.target_inode = None;
         let process = process(vec![(4, vec![old])]);
         let watches = Watches::of(&process);
-        assert_eq!(watches.find(Inode::new(77).unwrap(), &[3]).len(), 1);
-        assert!(watches.find(Inode::new(77).unwrap(), &[9]).is_empty());
+        let count = |fd| {
+            let inode = Inode::new(77).unwrap();
+            watches.find(inode, std::iter::once(fd)).count()
+        };
+        assert_eq!((count(3), count(9)), (1, 0));
     }
 }

@@ -16,10 +16,9 @@ pub use process::{
 pub use reading::{Gap, Reading};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
-    BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, Glance, HiddenSearch, Holder, Host,
-    Later, Namespace, Origin, Snapshot, SocketSource, SocketTable, ThreadGlance, Via,
+    BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, Glance, HiddenSearch, Holder,
+    HolderSource, Host, Later, Namespace, Origin, Snapshot, SocketSource, SocketTable,
+    ThreadGlance, Via,
 };
-pub use socket::{
-    Connection, Inode, InodeHasher, InodeSet, Layer, Listener, TcpAges, TcpState, Timer,
-};
+pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer};
 pub use syscall::{Call, CallKind};

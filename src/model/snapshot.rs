@@ -105,6 +105,17 @@ pub struct Holder {
     pub via: Via,
 }
 
+/// Where the holders of sockets were read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HolderSource {
+    /// The links of `/proc/PID/fd`.
+    Procfs,
+    /// One pass over all descriptors inside the kernel (the BPF iterator `task_file`).
+    BpfIterator,
+    /// Text that somebody copied from a terminal.
+    Text,
+}
+
 /// In what way a process holds a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Via {
@@ -217,6 +228,8 @@ pub struct Snapshot {
     pub later: Option<Later>,
     /// Who holds the sockets, sorted by inode.
     pub holders: Vec<Holder>,
+    /// Where that was read, if it was.
+    pub holder_source: Option<HolderSource>,
     /// Whether all holders are known: every process's descriptors could be read.
     pub holders_complete: Reading<()>,
     /// What was searched besides, where a holder was missing.

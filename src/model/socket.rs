@@ -3,11 +3,11 @@
 //! A listener and a connection are different types on purpose: the kernel's queue fields mean
 //! connections on the one and bytes on the other.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::time::Duration;
+
+use rustc_hash::FxHashSet;
 
 use super::Reading;
 
@@ -44,31 +44,9 @@ impl Inode {
     }
 }
 
-/// Sets of inodes can be large and are asked for every descriptor of the machine; inodes are handed
-/// out in sequence, so multiplying them spreads them well enough.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct InodeHasher(u64);
-
-impl Hasher for InodeHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // 2^64 divided by the golden ratio.
-        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.0 = (self.0 ^ number).wrapping_mul(SPREAD);
-    }
-}
-
-/// A set of inodes.
-pub type InodeSet = HashSet<Inode, BuildHasherDefault<InodeHasher>>;
+/// A set of inodes. It can be large, and is asked for every descriptor of the machine. The kernel hands
+/// inodes out in sequence, and nobody can choose them, so a simple hash does.
+pub type InodeSet = FxHashSet<Inode>;
 
 /// The state of a TCP socket (`include/net/tcp_states.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

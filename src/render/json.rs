@@ -7,14 +7,16 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use super::escape::is_dangerous;
 use super::json_check::CheckV1;
 use crate::correlate::{Activity, Place};
-use crate::model::{BlindSpot, Holder, Namespace, PortRange, Reading, RunState, Via};
-use crate::report::{Check, ConnectionRow, ListenerRow, ProcessRow, Report, Source, Verdict};
+use crate::model::{BlindSpot, Holder, HolderSource, Namespace, PortRange, Reading, RunState, Via};
+use crate::report::{
+    Check, ConnectionRow, ListenerRow, Oldest, ProcessRow, Report, Source, Verdict,
+};
 use crate::rules::{Confidence, Finding, Severity, SubjectKind};
 
 /// The schema's name and version.
@@ -44,8 +46,12 @@ struct ReportV1<'a> {
     findings: Vec<FindingV1<'a>>,
     /// Every listener in scope.
     listeners: Vec<ListenerV1<'a>>,
-    /// Connections in CLOSE_WAIT, and every one that waits in an accept queue.
-    connections: Vec<ConnectionV1<'a>>,
+    /// Connections in CLOSE_WAIT, and every one that waits in an accept queue; with `--limit` the oldest
+    /// of them.
+    #[schemars(with = "Vec<ConnectionV1>")]
+    connections: ListedV1<'a>,
+    /// How many more there are, which `--limit` left out. Everything else counts them.
+    connections_omitted: usize,
     /// The processes that hold what is shown.
     processes: Vec<ProcessV1<'a>>,
     /// What the command `check` came to; other commands do not have it.
@@ -84,6 +90,8 @@ enum PortV1 {
 #[derive(Serialize, JsonSchema)]
 struct SourcesV1 {
     sockets: SocketSourceV1,
+    /// Who holds sockets; null where nobody was looked for.
+    owners: Option<OwnerSourceV1>,
     accept_queues: QueueSourceV1,
 }
 
@@ -93,6 +101,17 @@ enum SocketSourceV1 {
     InetDiag,
     Procfs,
     Recording,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OwnerSourceV1 {
+    /// The links of `/proc/PID/fd`.
+    Procfs,
+    /// One pass inside the kernel: the BPF iterator `task_file`.
+    Bpf,
+    /// What the text says.
+    Text,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -278,6 +297,25 @@ struct WatcherV1 {
     edge_triggered: bool,
 }
 
+/// The connections that are listed: all of them, or the rows that a limit leaves. They are made as they
+/// are written, since there can be very many.
+struct ListedV1<'a> {
+    report: &'a Report<'a>,
+    rows: Option<Vec<ConnectionRow<'a>>>,
+}
+
+impl Serialize for ListedV1<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let report = self.report;
+        if let Some(rows) = &self.rows {
+            let rows = rows.iter();
+            return serializer.collect_seq(rows.map(|row| convert_connection(report, row)));
+        }
+        let rows = report.connections();
+        serializer.collect_seq(rows.map(|row| convert_connection(report, &row)))
+    }
+}
+
 /// A connection.
 #[derive(Serialize, JsonSchema)]
 struct ConnectionV1<'a> {
@@ -359,13 +397,14 @@ struct ThreadV1<'a> {
     waiting_on: Option<String>,
 }
 
-/// Writes the report as one JSON object, indented, and a newline.
+/// Writes the report as one JSON object, indented, and a newline; with a limit, of the connections
+/// only so many, the oldest.
 ///
 /// # Errors
 ///
 /// When the writer fails.
-pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    write(&convert(report), out)
+pub fn write_json(report: &Report, limit: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+    write(&convert(report, limit), out)
 }
 
 /// Writes the report with what a check came to.
@@ -380,7 +419,7 @@ pub fn write_json_with_check(
 ) -> io::Result<()> {
     let report = ReportV1 {
         check: Some(check.into()),
-        ..convert(report)
+        ..convert(report, None)
     };
     write(&report, out)
 }
@@ -403,7 +442,14 @@ pub fn schema() -> String {
     serde_json::to_string_pretty(&schema).expect("a schema has only string keys")
 }
 
-fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
+fn convert<'a>(report: &'a Report<'a>, limit: Option<usize>) -> ReportV1<'a> {
+    let all = report.connections().count();
+    let rows = limit.filter(|limit| *limit < all).map(|limit| {
+        let mut oldest = Oldest::new(limit);
+        report.connections().for_each(|row| oldest.add(row));
+        oldest.into_rows()
+    });
+    let listed = rows.as_ref().map_or(all, Vec::len);
     ReportV1 {
         schema: SCHEMA,
         tool_version: env!("CARGO_PKG_VERSION"),
@@ -430,6 +476,11 @@ fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
                 Source::Procfs => SocketSourceV1::Procfs,
                 Source::Recording | Source::Text => SocketSourceV1::Recording,
             },
+            owners: report.owner_source.map(|source| match source {
+                HolderSource::Procfs => OwnerSourceV1::Procfs,
+                HolderSource::BpfIterator => OwnerSourceV1::Bpf,
+                HolderSource::Text => OwnerSourceV1::Text,
+            }),
             accept_queues: QueueSourceV1::Inferred,
         },
         namespaces: report
@@ -449,11 +500,8 @@ fn convert<'a>(report: &'a Report<'a>) -> ReportV1<'a> {
             .iter()
             .map(|row| convert_listener(report, row))
             .collect(),
-        connections: report
-            .connections
-            .iter()
-            .map(|row| convert_connection(report, row))
-            .collect(),
+        connections: ListedV1 { report, rows },
+        connections_omitted: all - listed,
         processes: report.processes.iter().map(convert_process).collect(),
         check: None,
     }

@@ -1,5 +1,6 @@
 //! Reports to bytes: one file a format; a renderer gets a writer and opens nothing.
 
+mod connections;
 pub mod escape;
 mod github;
 mod json;

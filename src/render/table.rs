@@ -1,6 +1,5 @@
 //! The report for a person: the answer first.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,10 +8,10 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
+use super::connections::write_connections;
 use super::escape::escape;
-use crate::correlate::Place;
-use crate::model::{Holder, Reading, TcpState, Via};
-use crate::report::{ConnectionRow, ListenerRow, Report, Source, Verdict};
+use crate::model::{Holder, Reading, Via};
+use crate::report::{ListenerRow, Report, Source, Verdict};
 use crate::rules::{Confidence, Finding, Severity};
 
 /// How the report is laid out.
@@ -20,12 +19,12 @@ use crate::rules::{Confidence, Finding, Severity};
 pub struct TableOptions {
     /// Width of the terminal; nothing is wrapped where there is none.
     pub width: Option<u16>,
-    /// Show every listener and every connection.
+    /// Show every listener, and every connection where there is no limit.
     pub all: bool,
+    /// How many connections to list at most; without it a few of each kind, or all.
+    pub limit: Option<usize>,
 }
 
-/// Of connections that have everything in common this many are shown.
-const SHOWN_OF_A_GROUP: usize = 5;
 /// Beyond this width lines are hard to read.
 const WIDEST_TEXT: u16 = 110;
 /// Labels of a finding's block stand in a column of this width.
@@ -211,7 +210,7 @@ fn wrap(text: &str, width: Option<u16>, indent: usize) -> Vec<String> {
     lines(&table)
 }
 
-fn plain_table() -> Table {
+pub(super) fn plain_table() -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -226,7 +225,7 @@ fn lines(table: &Table) -> Vec<String> {
 }
 
 /// Writes a table without borders, columns two blanks apart, never cut.
-fn write_rows(table: &mut Table, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_rows(table: &mut Table, out: &mut dyn Write) -> io::Result<()> {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -277,7 +276,7 @@ fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) 
 }
 
 /// An address, with its network namespace where there are several.
-fn address(report: &Report, netns: &str, local: SocketAddr) -> String {
+pub(super) fn address(report: &Report, netns: &str, local: SocketAddr) -> String {
     if report.namespaces.len() > 1 {
         format!("[{}] {local}", escape(netns))
     } else {
@@ -322,7 +321,7 @@ fn watchers(row: &ListenerRow) -> String {
     names.join("; ")
 }
 
-fn owners(report: &Report, owners: &[Holder]) -> String {
+pub(super) fn owners(report: &Report, owners: &[Holder]) -> String {
     const SHOWN: usize = 2;
     if owners.is_empty() {
         return "?".to_owned();
@@ -347,106 +346,8 @@ fn owners(report: &Report, owners: &[Holder]) -> String {
     names.join(", ")
 }
 
-/// What connections have in common when they are shown as a group.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
-    netns: String,
-    queued: bool,
-    state: &'static str,
-    local: String,
-    pids: Vec<u32>,
-}
-
-fn write_connections(
-    report: &Report,
-    options: TableOptions,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    if report.connections.is_empty() {
-        return Ok(());
-    }
-    let mut groups: BTreeMap<Group, Vec<&ConnectionRow>> = BTreeMap::new();
-    for row in &report.connections {
-        groups.entry(group(row)).or_default().push(row);
-    }
-    let mut table = plain_table();
-    table.set_header(["CONNECTION", "STATE", "REMOTE", "AGE", "UNREAD", "WHERE"]);
-    for (_, mut rows) in groups {
-        rows.sort_by_key(|row| std::cmp::Reverse(row.age.at_least));
-        let shown = if options.all {
-            rows.len()
-        } else {
-            SHOWN_OF_A_GROUP
-        };
-        for row in rows.iter().take(shown) {
-            table.add_row(connection_cells(report, row));
-        }
-        if rows.len() > shown {
-            table.add_row([format!("and {} more like these", rows.len() - shown)]);
-        }
-    }
-    write_rows(&mut table, out)
-}
-
-fn group(row: &ConnectionRow) -> Group {
-    let mut pids: Vec<u32> = row.owners.iter().map(|owner| owner.pid).collect();
-    pids.dedup();
-    Group {
-        netns: row.netns.to_owned(),
-        queued: !matches!(row.place, Place::AcceptQueue(_)),
-        state: row.connection.state.name(),
-        local: match row.place {
-            Place::AcceptQueue(_) => row.connection.local.to_string(),
-            Place::Accepted(_) | Place::Undecided | Place::Orphan => {
-                row.connection.local.ip().to_string()
-            }
-        },
-        pids,
-    }
-}
-
-fn connection_cells(report: &Report, row: &ConnectionRow) -> [String; 6] {
-    let connection = row.connection;
-    let unread = match (connection.end_was_read(), row.unread_bytes()) {
-        (_, None) => "unknown (MPTCP)".to_owned(),
-        (Some(true), _) => "nothing, end was read".to_owned(),
-        (Some(false), Some(0)) => "FIN".to_owned(),
-        (Some(false), Some(bytes)) => format!("{bytes} + FIN"),
-        (None, Some(bytes)) => bytes.to_string(),
-    };
-    let place = match row.place {
-        Place::AcceptQueue(_) => "accept queue, never accepted".to_owned(),
-        Place::Undecided => "accepted or in the accept queue: not shown".to_owned(),
-        Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => {
-            "accepted, owner not visible".to_owned()
-        }
-        Place::Accepted(_) | Place::Orphan => owners(report, row.owners),
-    };
-    [
-        address(report, row.netns, connection.local),
-        state_name(connection.state),
-        connection.remote.to_string(),
-        age(row),
-        unread,
-        place,
-    ]
-}
-
-fn state_name(state: TcpState) -> String {
-    state.name().to_owned()
-}
-
-fn age(row: &ConnectionRow) -> String {
-    match (row.age.at_least, row.age.at_most) {
-        (Some(least), Some(most)) if least == most => duration(least),
-        (Some(least), Some(most)) => format!("{}-{}", duration(least), duration(most)),
-        (Some(least), None) => format!("{}+", duration(least)),
-        (None, _) => "?".to_owned(),
-    }
-}
-
 /// Short enough for a column.
-fn duration(time: Duration) -> String {
+pub(super) fn duration(time: Duration) -> String {
     let millis = time.as_millis();
     match millis {
         0..1000 => format!("{millis}ms"),

@@ -1,6 +1,7 @@
 //! What renderers see: findings, listeners, connections, blind spots, totals.
 
 mod check;
+mod oldest;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use crate::correlate::acceptor;
 use crate::correlate::age::{self, Age};
 use crate::correlate::{AcceptQueue, Activity, Picture, Place, Watch, interpret};
 use crate::model::{
-    BlindSpot, Connection, Holder, Host, Inode, Listener, Namespace, Pid, Process, Scope,
+    BlindSpot, Connection, Holder, HolderSource, Host, Listener, Namespace, Pid, Process, Scope,
     SocketSource, TcpState, Thread,
 };
 use crate::rules::{self, Finding, Severity};
@@ -18,6 +19,7 @@ pub use check::{
     AmountText, Check, Evaluation, Limits, Measurement, Metric, Status, Threshold, Thresholds,
     ThresholdsError, Unit,
 };
+pub use oldest::Oldest;
 
 /// The whole answer.
 pub struct Report<'a> {
@@ -31,6 +33,8 @@ pub struct Report<'a> {
     pub scope: &'a Scope,
     /// Where the sockets came from.
     pub source: Source,
+    /// Where the holders of sockets came from, where they were looked for.
+    pub owner_source: Option<HolderSource>,
     /// The answer in one word.
     pub verdict: Verdict,
     /// The age from which on an untended connection is a patient.
@@ -41,14 +45,14 @@ pub struct Report<'a> {
     pub findings: Vec<Finding>,
     /// Every listener in scope.
     pub listeners: Vec<ListenerRow<'a>>,
-    /// Connections in `CLOSE_WAIT`, and those that wait in a queue.
-    pub connections: Vec<ConnectionRow<'a>>,
     /// The processes that hold what is shown.
     pub processes: Vec<ProcessRow<'a>>,
     /// What could not be seen.
     pub blind_spots: Vec<&'a BlindSpot>,
     /// The network namespaces that were looked into.
     pub namespaces: Vec<&'a Namespace>,
+    /// What was seen in each of them.
+    pictures: Vec<&'a Picture<'a>>,
 }
 
 /// Where the sockets of a report came from.
@@ -93,6 +97,12 @@ impl CloseWaitTotals {
     pub fn total(self) -> usize {
         self.accept_queue + self.owned + self.unattributed
     }
+
+    fn add(&mut self, other: Self) {
+        self.accept_queue += other.accept_queue;
+        self.owned += other.owned;
+        self.unattributed += other.unattributed;
+    }
 }
 
 /// A listener and its queue.
@@ -110,6 +120,7 @@ pub struct ListenerRow<'a> {
 }
 
 /// A connection and where it is.
+#[derive(Clone, Copy)]
 pub struct ConnectionRow<'a> {
     /// Its network namespace.
     pub netns: &'a str,
@@ -165,7 +176,7 @@ impl<'a> Report<'a> {
         circumstances: Circumstances<'a>,
     ) -> Self {
         let snapshot = picture.snapshot;
-        let connections = connection_rows(picture);
+        let (close_wait, held) = count(picture);
         Self {
             taken_at: circumstances.taken_at,
             elapsed: snapshot.elapsed,
@@ -177,15 +188,16 @@ impl<'a> Report<'a> {
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,
             },
+            owner_source: snapshot.holder_source,
             verdict: verdict(&findings, snapshot.blind_spots.iter()),
             grace: picture.grace,
-            close_wait: totals(&connections),
+            close_wait,
             listeners: listener_rows(picture),
-            processes: process_rows(picture, &connections),
-            connections,
+            processes: process_rows(picture, &held),
             findings,
             blind_spots: snapshot.blind_spots.iter().collect(),
             namespaces: vec![&snapshot.namespace],
+            pictures: vec![picture],
         }
     }
 
@@ -197,20 +209,27 @@ impl<'a> Report<'a> {
     pub fn merge(self, other: Self) -> Self {
         let mut merged = self;
         merged.elapsed = merged.elapsed.max(other.elapsed);
+        merged.owner_source = merged.owner_source.or(other.owner_source);
         merged.findings.extend(other.findings);
         rules::sort(&mut merged.findings);
         merged.listeners.extend(other.listeners);
-        merged.connections.extend(other.connections);
         merged.namespaces.extend(other.namespaces);
+        merged.pictures.extend(other.pictures);
         for spot in other.blind_spots {
             if !merged.blind_spots.contains(&spot) {
                 merged.blind_spots.push(spot);
             }
         }
         merge_processes(&mut merged.processes, other.processes);
-        merged.close_wait = totals(&merged.connections);
+        merged.close_wait.add(other.close_wait);
         merged.verdict = verdict(&merged.findings, merged.blind_spots.iter().copied());
         merged
+    }
+
+    /// Connections in `CLOSE_WAIT`, and those that wait in a queue. There can be very many, so a row is
+    /// made when it is asked for.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionRow<'a>> {
+        self.pictures.iter().copied().flat_map(connection_rows)
     }
 
     /// How many findings are of this severity.
@@ -270,7 +289,7 @@ fn listener_rows<'a>(picture: &'a Picture<'a>) -> Vec<ListenerRow<'a>> {
             netns: &picture.snapshot.namespace.name,
             listener,
             queue: queue.clone(),
-            owners: holders(picture, listener.inode),
+            owners: listener.inode.map_or(&[], |inode| picture.owners.of(inode)),
             watchers: watchers(picture, listener),
         })
         .collect()
@@ -287,66 +306,59 @@ fn watchers(picture: &Picture, listener: &Listener) -> Vec<(Pid, Watch)> {
         .collect()
 }
 
-fn connection_rows<'a>(picture: &'a Picture<'a>) -> Vec<ConnectionRow<'a>> {
-    picture
-        .snapshot
-        .sockets
-        .connections
-        .iter()
-        .zip(&picture.places)
-        .filter_map(|(connection, place)| {
-            let waits = matches!(place, Place::AcceptQueue(_));
-            let shown = connection.state == TcpState::CloseWait || waits;
-            shown.then(|| ConnectionRow {
-                netns: &picture.snapshot.namespace.name,
-                connection,
-                place: *place,
-                age: age::in_state(connection, waits),
-                owners: match place {
-                    Place::AcceptQueue(_) | Place::Undecided | Place::Orphan => &[],
-                    Place::Accepted(inode) => holders(picture, Some(*inode)),
-                },
-            })
+fn connection_rows<'a>(picture: &'a Picture<'a>) -> impl Iterator<Item = ConnectionRow<'a>> {
+    let netns = &picture.snapshot.namespace.name;
+    shown(picture).map(|(connection, place)| ConnectionRow {
+        netns,
+        connection,
+        place,
+        age: age::in_state(connection, matches!(place, Place::AcceptQueue(_))),
+        owners: owners(picture, place),
+    })
+}
+
+fn shown<'a>(picture: &'a Picture<'a>) -> impl Iterator<Item = (&'a Connection, Place)> {
+    let connections = picture.snapshot.sockets.connections.iter();
+    connections
+        .zip(picture.places.iter().copied())
+        .filter(|(connection, place)| {
+            connection.state == TcpState::CloseWait || matches!(place, Place::AcceptQueue(_))
         })
-        .collect()
 }
 
-fn holders<'a>(picture: &Picture<'a>, inode: Option<Inode>) -> &'a [Holder] {
-    let all = &picture.snapshot.holders;
-    let Some(inode) = inode else { return &[] };
-    let start = all.partition_point(|holder| holder.inode < inode);
-    let length = all[start..].partition_point(|holder| holder.inode == inode);
-    &all[start..start + length]
+fn owners<'a>(picture: &Picture<'a>, place: Place) -> &'a [Holder] {
+    match place {
+        Place::AcceptQueue(_) | Place::Undecided | Place::Orphan => &[],
+        Place::Accepted(inode) => picture.owners.of(inode),
+    }
 }
 
-fn totals(connections: &[ConnectionRow]) -> CloseWaitTotals {
+/// Counts connections in `CLOSE_WAIT`, by place and by process.
+fn count(picture: &Picture) -> (CloseWaitTotals, HashMap<Pid, usize>) {
     let mut totals = CloseWaitTotals::default();
-    for row in connections {
-        if row.connection.state != TcpState::CloseWait {
+    let mut held: HashMap<Pid, usize> = HashMap::new();
+    for (connection, place) in shown(picture) {
+        if connection.state != TcpState::CloseWait {
             continue;
         }
-        match row.place {
+        let owners = owners(picture, place);
+        match place {
             Place::AcceptQueue(_) => totals.accept_queue += 1,
             Place::Undecided => totals.unattributed += 1,
-            Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => totals.unattributed += 1,
+            Place::Accepted(_) | Place::Orphan if owners.is_empty() => totals.unattributed += 1,
             Place::Accepted(_) | Place::Orphan => totals.owned += 1,
         }
+        for of_one in owners.chunk_by(|one, other| one.pid == other.pid) {
+            *held.entry(of_one[0].pid).or_default() += 1;
+        }
     }
-    totals
+    (totals, held)
 }
 
 fn process_rows<'a>(
     picture: &'a Picture<'a>,
-    connections: &[ConnectionRow],
+    close_wait: &HashMap<Pid, usize>,
 ) -> Vec<ProcessRow<'a>> {
-    let mut close_wait: HashMap<Pid, usize> = HashMap::new();
-    for row in connections {
-        let mut pids: Vec<Pid> = row.owners.iter().map(|holder| holder.pid).collect();
-        pids.dedup();
-        for pid in pids {
-            *close_wait.entry(pid).or_default() += 1;
-        }
-    }
     let processes: &BTreeMap<Pid, Process> = &picture.snapshot.processes;
     processes
         .values()

@@ -12,10 +12,13 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    let Trouble::NotClosed(reader @ (Reader::Done | Reader::NotShown)) = &leak.trouble else {
+    let Trouble::NotClosed(reader) = &leak.trouble else {
         return None;
     };
-    let was_read = *reader == Reader::Done;
+    if !matches!(**reader, Reader::Done | Reader::NotShown) {
+        return None;
+    }
+    let was_read = **reader == Reader::Done;
     let mut seen = leaks::evidence(picture, leak);
     if was_read {
         seen.push(

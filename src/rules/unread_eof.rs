@@ -16,7 +16,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     let Trouble::NotClosed(reader) = &leak.trouble else {
         return None;
     };
-    if matches!(reader, Reader::Done | Reader::NotShown) {
+    if matches!(**reader, Reader::Done | Reader::NotShown) {
         return None;
     }
     let unread: u64 = leak

@@ -6,7 +6,7 @@ mod owners;
 mod sockets;
 mod watch;
 
-pub(in crate::cli) use owners::restrict_to_pids;
+pub(in crate::cli) use owners::{Search, restrict_to_pids};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 
 use super::dead::{self, Sighting};
 use super::{blind_spots, everywhere};
-use crate::collect::kernel::{DescriptorTables, Kernel, KernelError, Kind, RecordedManner};
+use crate::collect::kernel::{Kernel, Kind, RecordedManner};
 use crate::collect::proc;
 use crate::correlate::{self, Attention, attention};
 use crate::model::{
@@ -74,8 +74,11 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
     }
     let (snapshot, seen) = looker.first_breath(namespace)?;
     let wanted = looker.wanted(&snapshot, &seen);
-    let tables = wanted.map(|wanted| looker.kernel.descriptor_tables(&wanted));
-    let snapshot = looker.further_breaths(snapshot, seen, tables.as_ref());
+    let answered = wanted.map(|wanted| (looker.kernel.descriptor_tables(&wanted), wanted));
+    let search = answered
+        .as_ref()
+        .map(|(tables, wanted)| Search { wanted, tables });
+    let snapshot = looker.further_breaths(snapshot, seen, search);
     Ok(vec![snapshot])
 }
 
@@ -143,11 +146,11 @@ impl Looker<'_> {
         &mut self,
         mut snapshot: Snapshot,
         mut seen: Attention,
-        tables: Option<&Result<DescriptorTables, KernelError>>,
+        search: Option<Search>,
     ) -> Snapshot {
-        let walks = tables.is_some();
-        let tables = match tables {
-            Some(tables) => self.owners(&mut snapshot, &seen, tables),
+        let walks = search.is_some();
+        let tables = match search {
+            Some(search) => self.owners(&mut snapshot, &seen, search),
             None => Vec::new(),
         };
         if !self.scope.pids.is_empty() {

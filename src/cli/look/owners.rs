@@ -10,8 +10,17 @@ use crate::collect::kernel::{DescriptorTable, DescriptorTables, KernelError};
 use crate::collect::proc;
 use crate::correlate::{Attention, Listeners};
 use crate::model::{
-    Gap, HiddenSearch, Holder, Inode, InodeSet, Listener, Pid, Reading, Snapshot, Via,
+    Gap, HiddenSearch, Holder, HolderSource, Inode, InodeSet, Listener, Pid, Reading, Snapshot, Via,
 };
+
+/// What was asked of the descriptor tables, and what they answered.
+#[derive(Clone, Copy)]
+pub(in crate::cli) struct Search<'a> {
+    /// The sockets whose holders are to be found.
+    pub wanted: &'a InodeSet,
+    /// The tables; of all network namespaces, if several are looked at.
+    pub tables: &'a Result<DescriptorTables, KernelError>,
+}
 
 impl Looker<'_> {
     /// The second breath: who holds the sockets, of those that the tables show.
@@ -19,10 +28,10 @@ impl Looker<'_> {
         &mut self,
         snapshot: &mut Snapshot,
         seen: &Attention,
-        tables: &Result<DescriptorTables, KernelError>,
+        search: Search,
     ) -> Vec<DescriptorTable> {
-        let tables = match tables {
-            Ok(tables) => of_interest(tables, &self.wanted(snapshot, seen).unwrap_or_default()),
+        let tables = match search.tables {
+            Ok(tables) => tables,
             Err(error) => {
                 snapshot.holders_complete = Reading::Unknown(error.gap());
                 let spot = blind_spots::no_processes(error, !seen.is_idle());
@@ -30,7 +39,12 @@ impl Looker<'_> {
                 return Vec::new();
             }
         };
-        snapshot.holders = holders(&tables);
+        snapshot.holders = holders(tables, search.wanted);
+        snapshot.holder_source = Some(if tables.in_kernel {
+            HolderSource::BpfIterator
+        } else {
+            HolderSource::Procfs
+        });
         snapshot.holders_complete = if tables.refused.is_empty() && !tables.unlisted {
             Reading::Known(())
         } else {
@@ -38,9 +52,9 @@ impl Looker<'_> {
         };
         let hidden = self.look_for_hidden(snapshot, seen);
         self.drop_closed_meanwhile(snapshot, seen);
-        note_missing_owners(snapshot, seen, &tables);
-        self.note_refused_scope(snapshot, &tables);
-        let tables = one_for_each_process(tables.tables, hidden);
+        note_missing_owners(snapshot, seen, tables);
+        self.note_refused_scope(snapshot, tables);
+        let tables = one_for_each_process(of_interest(tables, snapshot), hidden);
         for table in &tables {
             if let Some(mut process) = proc::read_process(self.kernel, table.pid) {
                 process.open_fds = Reading::Known(table.open);
@@ -172,27 +186,38 @@ pub(in crate::cli) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
     snapshot.processes.retain(|pid, _| shown.contains(pid));
 }
 
-/// The part of the tables that holds the wanted sockets: one pass serves all namespaces.
-pub(super) fn of_interest(tables: &DescriptorTables, wanted: &InodeSet) -> DescriptorTables {
-    let is_wanted =
-        |(_, inode): &&(u32, u32)| Inode::new(*inode).is_some_and(|inode| wanted.contains(&inode));
-    let parts = tables.tables.iter().map(|table| DescriptorTable {
-        sockets: table.sockets.iter().filter(is_wanted).copied().collect(),
-        ..table.clone()
-    });
-    DescriptorTables {
-        tables: parts.filter(|table| !table.sockets.is_empty()).collect(),
-        ..tables.clone()
-    }
+/// The tables of those who hold the wanted sockets, without the sockets, which are known by then.
+fn of_interest(tables: &DescriptorTables, snapshot: &Snapshot) -> Vec<DescriptorTable> {
+    let by_table = snapshot
+        .holders
+        .iter()
+        .filter(|holder| holder.via == Via::Table);
+    let pids: BTreeSet<Pid> = by_table.map(|holder| holder.pid).collect();
+    let holding = tables
+        .tables
+        .iter()
+        .filter(|table| pids.contains(&table.pid));
+    holding
+        .map(|table| DescriptorTable {
+            epolls: table.epolls.clone(),
+            io_urings: table.io_urings.clone(),
+            sockets: Vec::new(),
+            ..*table
+        })
+        .collect()
 }
 
-pub(super) fn holders(tables: &DescriptorTables) -> Vec<Holder> {
+/// Who holds the wanted sockets: one pass over the tables serves all namespaces.
+fn holders(tables: &DescriptorTables, wanted: &InodeSet) -> Vec<Holder> {
     let mut holders: Vec<Holder> = tables
         .tables
         .iter()
         .flat_map(|table| table_holders(table, Via::Table))
+        .filter(|holder| wanted.contains(&holder.inode))
         .collect();
-    holders.sort_unstable();
+    // A process gets its sockets mostly in the order of their inodes, and a stable sort makes use of
+    // what is in order.
+    holders.sort();
     holders
 }
 
@@ -241,15 +266,18 @@ pub(super) fn note_missing_owners(
 
 /// Suspicious sockets that nobody is seen to hold.
 pub(super) fn unattributed(snapshot: &Snapshot, seen: &Attention) -> InodeSet {
-    let held: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
+    let mut missing = seen.connections.clone();
+    missing.extend(&seen.listeners);
+    for holder in &snapshot.holders {
+        missing.remove(&holder.inode);
+    }
+    if missing.is_empty() {
+        return missing;
+    }
     let sockets = &snapshot.sockets;
     let listeners = sockets.listeners.iter().filter_map(|one| one.inode);
     let connections = sockets.connections.iter().filter_map(|one| one.inode);
     let there: InodeSet = listeners.chain(connections).collect();
-    let suspicious = seen.listeners.iter().chain(&seen.connections);
-    suspicious
-        .filter(|inode| there.contains(inode))
-        .filter(|inode| !held.contains(inode))
-        .copied()
-        .collect()
+    missing.retain(|inode| there.contains(inode));
+    missing
 }

@@ -49,6 +49,7 @@ impl Looker<'_> {
             listeners_after,
             later: None,
             holders: Vec::new(),
+            holder_source: None,
             holders_complete: Reading::Unknown(Gap::NotLookedAt),
             hidden: None,
             dead: Vec::new(),

@@ -169,6 +169,9 @@ pub struct DescriptorTables {
     pub unlisted: bool,
     /// How many processes there were.
     pub processes: usize,
+    /// Whether they were read in one pass inside the kernel.
+    #[serde(default)]
+    pub in_kernel: bool,
 }
 
 /// A network namespace and how to reach it.

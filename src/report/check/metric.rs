@@ -150,8 +150,8 @@ fn percent(length: u32, limit: u32) -> u64 {
 /// Ages are intervals (see [`age::since_fin`]), and so is the greatest of them.
 fn oldest_age(report: &Report) -> Measurement {
     let mut oldest = Oldest::default();
-    for row in &report.connections {
-        oldest.add(row, report.grace);
+    for row in report.connections() {
+        oldest.add(&row, report.grace);
     }
     for row in &report.listeners {
         oldest.unseen += unseen_members(row);

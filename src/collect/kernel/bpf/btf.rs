@@ -166,9 +166,8 @@ impl Found {
     }
 }
 
-fn same<T: Clone + PartialEq>(known: &mut Option<T>, new: T) -> Option<()> {
-    let first = known.get_or_insert_with(|| new.clone());
-    (*first == new).then_some(())
+fn same<T: Copy + PartialEq>(known: &mut Option<T>, new: T) -> Option<()> {
+    (*known.get_or_insert(new) == new).then_some(())
 }
 
 #[cfg(test)]
@@ -192,7 +191,8 @@ mod tests {
         }
 
         fn words(&mut self, words: &[u32]) {
-            self.types.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+            self.types
+                .extend(words.iter().flat_map(|word| word.to_ne_bytes()));
         }
 
         fn structure(&mut self, name: &str, members: &[(&str, u32)]) {
@@ -222,7 +222,10 @@ mod tests {
         builder.string("");
         let int = builder.string("int");
         builder.words(&[int, 1 << 24, 4, 32]);
-        builder.structure("task_struct", &[("state", 0), ("pid", 1200), ("tgid", 1204)]);
+        builder.structure(
+            "task_struct",
+            &[("state", 0), ("pid", 1200), ("tgid", 1204)],
+        );
         builder.structure("files_struct", &[("count", 0)]);
         builder.structure("file", &[("f_mode", 4), ("f_inode", 32)]);
         builder.structure("inode", &[("i_mode", 0), ("i_ino", 64)]);

@@ -127,6 +127,7 @@ impl<'a> Gatherer<'a> {
             procfs,
             found: DescriptorTables {
                 processes: pids.len(),
+                in_kernel: true,
                 ..DescriptorTables::default()
             },
             pids,
@@ -208,7 +209,9 @@ impl Outline {
                 let number = u32::try_from(record.inode).ok();
                 let inode = number.and_then(Inode::new);
                 if inode.is_some_and(|inode| wanted.contains(&inode)) {
-                    self.table.sockets.extend(number.map(|number| (record.fd, number)));
+                    self.table
+                        .sockets
+                        .extend(number.map(|number| (record.fd, number)));
                 }
             }
             REGULAR | NO_KIND => self.maybe_special.push(record.fd),

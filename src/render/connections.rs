@@ -1,0 +1,193 @@
+//! The table of connections: in groups of what has everything in common, the oldest of each.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+
+use super::table::{TableOptions, address, duration, owners, plain_table, write_rows};
+use crate::correlate::Place;
+use crate::model::{Holder, Pid};
+use crate::report::{ConnectionRow, Oldest, Report};
+
+/// Of connections that have everything in common this many are shown.
+const SHOWN_OF_A_GROUP: usize = 5;
+
+/// What connections have in common when they are shown as a group.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Kind<'a> {
+    netns: &'a str,
+    accepted: bool,
+    state: &'static str,
+    local: Local,
+    holders: Holders<'a>,
+}
+
+/// Those that wait have their listener in common, and others at most the address.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Local {
+    Listener(SocketAddr),
+    Address(IpAddr),
+}
+
+/// Compared by their processes.
+struct Holders<'a>(&'a [Holder]);
+
+impl Holders<'_> {
+    fn pids(&self) -> impl Iterator<Item = Pid> {
+        let by_process = self.0.chunk_by(|one, other| one.pid == other.pid);
+        by_process.map(|of_one| of_one[0].pid)
+    }
+}
+
+impl Ord for Holders<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.pids().cmp(other.pids())
+    }
+}
+
+impl PartialOrd for Holders<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Holders<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Holders<'_> {}
+
+impl<'a> Kind<'a> {
+    fn of(row: &ConnectionRow<'a>) -> Self {
+        let local = row.connection.local;
+        let accepted = !matches!(row.place, Place::AcceptQueue(_));
+        Self {
+            netns: row.netns,
+            accepted,
+            state: row.connection.state.name(),
+            local: if accepted {
+                Local::Address(local.ip())
+            } else {
+                Local::Listener(local)
+            },
+            holders: Holders(row.owners),
+        }
+    }
+}
+
+/// A group: how many there are, and the rows of it that are shown.
+#[derive(Default)]
+struct Group<'a> {
+    number: usize,
+    rows: Vec<ConnectionRow<'a>>,
+}
+
+pub(super) fn write_connections(
+    report: &Report,
+    options: TableOptions,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let groups = groups(report, options);
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let mut table = plain_table();
+    table.set_header(["CONNECTION", "STATE", "REMOTE", "AGE", "UNREAD", "WHERE"]);
+    let mut unlisted = 0;
+    for group in groups.values() {
+        if group.rows.is_empty() {
+            unlisted += group.number;
+            continue;
+        }
+        for row in &group.rows {
+            table.add_row(cells(report, row));
+        }
+        let more = group.number - group.rows.len();
+        if more > 0 {
+            table.add_row([format!("and {more} more like these")]);
+        }
+    }
+    if unlisted > 0 {
+        table.add_row([format!("and {unlisted} others")]);
+    }
+    write_rows(&mut table, out)
+}
+
+fn groups<'a>(report: &Report<'a>, options: TableOptions) -> BTreeMap<Kind<'a>, Group<'a>> {
+    match (options.limit, options.all) {
+        (Some(limit), _) => limited(report, limit),
+        (None, true) => of_each(report, usize::MAX),
+        (None, false) => of_each(report, SHOWN_OF_A_GROUP),
+    }
+}
+
+/// The oldest of each group.
+fn of_each<'a>(report: &Report<'a>, most: usize) -> BTreeMap<Kind<'a>, Group<'a>> {
+    let mut groups: BTreeMap<Kind, (usize, Oldest)> = BTreeMap::new();
+    for row in report.connections() {
+        let group = groups.entry(Kind::of(&row));
+        let (number, oldest) = group.or_insert_with(|| (0, Oldest::new(most)));
+        *number += 1;
+        oldest.add(row);
+    }
+    let groups = groups.into_iter();
+    groups
+        .map(|(kind, (number, oldest))| {
+            let rows = oldest.into_rows();
+            (kind, Group { number, rows })
+        })
+        .collect()
+}
+
+/// The oldest of all, in their groups.
+fn limited<'a>(report: &Report<'a>, limit: usize) -> BTreeMap<Kind<'a>, Group<'a>> {
+    let mut groups: BTreeMap<Kind, Group> = BTreeMap::new();
+    let mut oldest = Oldest::new(limit);
+    for row in report.connections() {
+        groups.entry(Kind::of(&row)).or_default().number += 1;
+        oldest.add(row);
+    }
+    for row in oldest.into_rows() {
+        groups.entry(Kind::of(&row)).or_default().rows.push(row);
+    }
+    groups
+}
+
+fn cells(report: &Report, row: &ConnectionRow) -> [String; 6] {
+    let connection = row.connection;
+    let unread = match (connection.end_was_read(), row.unread_bytes()) {
+        (_, None) => "unknown (MPTCP)".to_owned(),
+        (Some(true), _) => "nothing, end was read".to_owned(),
+        (Some(false), Some(0)) => "FIN".to_owned(),
+        (Some(false), Some(bytes)) => format!("{bytes} + FIN"),
+        (None, Some(bytes)) => bytes.to_string(),
+    };
+    let place = match row.place {
+        Place::AcceptQueue(_) => "accept queue, never accepted".to_owned(),
+        Place::Undecided => "accepted or in the accept queue: not shown".to_owned(),
+        Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => {
+            "accepted, owner not visible".to_owned()
+        }
+        Place::Accepted(_) | Place::Orphan => owners(report, row.owners),
+    };
+    [
+        address(report, row.netns, connection.local),
+        connection.state.name().to_owned(),
+        connection.remote.to_string(),
+        age(row),
+        unread,
+        place,
+    ]
+}
+
+fn age(row: &ConnectionRow) -> String {
+    match (row.age.at_least, row.age.at_most) {
+        (Some(least), Some(most)) if least == most => duration(least),
+        (Some(least), Some(most)) => format!("{}-{}", duration(least), duration(most)),
+        (Some(least), None) => format!("{}+", duration(least)),
+        (None, _) => "?".to_owned(),
+    }
+}
