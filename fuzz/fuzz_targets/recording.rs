@@ -27,7 +27,7 @@ fn ask_everything(kernel: &mut dyn Kernel) {
     }
     let _ = proc::read_dropped_counters(kernel);
     let _ = kernel.hidden_descriptors(&nobody);
-    let _ = kernel.unlisted_sockets(&nobody);
+    let _ = kernel.unlisted_sockets(Some(&nobody));
     let _ = sock_diag::read_inodes(kernel);
     let _ = proc::read_unlisted_tcp_sockets(kernel);
     let Ok(tables) = kernel.descriptor_tables(&nobody) else {

@@ -39,8 +39,10 @@ pub(super) fn is_worth_a_search(kernel: &mut dyn Kernel, walked: bool) -> bool {
 
 /// Searches once; nothing where the kernel does not answer.
 pub(super) fn sight(kernel: &mut dyn Kernel, scope: &Scope, at: Duration) -> Option<Sighting> {
-    let (listed, _) = sock_diag::read_inodes(kernel).ok()?;
-    let unlisted = kernel.unlisted_sockets(&listed).ok()?;
+    let unlisted = kernel.unlisted_sockets(None).ok().or_else(|| {
+        let (listed, _) = sock_diag::read_inodes(kernel).ok()?;
+        kernel.unlisted_sockets(Some(&listed)).ok()
+    })?;
     let mut sighting = Sighting {
         at,
         complete: unlisted.complete,

@@ -52,6 +52,9 @@ pub struct LiveKernel {
     procfs: PathBuf,
     started: Instant,
     socket: Option<Socket>,
+    /// What the last pass over all descriptors found by the way.
+    #[cfg(feature = "bpf")]
+    closed: Option<Vec<super::bpf::ClosedSockets>>,
 }
 
 impl LiveKernel {
@@ -61,15 +64,46 @@ impl LiveKernel {
             procfs: procfs.to_owned(),
             started: Instant::now(),
             socket: None,
+            #[cfg(feature = "bpf")]
+            closed: None,
         }
     }
 
-    fn tables_of(&self, pids: &[Pid], wanted: &InodeSet) -> DescriptorTables {
+    fn tables_of(&mut self, pids: &[Pid], wanted: &InodeSet) -> DescriptorTables {
         #[cfg(feature = "bpf")]
-        if let Some(found) = super::bpf::read_tables(&self.procfs, pids, wanted) {
-            return found;
+        if let Some(pass) = super::bpf::read_tables(&self.procfs, pids, wanted) {
+            self.closed = Some(pass.closed);
+            return pass.tables;
         }
         descriptors::read_tables(&self.procfs, pids, wanted)
+    }
+
+    /// Sockets whose connection is gone, by their own word.
+    #[cfg(feature = "bpf")]
+    fn closed_sockets(&mut self) -> Result<UnlistedSockets, KernelError> {
+        let closed = self.closed.take().or_else(|| {
+            let pids = self.other_processes().ok()?;
+            let pass = super::bpf::read_tables(&self.procfs, &pids, &InodeSet::default());
+            pass.map(|pass| pass.closed)
+        });
+        let closed = closed.ok_or_else(cannot_tell_closed)?;
+        unlisted::of_closed(&self.procfs, &closed)
+            .map_err(|error| KernelError::new("thread-self/ns/net", &error))
+    }
+
+    #[cfg(not(feature = "bpf"))]
+    #[expect(clippy::unused_self, reason = "with the feature it is used")]
+    fn closed_sockets(&mut self) -> Result<UnlistedSockets, KernelError> {
+        Err(cannot_tell_closed())
+    }
+
+    /// What this program inherited from whoever started it is no finding.
+    fn other_processes(&mut self) -> Result<Vec<Pid>, KernelError> {
+        let own = self.read_link("self").ok();
+        let own: Option<Pid> = own.and_then(|own| own.parse().ok());
+        let mut pids = self.list_numbers("")?;
+        pids.retain(|pid| Some(*pid) != own);
+        Ok(pids)
     }
 
     fn diag_socket(&mut self) -> Result<&Socket, KernelError> {
@@ -88,6 +122,11 @@ impl LiveKernel {
 }
 
 const DIAG: &str = "sock_diag";
+
+fn cannot_tell_closed() -> KernelError {
+    let error = io::Error::from(io::ErrorKind::Unsupported);
+    KernelError::new("closed sockets", &error)
+}
 
 impl Kernel for LiveKernel {
     fn host(&mut self) -> Host {
@@ -141,12 +180,8 @@ impl Kernel for LiveKernel {
     }
 
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
-        // What this program inherited from whoever started it is no finding.
-        let own = self.read_link("self").ok();
-        let own: Option<Pid> = own.and_then(|own| own.parse().ok());
-        let mut pids = self.list_numbers("")?;
+        let pids = self.other_processes()?;
         let unlisted = !pids.contains(&FIRST_PROCESS);
-        pids.retain(|pid| Some(*pid) != own);
         let mut found = self.tables_of(&pids, wanted);
         found.unlisted = unlisted;
         Ok(found)
@@ -157,7 +192,13 @@ impl Kernel for LiveKernel {
         Ok(hidden::search(&self.procfs, &pids, wanted))
     }
 
-    fn unlisted_sockets(&mut self, listed: &InodeSet) -> Result<UnlistedSockets, KernelError> {
+    fn unlisted_sockets(
+        &mut self,
+        listed: Option<&InodeSet>,
+    ) -> Result<UnlistedSockets, KernelError> {
+        let Some(listed) = listed else {
+            return self.closed_sockets();
+        };
         let pids = self.list_numbers("")?;
         unlisted::search(&self.procfs, &pids, listed)
             .map_err(|error| KernelError::new("thread-self/ns/net", &error))

@@ -91,12 +91,16 @@ pub trait Kernel {
     fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError>;
 
     /// Looks for TCP sockets that no dump lists, in processes of this network namespace that hold
-    /// many sockets; `listed` are those that a dump has listed.
+    /// many sockets; `listed` are those that a dump has listed. Without that it takes a kernel that tells
+    /// the state of a socket by its descriptor.
     ///
     /// # Errors
     ///
-    /// When processes cannot be listed at all.
-    fn unlisted_sockets(&mut self, listed: &InodeSet) -> Result<UnlistedSockets, KernelError>;
+    /// When processes cannot be listed at all; without `listed` also when the kernel does not tell.
+    fn unlisted_sockets(
+        &mut self,
+        listed: Option<&InodeSet>,
+    ) -> Result<UnlistedSockets, KernelError>;
 
     /// Reads a whole file; a relative path is below the procfs root.
     ///

@@ -179,7 +179,7 @@ impl Kernel for RecordedKernel {
         }
     }
 
-    fn unlisted_sockets(&mut self, _: &InodeSet) -> Result<UnlistedSockets, KernelError> {
+    fn unlisted_sockets(&mut self, _: Option<&InodeSet>) -> Result<UnlistedSockets, KernelError> {
         let question = Question::UnlistedSockets;
         match self.next(&question)? {
             Answer::Unlisted(unlisted) => Ok(unlisted),

@@ -118,7 +118,10 @@ impl Kernel for Recorder<'_> {
         self.note(Question::HiddenDescriptors, answer, Answer::Hidden)
     }
 
-    fn unlisted_sockets(&mut self, listed: &InodeSet) -> Result<UnlistedSockets, KernelError> {
+    fn unlisted_sockets(
+        &mut self,
+        listed: Option<&InodeSet>,
+    ) -> Result<UnlistedSockets, KernelError> {
         let answer = self.kernel.unlisted_sockets(listed);
         self.note(Question::UnlistedSockets, answer, Answer::Unlisted)
     }

@@ -4,6 +4,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+#[cfg(feature = "bpf")]
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::net::{getpeername, getsockname, sockopt};
@@ -16,7 +18,7 @@ use crate::model::{Inode, InodeSet, Pid};
 
 /// A process with fewer sockets than this is passed over: a program that has just made a few, or
 /// whose peers have just reset a few, is no leak.
-const FEWEST_SOCKETS: usize = 16;
+pub(super) const FEWEST_SOCKETS: usize = 16;
 
 /// So many descriptors are looked at in all, at some 2 us each.
 const MOST_DESCRIPTORS: usize = 200_000;
@@ -32,15 +34,12 @@ pub(super) fn search(
     pids: &[Pid],
     listed: &InodeSet,
 ) -> io::Result<UnlistedSockets> {
-    let own = std::fs::read_link(procfs.join("self"))?;
-    let own: Option<Pid> = own.to_str().and_then(|own| own.parse().ok());
+    let own = own_pid(procfs)?;
     let mut search = Search {
         procfs,
         listed,
         netns: std::fs::read_link(procfs.join("thread-self/ns/net"))?,
-        // Another mount's process ids may be those of other processes here.
-        same_pids: own
-            .is_some_and(|own| i32::try_from(own) == Ok(rustix::process::getpid().as_raw_pid())),
+        same_pids: is_this_process(own),
         left: MOST_DESCRIPTORS,
         found: UnlistedSockets {
             complete: true,
@@ -52,6 +51,54 @@ pub(super) fn search(
         let _ = search.process(*pid);
     }
     Ok(search.found)
+}
+
+/// The sockets that say of themselves that their connection is gone, of the calling thread's network
+/// namespace.
+///
+/// # Errors
+///
+/// When the namespace of this thread cannot be read.
+#[cfg(feature = "bpf")]
+pub(super) fn of_closed(
+    procfs: &Path,
+    closed: &[super::bpf::ClosedSockets],
+) -> io::Result<UnlistedSockets> {
+    let netns = std::fs::metadata(procfs.join("thread-self/ns/net"))?.ino();
+    let same_pids = is_this_process(own_pid(procfs)?);
+    let tables = closed.iter().map(|table| {
+        let process = same_pids.then(|| open_process(table.pid)).flatten();
+        let here = |(_, _, of): &&(u32, u32, u32)| u64::from(*of) == netns;
+        UnlistedTable {
+            pid: table.pid,
+            open: table.open,
+            sockets: table
+                .sockets
+                .iter()
+                .filter(here)
+                .map(|(fd, inode, _)| unlisted_socket(process.as_ref(), *fd, *inode))
+                .collect(),
+        }
+    });
+    Ok(UnlistedSockets {
+        tables: tables.filter(|table| !table.sockets.is_empty()).collect(),
+        complete: true,
+    })
+}
+
+fn own_pid(procfs: &Path) -> io::Result<Option<Pid>> {
+    let own = std::fs::read_link(procfs.join("self"))?;
+    Ok(own.to_str().and_then(|own| own.parse().ok()))
+}
+
+/// Another mount's process ids may be those of other processes here.
+fn is_this_process(own: Option<Pid>) -> bool {
+    own.is_some_and(|own| i32::try_from(own) == Ok(rustix::process::getpid().as_raw_pid()))
+}
+
+fn unlisted_socket(process: Option<&OwnedFd>, fd: u32, inode: u32) -> UnlistedSocket {
+    let ends = process.and_then(|process| ends(process, fd, inode));
+    UnlistedSocket { fd, inode, ends }
 }
 
 struct Search<'a> {
@@ -102,17 +149,7 @@ impl Search<'_> {
             .into_iter()
             .filter(|(_, inode)| !self.listed.contains(inode))
             .filter(|(fd, _)| is_tcp(&folder.join(fd.to_string())))
-            .filter_map(|(fd, inode)| {
-                let number = inode.number()?;
-                let ends = process
-                    .as_ref()
-                    .and_then(|process| ends(process, fd, number));
-                Some(UnlistedSocket {
-                    fd,
-                    inode: number,
-                    ends,
-                })
-            })
+            .filter_map(|(fd, inode)| Some(unlisted_socket(process.as_ref(), fd, inode.number()?)))
             .collect()
     }
 }

@@ -1,27 +1,57 @@
 //! Where the running kernel keeps the few fields that the program reads (`/sys/kernel/btf/vmlinux`);
 //! pure.
 //!
-//! The format is that of `Documentation/bpf/btf.rst`. Only what is asked for is looked at: a library
-//! that reads all 130,000 types takes ten times as long and 30 MiB (`docs/decisions`).
+//! The format is that of `Documentation/bpf/btf.rst`. The file has some 120,000 types in 5 MB and is
+//! passed through piece by piece, the names first: nothing of it is kept.
+
+use std::ops::Range;
 
 /// Offsets in bytes, and what the program is attached to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
     /// `task_struct.tgid`, the process.
-    pub tgid: i16,
+    pub process: i16,
     /// `task_struct.pid`, the thread.
-    pub tid: i16,
+    pub thread: i16,
     /// `file.f_inode`.
     pub inode: i16,
     /// `inode.i_mode`.
     pub mode: i16,
     /// `inode.i_ino`.
     pub number: i16,
+    /// `socket.sk`.
+    pub sock: i16,
+    /// `sock.__sk_common.skc_state`; the common part comes first.
+    pub state: i16,
+    /// `sock.sk_protocol`.
+    pub protocol: i16,
+    /// `sock.__sk_common.skc_net`.
+    pub netns: i16,
+    /// `net.ns.inum`.
+    pub netns_number: i16,
     /// The type id of the function that stands for the iterator.
     pub iterator: u32,
 }
 
+/// The fields that are looked for: structure and member.
+const FIELDS: [(&str, &str); 11] = [
+    ("task_struct", "tgid"),
+    ("task_struct", "pid"),
+    ("file", "f_inode"),
+    ("inode", "i_mode"),
+    ("inode", "i_ino"),
+    ("socket", "sk"),
+    ("sock_common", "skc_state"),
+    ("sock", "sk_protocol"),
+    ("sock_common", "skc_net"),
+    ("net", "ns"),
+    ("ns_common", "inum"),
+];
+const ITERATOR: &str = "bpf_iter_task_file";
+
 const MAGIC: u16 = 0xeb9f;
+/// Length of `struct btf_header`.
+pub(super) const HEADER_BYTES: usize = 24;
 /// `struct btf_type`: `name_off`, `info`, `size` or `type`.
 const TYPE_BYTES: usize = 12;
 const WORD: usize = 4;
@@ -34,59 +64,114 @@ const PAIR: usize = 2 * WORD;
 const STRUCT: u32 = 4;
 const FUNC: u32 = 12;
 
-/// Finds the layout; nothing where the kernel is not as the program expects it.
-pub(super) fn layout(btf: &[u8]) -> Option<Layout> {
-    let btf = Btf::split(btf)?;
-    let mut found = Found::default();
-    btf.for_each_type(|id, kind, name, members| match kind {
-        STRUCT => found.note_members(&btf, name, members),
-        FUNC if btf.is_named(name, "bpf_iter_task_file") => {
-            found.iterator = Some(id);
-            Some(())
-        }
-        _ => Some(()),
-    })?;
-    found.layout()
+/// Where types and strings lie in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sections {
+    pub types: Range<u64>,
+    pub strings: Range<u64>,
 }
 
-struct Btf<'a> {
-    types: &'a [u8],
-    strings: &'a [u8],
-}
-
-impl<'a> Btf<'a> {
-    /// The header: magic, version, flags, its length, then offset and length of types and strings.
-    fn split(bytes: &'a [u8]) -> Option<Self> {
-        if u16::from_ne_bytes(*bytes.first_chunk()?) != MAGIC {
+impl Sections {
+    /// Decodes the header: magic, version, flags, its length, then offset and length of types and of
+    /// strings, counted from its end.
+    pub(super) fn decode(header: &[u8; HEADER_BYTES]) -> Option<Self> {
+        if u16::from_ne_bytes([header[0], header[1]]) != MAGIC {
             return None;
         }
-        let word = |at: usize| word(bytes, at);
-        let body = bytes.get(word(4)?..)?;
-        let part = |offset: usize, length: usize| body.get(offset..)?.get(..length);
+        let word = |at| word(header, at).map(u64::from);
+        let body = word(4)?;
+        let section = |offset, length| {
+            let start = body + word(offset)?;
+            Some(start..start + word(length)?)
+        };
         Some(Self {
-            types: part(word(8)?, word(12)?)?,
-            strings: part(word(16)?, word(20)?)?,
+            types: section(8, 12)?,
+            strings: section(16, 20)?,
+        })
+    }
+}
+
+/// Looks for the names among the strings, which are fed to it piece by piece.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// Each name, and where it was found.
+    names: Vec<(&'static str, Option<u32>)>,
+    /// Of the next piece.
+    offset: u32,
+}
+
+impl Names {
+    pub(super) fn new() -> Self {
+        let fields = FIELDS
+            .iter()
+            .flat_map(|(structure, member)| [*structure, *member]);
+        let mut names: Vec<&str> = fields.chain([ITERATOR]).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self {
+            names: names.into_iter().map(|name| (name, None)).collect(),
+            offset: 0,
+        }
+    }
+
+    /// Takes whole strings off the front, and tells how many bytes that were.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut fed = 0;
+        for string in bytes.split_inclusive(|byte| *byte == 0) {
+            let Some(name) = string.strip_suffix(&[0]) else {
+                break;
+            };
+            let known = self
+                .names
+                .iter_mut()
+                .find(|(known, _)| known.as_bytes() == name);
+            if let Some((_, offset)) = known {
+                *offset = Some(self.offset);
+            }
+            fed += string.len();
+            self.offset = self.offset.checked_add(string.len().try_into().ok()?)?;
+        }
+        Some(fed)
+    }
+
+    fn of(&self, name: &str) -> Option<u32> {
+        self.names.iter().find(|(known, _)| *known == name)?.1
+    }
+}
+
+/// Looks for the fields among the types, which are fed to it piece by piece.
+#[derive(Debug)]
+pub(super) struct Types {
+    /// Names of [`FIELDS`], as strings are referred to.
+    fields: [(u32, u32); FIELDS.len()],
+    iterator_name: u32,
+    /// Of the next type; 0 is void.
+    id: u32,
+    offsets: [Option<i16>; FIELDS.len()],
+    iterator: Option<u32>,
+}
+
+impl Types {
+    /// Nothing where not even the names are there.
+    pub(super) fn new(names: &Names) -> Option<Self> {
+        let mut fields = [(0, 0); FIELDS.len()];
+        for (field, (structure, member)) in fields.iter_mut().zip(FIELDS) {
+            *field = (names.of(structure)?, names.of(member)?);
+        }
+        Some(Self {
+            fields,
+            iterator_name: names.of(ITERATOR)?,
+            id: 1,
+            offsets: [None; FIELDS.len()],
+            iterator: None,
         })
     }
 
-    fn is_named(&self, name: usize, wanted: &str) -> bool {
-        self.strings
-            .get(name..)
-            .and_then(|rest| rest.strip_prefix(wanted.as_bytes()))
-            .is_some_and(|rest| rest.first() == Some(&0))
-    }
-
-    /// Calls with id, kind, name and members of each type; nothing where one is not as documented,
-    /// or `each` gives up.
-    fn for_each_type(
-        &self,
-        mut each: impl FnMut(u32, u32, usize, &'a [u8]) -> Option<()>,
-    ) -> Option<()> {
-        let mut rest = self.types;
-        // 0 is void.
-        let mut id = 1;
-        while !rest.is_empty() {
-            let info = u32::try_from(word(rest, WORD)?).ok()?;
+    /// Takes whole types off the front, and tells how many bytes that were; nothing where one is not
+    /// as documented.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut rest = bytes;
+        while let Some(info) = word(rest, WORD) {
             let kind = info >> 24 & 0x1f;
             let count = (info & 0xffff) as usize;
             let extra = match kind {
@@ -102,68 +187,67 @@ impl<'a> Btf<'a> {
                 2 | 7..=12 | 16 | 18 => 0,
                 _ => return None,
             };
-            let members = rest.get(TYPE_BYTES..TYPE_BYTES + extra)?;
-            each(id, kind, word(rest, 0)?, members)?;
+            let Some(members) = rest.get(TYPE_BYTES..TYPE_BYTES + extra) else {
+                break;
+            };
+            self.note(kind, word(rest, 0)?, members)?;
+            self.id = self.id.checked_add(1)?;
             rest = &rest[TYPE_BYTES + extra..];
-            id += 1;
         }
-        Some(())
+        Some(bytes.len() - rest.len())
     }
 
-    /// Offset of a member in bytes; nothing for one that is not there, or a bit field.
-    fn member(&self, members: &[u8], wanted: &str) -> Option<i16> {
-        let member = members
-            .chunks_exact(TRIPLE)
-            .find(|member| word(member, 0).is_some_and(|name| self.is_named(name, wanted)))?;
-        let bits = word(member, PAIR)?;
-        if !bits.is_multiple_of(8) {
-            return None;
-        }
-        // A bit field has its width in the upper byte, and is out of range with it.
-        i16::try_from(bits / 8).ok()
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<usize> {
-    let word = u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?);
-    usize::try_from(word).ok()
-}
-
-#[derive(Default)]
-struct Found {
-    task: Option<(i16, i16)>,
-    file: Option<i16>,
-    inode: Option<(i16, i16)>,
-    iterator: Option<u32>,
-}
-
-impl Found {
     /// Gives up where two structures of one name differ: which is meant cannot be told.
-    fn note_members(&mut self, btf: &Btf, name: usize, members: &[u8]) -> Option<()> {
-        let member = |wanted| btf.member(members, wanted);
-        if btf.is_named(name, "task_struct") {
-            same(&mut self.task, (member("tgid")?, member("pid")?))
-        } else if btf.is_named(name, "file") {
-            same(&mut self.file, member("f_inode")?)
-        } else if btf.is_named(name, "inode") {
-            same(&mut self.inode, (member("i_mode")?, member("i_ino")?))
-        } else {
-            Some(())
+    fn note(&mut self, kind: u32, name: u32, members: &[u8]) -> Option<()> {
+        match kind {
+            FUNC if name == self.iterator_name => same(&mut self.iterator, self.id),
+            STRUCT => {
+                let fields = self.fields.iter().zip(&mut self.offsets);
+                for ((_, wanted), offset) in fields.filter(|((structure, _), _)| *structure == name)
+                {
+                    same(offset, member(members, *wanted)?)?;
+                }
+                Some(())
+            }
+            _ => Some(()),
         }
     }
 
-    fn layout(self) -> Option<Layout> {
-        let (process, thread) = self.task?;
-        let (mode, number) = self.inode?;
+    /// What was found; nothing where the kernel is not as the program expects it.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        let mut offsets = self.offsets.iter().copied();
+        let mut next = || offsets.next().flatten();
         Some(Layout {
-            tgid: process,
-            tid: thread,
-            inode: self.file?,
-            mode,
-            number,
+            process: next()?,
+            thread: next()?,
+            inode: next()?,
+            mode: next()?,
+            number: next()?,
+            sock: next()?,
+            state: next()?,
+            protocol: next()?,
+            netns: next()?,
+            netns_number: next()?.checked_add(next()?)?,
             iterator: self.iterator?,
         })
     }
+}
+
+/// Offset of a member in bytes; nothing for one that is not there, or a bit field.
+fn member(members: &[u8], name: u32) -> Option<i16> {
+    let member = members
+        .chunks_exact(TRIPLE)
+        .find(|member| word(member, 0) == Some(name))?;
+    let bits = word(member, PAIR)?;
+    if !bits.is_multiple_of(8) {
+        return None;
+    }
+    // A bit field has its width in the upper byte, and is out of range with it.
+    i16::try_from(bits / 8).ok()
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 fn same<T: Copy + PartialEq>(known: &mut Option<T>, new: T) -> Option<()> {
@@ -180,13 +264,24 @@ mod tests {
     struct Builder {
         types: Vec<u8>,
         strings: Vec<u8>,
+        known: Vec<(String, u32)>,
     }
 
     impl Builder {
+        /// Each string is there once.
         fn string(&mut self, text: &str) -> u32 {
+            let known = self.known.iter().find(|(known, _)| known == text);
+            match known {
+                Some((_, at)) => *at,
+                None => self.new_string(text),
+            }
+        }
+
+        fn new_string(&mut self, text: &str) -> u32 {
             let at = u32::try_from(self.strings.len()).unwrap();
             self.strings.extend(text.as_bytes());
             self.strings.push(0);
+            self.known.push((text.to_owned(), at));
             at
         }
 
@@ -217,6 +312,37 @@ mod tests {
         }
     }
 
+    /// Reads it in pieces of this many bytes.
+    fn read_by(bytes: &[u8], piece: usize) -> Option<Layout> {
+        let sections = Sections::decode(bytes.first_chunk()?)?;
+        let part = |range: Range<u64>| {
+            let start = usize::try_from(range.start).ok()?;
+            bytes.get(start..usize::try_from(range.end).ok()?)
+        };
+        let mut names = Names::new();
+        feed(part(sections.strings)?, piece, |bytes| names.feed(bytes))?;
+        let mut types = Types::new(&names)?;
+        feed(part(sections.types)?, piece, |bytes| types.feed(bytes))?;
+        types.layout()
+    }
+
+    fn feed(
+        bytes: &[u8],
+        piece: usize,
+        mut each: impl FnMut(&[u8]) -> Option<usize>,
+    ) -> Option<()> {
+        let (mut from, mut to) = (0, 0);
+        while to < bytes.len() {
+            to = (to + piece).min(bytes.len());
+            from += each(&bytes[from..to])?;
+        }
+        (from == to).then_some(())
+    }
+
+    fn layout(bytes: &[u8]) -> Option<Layout> {
+        read_by(bytes, 4096)
+    }
+
     fn kernel() -> Builder {
         let mut builder = Builder::default();
         builder.string("");
@@ -229,22 +355,38 @@ mod tests {
         builder.structure("files_struct", &[("count", 0)]);
         builder.structure("file", &[("f_mode", 4), ("f_inode", 32)]);
         builder.structure("inode", &[("i_mode", 0), ("i_ino", 64)]);
-        let function = builder.string("bpf_iter_task_file");
+        builder.structure("socket", &[("state", 0), ("sk", 24)]);
+        builder.structure("sock_common", &[("skc_state", 18), ("skc_net", 48)]);
+        builder.structure("sock", &[("__sk_common", 0), ("sk_protocol", 532)]);
+        builder.structure("ns_common", &[("inum", 16)]);
+        let function = builder.string(ITERATOR);
         builder.words(&[function, FUNC << 24, 1]);
+        builder.structure("net", &[("ns", 120)]);
         builder
     }
 
     #[test]
     fn fields_are_found_by_name() {
         let expected = Layout {
-            tgid: 1204,
-            tid: 1200,
+            process: 1204,
+            thread: 1200,
             inode: 32,
             mode: 0,
             number: 64,
-            iterator: 6,
+            sock: 24,
+            state: 18,
+            protocol: 532,
+            netns: 48,
+            netns_number: 136,
+            iterator: 10,
         };
-        assert_eq!(layout(&kernel().finish()), Some(expected));
+        for piece in [1, 7, 64, 4096] {
+            assert_eq!(
+                read_by(&kernel().finish(), piece),
+                Some(expected),
+                "{piece}"
+            );
+        }
     }
 
     #[test]
@@ -268,8 +410,8 @@ mod tests {
     proptest! {
         #[test]
         fn damaged_type_information_never_panics(
-            changes in proptest::collection::vec((0_usize..400, any::<u8>()), 0..8),
-            cut in 0_usize..400,
+            changes in proptest::collection::vec((0_usize..800, any::<u8>()), 0..8),
+            cut in 0_usize..800,
         ) {
             let mut bytes = kernel().finish();
             for (place, value) in changes {

@@ -11,6 +11,13 @@
 //!     struct record record = {
 //!         ctx->task->tgid, ctx->task->pid, ctx->fd, inode->i_mode, inode->i_ino,
 //!     };
+//!     struct socket *socket = bpf_sock_from_file(ctx->file);
+//!     if (socket && socket->sk) {
+//!         struct sock *sk = socket->sk;
+//!         record.state = sk->__sk_common.skc_state;
+//!         record.protocol = sk->sk_protocol;
+//!         record.netns = sk->__sk_common.skc_net.net->ns.inum;
+//!     }
 //!     bpf_seq_write(ctx->meta->seq, &record, sizeof record);
 //!     return 0;
 //! }
@@ -22,38 +29,44 @@
 
 use super::btf::Layout;
 
-/// What the program writes of each descriptor.
+/// What the program writes of each descriptor: so many words, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
     /// The process.
-    pub tgid: u32,
+    pub process: u32,
     /// The thread whose table it is: the main thread, or one that has a table of its own.
-    pub tid: u32,
+    pub thread: u32,
     /// The descriptor.
     pub fd: u32,
     /// `i_mode`, whose upper bits are the kind of file.
     pub mode: u32,
-    /// `i_ino`.
-    pub inode: u64,
+    /// `i_ino`; of a socket it fits.
+    pub inode: u32,
+    /// Of a socket: its state, as TCP numbers them.
+    pub state: u32,
+    /// Of a socket: its protocol.
+    pub protocol: u32,
+    /// Of a socket: the number of its network namespace.
+    pub netns: u32,
 }
 
-/// Length of a record: four words and a double word.
-pub(super) const RECORD_BYTES: usize = 24;
+/// Length of a record.
+pub(super) const RECORD_BYTES: usize = 32;
 
 impl Record {
     /// Decodes what the program wrote.
     pub(super) fn decode(bytes: &[u8; RECORD_BYTES]) -> Self {
-        let word = |at: usize| {
-            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        };
-        let mut inode = [0; 8];
-        inode.copy_from_slice(&bytes[16..]);
+        let (words, _) = bytes.as_chunks();
+        let word = |index: usize| u32::from_ne_bytes(words[index]);
         Self {
-            tgid: word(0),
-            tid: word(4),
-            fd: word(8),
-            mode: word(12),
-            inode: u64::from_ne_bytes(inode),
+            process: word(0),
+            thread: word(1),
+            fd: word(2),
+            mode: word(3),
+            inode: word(4),
+            state: word(5),
+            protocol: word(6),
+            netns: word(7),
         }
     }
 }
@@ -67,10 +80,13 @@ const FILE: i16 = 24;
 /// `seq` is the first member of `struct bpf_iter_meta`.
 const SEQ: i16 = 0;
 /// Where the record lies on the stack, which ends at register 10.
-const RECORD: i16 = -24;
+const RECORD: i16 = -32;
 /// `bpf_seq_write(seq, data, length)` of `linux/bpf.h`, since 5.8.
 const SEQ_WRITE: i32 = 127;
+/// `bpf_sock_from_file(file)`, since 5.11.
+const SOCK_FROM_FILE: i32 = 162;
 
+const RESULT: u8 = 0;
 const CONTEXT: u8 = 6;
 const TASK_REGISTER: u8 = 7;
 const FILE_REGISTER: u8 = 8;
@@ -78,16 +94,41 @@ const STACK: u8 = 10;
 
 /// Instructions as `bpf(2)` takes them, 8 bytes each.
 pub(super) fn assemble(layout: &Layout) -> Vec<[u8; 8]> {
+    let socket = socket(layout);
+    let write = write();
+    let descriptor = descriptor(layout);
+    let [to_end, to_write] = [
+        descriptor.len() + 3 + socket.len() + write.len(),
+        socket.len(),
+    ];
+    [
+        vec![
+            copy(CONTEXT, 1),
+            load(Size::Double, TASK_REGISTER, CONTEXT, TASK),
+            load(Size::Double, FILE_REGISTER, CONTEXT, FILE),
+            // After the last descriptor it is called once more, without one.
+            skip_if_null(TASK_REGISTER, to_end + 1),
+            skip_if_null(FILE_REGISTER, to_end),
+        ],
+        descriptor,
+        vec![
+            copy(1, FILE_REGISTER),
+            call(SOCK_FROM_FILE),
+            skip_if_null(RESULT, to_write),
+        ],
+        socket,
+        write,
+        vec![set(RESULT, 0), exit()],
+    ]
+    .concat()
+}
+
+/// What there is to say of every descriptor.
+fn descriptor(layout: &Layout) -> Vec<[u8; 8]> {
     vec![
-        copy(CONTEXT, 1),
-        load(Size::Double, TASK_REGISTER, CONTEXT, TASK),
-        // After the last descriptor it is called once more, without one.
-        skip_if_null(TASK_REGISTER, 19),
-        load(Size::Double, FILE_REGISTER, CONTEXT, FILE),
-        skip_if_null(FILE_REGISTER, 17),
-        load(Size::Word, 1, TASK_REGISTER, layout.tgid),
+        load(Size::Word, 1, TASK_REGISTER, layout.process),
         store(Size::Word, 1, RECORD),
-        load(Size::Word, 1, TASK_REGISTER, layout.tid),
+        load(Size::Word, 1, TASK_REGISTER, layout.thread),
         store(Size::Word, 1, RECORD + 4),
         load(Size::Word, 1, CONTEXT, FD),
         store(Size::Word, 1, RECORD + 8),
@@ -95,20 +136,45 @@ pub(super) fn assemble(layout: &Layout) -> Vec<[u8; 8]> {
         load(Size::Half, 1, 2, layout.mode),
         store(Size::Word, 1, RECORD + 12),
         load(Size::Double, 1, 2, layout.number),
-        store(Size::Double, 1, RECORD + 16),
+        store(Size::Word, 1, RECORD + 16),
+        set(1, 0),
+        store(Size::Word, 1, RECORD + 20),
+        store(Size::Double, 1, RECORD + 24),
+    ]
+}
+
+/// What there is to say of a socket, which the result register points to.
+fn socket(layout: &Layout) -> Vec<[u8; 8]> {
+    let sock = vec![
+        load(Size::Byte, 1, 2, layout.state),
+        store(Size::Word, 1, RECORD + 20),
+        load(Size::Half, 1, 2, layout.protocol),
+        store(Size::Word, 1, RECORD + 24),
+        load(Size::Double, 1, 2, layout.netns),
+        load(Size::Word, 1, 1, layout.netns_number),
+        store(Size::Word, 1, RECORD + 28),
+    ];
+    let found = vec![
+        load(Size::Double, 2, RESULT, layout.sock),
+        skip_if_null(2, sock.len()),
+    ];
+    [found, sock].concat()
+}
+
+fn write() -> Vec<[u8; 8]> {
+    vec![
         load(Size::Double, 1, CONTEXT, META),
         load(Size::Double, 1, 1, SEQ),
         copy(2, STACK),
         add(2, RECORD.into()),
-        set(3, 24),
+        set(3, 32),
         call(SEQ_WRITE),
-        set(0, 0),
-        exit(),
     ]
 }
 
 #[derive(Clone, Copy)]
 enum Size {
+    Byte,
     Half,
     Word,
     Double,
@@ -119,6 +185,7 @@ impl Size {
         match self {
             Self::Word => 0x00,
             Self::Half => 0x08,
+            Self::Byte => 0x10,
             Self::Double => 0x18,
         }
     }
@@ -150,7 +217,8 @@ fn add(to: u8, value: i32) -> [u8; 8] {
 }
 
 /// `BPF_JMP | BPF_JEQ | BPF_K`: passes over so many instructions.
-fn skip_if_null(register: u8, instructions: i16) -> [u8; 8] {
+fn skip_if_null(register: u8, instructions: usize) -> [u8; 8] {
+    let instructions = i16::try_from(instructions).expect("the program is short");
     instruction(0x15, register, 0, instructions, 0)
 }
 
@@ -180,36 +248,56 @@ fn instruction(code: u8, to: u8, from: u8, offset: i16, value: i32) -> [u8; 8] {
 mod tests {
     use super::*;
 
+    const LAYOUT: Layout = Layout {
+        process: 1204,
+        thread: 1200,
+        inode: 32,
+        mode: 0,
+        number: 64,
+        sock: 24,
+        state: 18,
+        protocol: 532,
+        netns: 48,
+        netns_number: 136,
+        iterator: 7,
+    };
+
     #[test]
-    fn whoever_has_no_file_goes_on_to_the_end() {
-        let layout = Layout {
-            tgid: 1204,
-            tid: 1200,
-            inode: 32,
-            mode: 0,
-            number: 64,
-            iterator: 7,
-        };
-        let program = assemble(&layout);
-        let end = program.len() - 2;
-        for (at, instruction) in program.iter().enumerate() {
-            if instruction[0] == 0x15 {
-                let skipped = i16::from_ne_bytes([instruction[2], instruction[3]]);
-                assert_eq!(at + 1 + usize::try_from(skipped).unwrap(), end);
-            }
-        }
-        assert_eq!(program[end], set(0, 0));
+    fn what_is_not_there_is_passed_over_to_the_next_part() {
+        let program = assemble(&LAYOUT);
+        let jumps: Vec<[u8; 8]> = program
+            .iter()
+            .enumerate()
+            .filter(|(_, instruction)| instruction[0] == 0x15)
+            .map(|(at, jump)| {
+                let skipped = i16::from_ne_bytes([jump[2], jump[3]]);
+                program[at + 1 + usize::try_from(skipped).unwrap()]
+            })
+            .collect();
+        let end = set(RESULT, 0);
+        let write = write()[0];
+        assert_eq!(jumps, [end, end, write, write]);
     }
 
     #[test]
     fn a_record_is_decoded_as_it_was_written() {
         let mut bytes = [0; RECORD_BYTES];
-        for (at, word) in [12_u32, 13, 3, 0o140_777].into_iter().enumerate() {
+        for (at, word) in [12_u32, 13, 3, 0o140_777, 77, 7, 6, 9]
+            .into_iter()
+            .enumerate()
+        {
             bytes[4 * at..4 * at + 4].copy_from_slice(&word.to_ne_bytes());
         }
-        bytes[16..].copy_from_slice(&77_u64.to_ne_bytes());
-        let record = Record::decode(&bytes);
-        assert_eq!((record.tgid, record.tid, record.fd), (12, 13, 3));
-        assert_eq!((record.mode, record.inode), (0o140_777, 77));
+        let expected = Record {
+            process: 12,
+            thread: 13,
+            fd: 3,
+            mode: 0o140_777,
+            inode: 77,
+            state: 7,
+            protocol: 6,
+            netns: 9,
+        };
+        assert_eq!(Record::decode(&bytes), expected);
     }
 }
