@@ -1,13 +1,16 @@
 //! Runs the program and its peers side by side on the same load and prints medians and ratios.
 //!
 //! `cargo bench` runs everything; `cargo bench -- leak idle` some of it. Nothing is asserted. The
-//! load is made in a private network namespace, by processes that end with the benchmark.
+//! load is made in a private network namespace, by processes that end with the benchmark. What the
+//! numbers mean: `benches/README.md`.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a benchmark reads clocks and prints"
 )]
 
+mod compare;
+mod floor;
 mod load;
 mod measure;
 mod scenario;
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         .collect();
     match arguments.first().map(String::as_str) {
         Some("--hold") => load::hold(&arguments[1..]),
+        Some("--floor") => floor::run(&arguments[1..]),
         Some("--measure") => measure::measure_once(&arguments[1..]),
         _ if std::env::var_os(INSIDE).is_none() => enter_namespace(&arguments),
         _ => scenario::run(&arguments),

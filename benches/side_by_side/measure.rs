@@ -21,6 +21,13 @@ pub(crate) struct Cost {
     pub(crate) peak: f64,
 }
 
+impl Cost {
+    /// Time of processors, milliseconds.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.user + self.system
+    }
+}
+
 /// Runs a command in a process of its own, so that its peak memory is its own.
 pub(crate) fn run(command: &[String]) -> Cost {
     let program = std::env::current_exe().expect("a running program has a path");

@@ -2,18 +2,15 @@
 
 use std::process::{Command, ExitCode};
 
+use super::compare::{Contestant, compare, grow};
 use super::load::Holder;
-use super::measure::{Cost, median, run as run_once};
 
-/// Every command is run this often, in turn with the others, after one run that does not count.
-const ROUNDS: usize = 7;
-
-/// A load and the commands that look at it, ours first.
+/// A load and the programs that look at it, ours first.
 struct Scenario {
     name: &'static str,
     about: &'static str,
     load: fn() -> Vec<Holder>,
-    commands: fn(&str) -> Vec<String>,
+    contestants: fn() -> Vec<Contestant>,
 }
 
 const SCENARIOS: &[Scenario] = &[
@@ -21,28 +18,29 @@ const SCENARIOS: &[Scenario] = &[
         name: "idle",
         about: "nothing is wrong: the cost of starting",
         load: Vec::new,
-        commands: |ours| vec![format!("{ours} scan"), "ss -tanp".to_owned()],
+        contestants: || vec![Contestant::ours("scan"), Contestant::peer("ss -tanp")],
     },
     Scenario {
         name: "pair",
         about: "2 processes with 10,000 accepted CLOSE_WAIT connections each",
-        load: || closed(2, 10_000),
-        commands: |ours| {
+        load: || closed(2),
+        contestants: || {
             vec![
-                format!("{ours} scan"),
-                "ss -tanpie state close-wait".to_owned(),
+                Contestant::ours("scan"),
+                Contestant::peer("ss -tanpie state close-wait"),
             ]
         },
     },
     Scenario {
         name: "leak",
         about: "5 processes with 10,000 accepted CLOSE_WAIT connections each, on one port",
-        load: || closed(5, 10_000),
-        commands: |ours| {
+        load: || closed(5),
+        contestants: || {
             vec![
-                format!("{ours} scan --port 7000"),
-                "ss -tanpie state close-wait sport = :7000".to_owned(),
-                "lsof -nP -iTCP -sTCP:CLOSE_WAIT".to_owned(),
+                Contestant::ours("scan --port 7000"),
+                Contestant::peer("ss -tanpie state close-wait sport = :7000"),
+                Contestant::peer("lsof -nP -iTCP -sTCP:CLOSE_WAIT"),
+                Contestant::floor("7000"),
             ]
         },
     },
@@ -50,10 +48,10 @@ const SCENARIOS: &[Scenario] = &[
         name: "stall",
         about: "4,000 connections stranded in one queue beside 50,000 healthy sockets of others",
         load: stalled,
-        commands: |ours| {
+        contestants: || {
             vec![
-                format!("{ours} scan --port 7000 --min-age 100ms --observe 0"),
-                "ss -tanpi sport = :7000".to_owned(),
+                Contestant::ours("scan --port 7000 --min-age 100ms --observe 0"),
+                Contestant::peer("ss -tanpi sport = :7000"),
             ]
         },
     },
@@ -61,9 +59,16 @@ const SCENARIOS: &[Scenario] = &[
         name: "crowd",
         about: "400 idle processes with 100 descriptors each, and one small leak",
         load: crowd,
-        commands: |ours| vec![format!("{ours} scan"), "ss -tanp".to_owned()],
+        contestants: || vec![Contestant::ours("scan"), Contestant::peer("ss -tanp")],
     },
 ];
+
+/// The scenario that grows.
+const SCALE: &str = "scale";
+/// Processes of [`CONNECTIONS`] each, or one with fewer.
+const SCALE_SIZES: [usize; 5] = [5_000, 10_000, 20_000, 50_000, 100_000];
+/// A process is often limited to 20,000 descriptors.
+const CONNECTIONS: usize = 10_000;
 
 /// Runs the named scenarios, or all.
 pub(crate) fn run(names: &[String]) -> ExitCode {
@@ -74,52 +79,25 @@ pub(crate) fn run(names: &[String]) -> ExitCode {
         status.is_ok_and(|status| status.success()),
         "ip link set lo up"
     );
-    let ours = env!("CARGO_BIN_EXE_closewait-doctor");
-    for scenario in SCENARIOS {
-        if names.is_empty() || names.iter().any(|name| name == scenario.name) {
-            println!("{}: {}", scenario.name, scenario.about);
-            let holders = (scenario.load)();
-            compare(&(scenario.commands)(ours));
-            drop(holders);
-        }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    for name in names {
+        let known = SCENARIOS.iter().any(|scenario| scenario.name == name);
+        assert!(known || name == SCALE, "there is no scenario {name}");
+    }
+    for scenario in SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
+        println!("{}: {}", scenario.name, scenario.about);
+        let holders = (scenario.load)();
+        compare(&(scenario.contestants)());
+        drop(holders);
+    }
+    if wanted(SCALE) {
+        println!(
+            "{SCALE}: the leak, from {} to {} sockets",
+            SCALE_SIZES[0], SCALE_SIZES[4]
+        );
+        grow(&SCALE_SIZES, of_size, &Contestant::ours("scan --port 7000"));
     }
     ExitCode::SUCCESS
-}
-
-fn compare(commands: &[String]) {
-    let words = |command: &String| command.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    let mut runs: Vec<Vec<Cost>> = vec![Vec::new(); commands.len()];
-    for round in 0..=ROUNDS {
-        for (command, runs) in commands.iter().zip(&mut runs) {
-            let cost = run_once(&words(command));
-            if round > 0 {
-                runs.push(cost);
-            }
-        }
-    }
-    let medians: Vec<Cost> = runs.iter().map(|runs| median(runs)).collect();
-    println!("      wall ms   user ms  system ms  peak MiB   wall ratio  cpu ratio");
-    for (command, cost) in commands.iter().zip(&medians) {
-        let ours = &medians[0];
-        println!(
-            "  {:>11.1} {:>9.1} {:>10.1} {:>9.1} {:>12.2} {:>10.2}   {}",
-            cost.wall,
-            cost.user,
-            cost.system,
-            cost.peak,
-            ours.wall / cost.wall,
-            (ours.user + ours.system) / (cost.user + cost.system),
-            short(command)
-        );
-    }
-    println!();
-}
-
-/// The program by its name, not by its path.
-fn short(command: &str) -> String {
-    let (program, rest) = command.split_once(' ').unwrap_or((command, ""));
-    let name = program.rsplit('/').next().unwrap_or(program);
-    format!("{name} {rest}")
 }
 
 fn holder(words: &[&str]) -> Holder {
@@ -127,16 +105,15 @@ fn holder(words: &[&str]) -> Holder {
     Holder::start(&words)
 }
 
+fn closed(processes: usize) -> Vec<Holder> {
+    of_size(processes * CONNECTIONS)
+}
+
 /// Waits until the connections are older than the grace period, and so patients.
-fn closed(processes: usize, connections: usize) -> Vec<Holder> {
-    let holders = (1..=processes)
-        .map(|process| {
-            holder(&[
-                "closed",
-                &format!("127.0.0.{process}:7000"),
-                &connections.to_string(),
-            ])
-        })
+fn of_size(sockets: usize) -> Vec<Holder> {
+    let connections = CONNECTIONS.min(sockets).to_string();
+    let holders = (1..=sockets.div_ceil(CONNECTIONS))
+        .map(|process| holder(&["closed", &format!("127.0.0.{process}:7000"), &connections]))
         .collect();
     std::thread::sleep(std::time::Duration::from_secs(4));
     holders

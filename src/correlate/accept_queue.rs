@@ -1,7 +1,7 @@
 //! Accept queues, reconciled: which connections wait in which queue, and how many that no socket
 //! list shows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::age;
@@ -218,7 +218,7 @@ fn count(
         .max();
     if let Some(later) = &snapshot.later
         && queue.unknown_waits
-        && members.iter().any(|member| stayed(member, later))
+        && any_stayed(&members, later)
     {
         queue.seen_waiting = Some(later.after);
     }
@@ -264,13 +264,13 @@ fn hides_subflows(members: &[&Connection]) -> bool {
     has(unmarked) && has(Layer::Tcp)
 }
 
-/// Tells whether a connection was in the queue at the second look as well.
-fn stayed(connection: &Connection, later: &Later) -> bool {
-    later.sockets.connections.iter().any(|other| {
-        other.local == connection.local
-            && other.remote == connection.remote
-            && other.inode == connection.inode
-    })
+/// Tells whether one of the connections was in the queue at the second look as well.
+fn any_stayed(members: &[&Connection], later: &Later) -> bool {
+    let identity =
+        |connection: &Connection| (connection.local, connection.remote, connection.inode);
+    let first: HashSet<_> = members.iter().map(|member| identity(member)).collect();
+    let mut then = later.sockets.connections.iter();
+    then.any(|connection| first.contains(&identity(connection)))
 }
 
 /// A connection that fits no listener was redirected (TPROXY, `sk_lookup`): it belongs to the one
@@ -381,6 +381,7 @@ mod tests {
     use super::*;
     use crate::correlate::samples::{self, listener, waiting_connection};
     use crate::model::SocketTable;
+    use std::num::NonZeroU64;
 
     const GRACE: Duration = Duration::from_secs(3);
 
@@ -531,11 +532,11 @@ mod tests {
     #[test]
     fn the_cgroup_tells_members_of_a_reuseport_group_apart() {
         let mut one = with_length("127.0.0.1:8080", 1, 1);
-        one.cgroup = Some(10);
+        one.cgroup = NonZeroU64::new(10);
         let mut two = with_length("127.0.0.1:8080", 2, 1);
-        two.cgroup = Some(20);
+        two.cgroup = NonZeroU64::new(20);
         let mut child = waiting_connection(9400);
-        child.cgroup = Some(20);
+        child.cgroup = NonZeroU64::new(20);
         let queues = reconcile(&snapshot(vec![one, two], vec![child]), GRACE).queues;
         assert_eq!(queues[1].members, [0]);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Connection, Reading, TcpState, Timer};
+use crate::model::{Connection, Reading, TcpAges, TcpState, Timer};
 
 /// An age known from one side or both; equal bounds mean that it is exact.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,13 +49,13 @@ pub fn since_fin(connection: &Connection) -> Age {
     };
     let quiet = connection.timer == Reading::Known(Timer::Off);
     let nothing_sent = connection.inode.is_none()
-        || ages.last_data_sent > ages.last_ack_recv + LATEST_ACKNOWLEDGEMENT;
+        || ages.last_data_sent() > ages.last_ack_recv() + LATEST_ACKNOWLEDGEMENT;
     if quiet && nothing_sent {
-        return Age::exactly(ages.last_ack_recv);
+        return Age::exactly(ages.last_ack_recv());
     }
     Age {
-        at_least: Some(ages.last_ack_recv),
-        at_most: Some(ages.last_data_recv.max(ages.last_ack_recv)),
+        at_least: Some(ages.last_ack_recv()),
+        at_most: Some(ages.last_data_recv().max(ages.last_ack_recv())),
     }
 }
 
@@ -63,14 +63,14 @@ pub fn since_fin(connection: &Connection) -> Age {
 pub fn quiet_for(connection: &Connection, time: Duration) -> bool {
     connection
         .ages
-        .is_some_and(|ages| ages.last_ack_recv >= time && ages.last_data_recv >= time)
+        .is_some_and(|ages| ages.last_ack_recv() >= time && ages.last_data_recv() >= time)
 }
 
 /// The time a never accepted connection has waited in its queue.
 ///
 /// The clock of sent data starts when the handshake ends and nobody can send before `accept`.
 pub fn waiting(connection: &Connection) -> Option<Duration> {
-    connection.ages.map(|ages| ages.last_data_sent)
+    connection.ages.map(TcpAges::last_data_sent)
 }
 
 /// The age of a connection in the state it is in, where that can be known.
@@ -87,9 +87,9 @@ pub fn in_state(connection: &Connection, never_accepted: bool) -> Age {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Inode, Layer, TcpAges};
+    use crate::model::{Inode, Layer};
 
-    fn connection(timer: Timer, sent: u64, received: u64, acked: u64) -> Connection {
+    fn connection(timer: Timer, sent: u32, received: u32, acked: u32) -> Connection {
         let address = "127.0.0.1:1".parse().unwrap();
         Connection {
             state: TcpState::CloseWait,
@@ -101,11 +101,7 @@ mod tests {
             recv_q: 1,
             send_q: 0,
             timer: Reading::Known(timer),
-            ages: Some(TcpAges {
-                last_data_sent: Duration::from_millis(sent),
-                last_data_recv: Duration::from_millis(received),
-                last_ack_recv: Duration::from_millis(acked),
-            }),
+            ages: Some(TcpAges::from_millis(sent, received, acked)),
             cgroup: None,
             layer: Layer::Tcp,
         }
@@ -136,10 +132,7 @@ mod tests {
         let mut streaming = connection(Timer::Off, 20, 8000, 20);
         streaming.inode = Inode::new(7);
         assert_eq!(bounds(since_fin(&streaming)), (20, 8000));
-        streaming.ages = Some(TcpAges {
-            last_data_sent: Duration::from_millis(900),
-            ..streaming.ages.unwrap()
-        });
+        streaming.ages = Some(TcpAges::from_millis(900, 8000, 20));
         assert_eq!(bounds(since_fin(&streaming)), (20, 8000));
     }
 

@@ -4,6 +4,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use super::age::{self, Age};
 use super::matching::Listeners;
 use super::owners::Owners;
 use super::reader::{Reader, Suspects};
-use crate::model::{Connection, Holder, Inode, Pid, Reading, Snapshot, TcpState, Timer};
+use crate::model::{
+    Connection, Holder, Inode, Later, Pid, Reading, Snapshot, TcpAges, TcpState, Timer,
+};
 
 /// Connections of one kind in the same hands.
 #[derive(Debug)]
@@ -73,9 +76,10 @@ pub(super) fn leaks<'a>(
     grace: Duration,
 ) -> Vec<Leak<'a>> {
     let mut groups = Groups::default();
-    let sorter = Sorter::new(snapshot, owners, grace);
-    for (connection, place) in snapshot.sockets.connections.iter().zip(places) {
-        if let Some(sorted) = sorter.sort(connection, *place) {
+    let sorter = Sorter::new(snapshot, grace);
+    let connections = snapshot.sockets.connections.iter();
+    for ((connection, place), owners) in connections.zip(places).zip(owners.of_connections()) {
+        if let Some(sorted) = sorter.sort(connection, *place, owners) {
             groups.add(connection, sorted);
         }
     }
@@ -149,7 +153,7 @@ fn may_answer(connection: &Connection, grace: Duration) -> bool {
     age.at_least != age.at_most
         && connection
             .ages
-            .is_some_and(|ages| ages.last_data_recv >= ages.last_data_sent + grace)
+            .is_some_and(|ages| ages.last_data_recv() >= ages.last_data_sent() + grace)
 }
 
 /// What we have to send has not moved for the grace period.
@@ -162,9 +166,9 @@ fn is_stuck_writer(connection: &Connection, grace: Duration) -> bool {
         return false;
     };
     let since_progress = if connection.timer == Reading::Known(Timer::ZeroWindowProbe) {
-        ages.last_data_sent
+        ages.last_data_sent()
     } else {
-        ages.last_ack_recv
+        ages.last_ack_recv()
     };
     connection.send_q > 0 && since_progress >= grace
 }
@@ -172,24 +176,45 @@ fn is_stuck_writer(connection: &Connection, grace: Duration) -> bool {
 /// Clocks are rounded to jiffies, and a dump takes its time.
 const CLOCK_SLACK: Duration = Duration::from_millis(20);
 
-/// Tells whether data was sent after the peer's FIN, and acknowledged: the connection was in
-/// `CLOSE_WAIT` at the first look, and at the second both clocks had been set back.
-fn sends_on(connection: &Connection, snapshot: &Snapshot) -> bool {
-    let Some(later) = &snapshot.later else {
-        return false;
-    };
-    let same = later
-        .sockets
-        .connections
-        .iter()
-        .find(|other| other.cookie.is_some() && other.cookie == connection.cookie);
-    match (connection.ages, same.and_then(|other| other.ages)) {
-        (Some(then), Some(now)) => {
-            let set_back = |then: Duration, now: Duration| now + CLOCK_SLACK < then + later.after;
-            set_back(then.last_data_sent, now.last_data_sent)
-                && set_back(then.last_ack_recv, now.last_ack_recv)
+/// What a second look saw.
+struct Second {
+    /// How long after the first.
+    after: Duration,
+    /// Who was in `CLOSE_WAIT`.
+    in_close_wait: HashSet<Identity>,
+    /// The clocks of all.
+    ages: FxHashMap<NonZeroU64, TcpAges>,
+}
+
+impl Second {
+    fn of(later: &Later) -> Self {
+        let connections = || later.sockets.connections.iter();
+        let clocks = |connection: &Connection| Some((connection.cookie?, connection.ages?));
+        Self {
+            after: later.after,
+            in_close_wait: connections()
+                .filter(|connection| connection.state == TcpState::CloseWait)
+                .map(identity)
+                .collect(),
+            ages: connections().filter_map(clocks).collect(),
         }
-        _ => false,
+    }
+
+    /// Tells whether data was sent after the peer's FIN, and acknowledged: the connection was in
+    /// `CLOSE_WAIT` at the first look, and at the second both clocks had been set back.
+    fn sends_on(&self, connection: &Connection) -> bool {
+        let now = connection.cookie.and_then(|cookie| self.ages.get(&cookie));
+        let (Some(then), Some(now)) = (connection.ages, now) else {
+            return false;
+        };
+        let set_back = |then: Duration, now: Duration| now + CLOCK_SLACK < then + self.after;
+        set_back(then.last_data_sent(), now.last_data_sent())
+            && set_back(then.last_ack_recv(), now.last_ack_recv())
+    }
+
+    /// Tells whether a connection without clocks was not in `CLOSE_WAIT` any more.
+    fn was_brief(&self, connection: &Connection) -> bool {
+        connection.ages.is_none() && !self.in_close_wait.contains(&identity(connection))
     }
 }
 
@@ -202,20 +227,19 @@ pub(super) fn may_send_on(connection: &Connection, grace: Duration) -> bool {
         && !age.is_below(grace)
         && connection
             .ages
-            .is_some_and(|ages| ages.last_data_sent < grace)
+            .is_some_and(|ages| ages.last_data_sent() < grace)
 }
 
-struct Sorter<'a, 'o> {
+struct Sorter<'a> {
     snapshot: &'a Snapshot,
-    owners: &'o Owners<'a>,
     grace: Duration,
     listeners: Listeners<'a>,
     other_listeners: Listeners<'a>,
     suspects: Suspects<'a>,
     /// Needed only where a listener is gone.
     served: OnceCell<FxHashMap<SocketAddr, bool>>,
-    /// Who was in `CLOSE_WAIT` at the second look, where there was one.
-    later: Option<HashSet<Identity>>,
+    /// The second look, where there was one.
+    second: Option<Second>,
 }
 
 /// What tells connections apart that have no cookie.
@@ -225,38 +249,35 @@ fn identity(connection: &Connection) -> Identity {
     (connection.local, connection.remote, connection.inode)
 }
 
-impl<'a, 'o> Sorter<'a, 'o> {
-    fn new(snapshot: &'a Snapshot, owners: &'o Owners<'a>, grace: Duration) -> Self {
+impl<'a> Sorter<'a> {
+    fn new(snapshot: &'a Snapshot, grace: Duration) -> Self {
         Self {
             snapshot,
-            owners,
             grace,
             listeners: Listeners::new(&snapshot.sockets.listeners),
             other_listeners: Listeners::new(&snapshot.sockets.other_listeners),
             suspects: Suspects::of(snapshot),
             served: OnceCell::new(),
-            later: snapshot.later.as_ref().map(|later| {
-                let later = later.sockets.connections.iter();
-                later
-                    .filter(|connection| connection.state == TcpState::CloseWait)
-                    .map(identity)
-                    .collect()
-            }),
+            second: snapshot.later.as_ref().map(Second::of),
         }
     }
 
-    fn sort(&self, connection: &Connection, place: Place) -> Option<Sorted<'a>> {
+    fn sort(
+        &self,
+        connection: &Connection,
+        place: Place,
+        owners: &'a [Holder],
+    ) -> Option<Sorted<'a>> {
         let Place::Accepted(inode) = place else {
             return None;
         };
-        let owners = self.owners.of(inode);
         let several = owners.iter().any(|owner| owner.pid != owners[0].pid);
         let endpoint = self.endpoint(connection);
         let trouble = match connection.state {
-            TcpState::CloseWait if self.was_brief(connection) => None,
-            TcpState::CloseWait if !is_old(connection, self.grace) => {
-                sends_on(connection, self.snapshot).then_some(Trouble::HalfClosed)
-            }
+            TcpState::CloseWait if self.at_second(|second| second.was_brief(connection)) => None,
+            TcpState::CloseWait if !is_old(connection, self.grace) => self
+                .at_second(|second| second.sends_on(connection))
+                .then_some(Trouble::HalfClosed),
             TcpState::CloseWait if owners.is_empty() => Some(Trouble::Unattributed),
             TcpState::CloseWait if several => Some(Trouble::Inherited),
             TcpState::CloseWait if is_stuck_writer(connection, self.grace) => {
@@ -281,11 +302,8 @@ impl<'a, 'o> Sorter<'a, 'o> {
         Some((owners, endpoint, trouble?))
     }
 
-    /// Tells whether a connection without clocks was not in `CLOSE_WAIT` any more at the second
-    /// look.
-    fn was_brief(&self, connection: &Connection) -> bool {
-        let gone = |later: &HashSet<Identity>| !later.contains(&identity(connection));
-        connection.ages.is_none() && self.later.as_ref().is_some_and(gone)
+    fn at_second(&self, fits: impl Fn(&Second) -> bool) -> bool {
+        self.second.as_ref().is_some_and(fits)
     }
 
     fn endpoint(&self, connection: &Connection) -> Endpoint {
@@ -362,7 +380,7 @@ fn pair_relays(leaks: &mut Vec<Leak>) {
 mod tests {
     use super::*;
     use crate::correlate::samples;
-    use crate::model::{Later, SocketTable};
+    use crate::model::SocketTable;
 
     const GRACE: Duration = Duration::from_secs(3);
 
@@ -389,7 +407,7 @@ mod tests {
         let places: Vec<Place> = connections
             .filter_map(|connection| connection.inode.map(Place::Accepted))
             .collect();
-        leaks(&snapshot, &places, &Owners::new(&[]), GRACE)
+        leaks(&snapshot, &places, &Owners::new(&[], &places), GRACE)
             .iter()
             .flat_map(|leak| {
                 let connections = leak.connections.iter();

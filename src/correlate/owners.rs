@@ -1,35 +1,44 @@
-//! Who holds a socket.
+//! Who holds which socket.
 
 use rustc_hash::FxHashMap;
 
+use super::accept_queue::Place;
 use crate::model::{Holder, Inode};
 
-/// Holders by socket, for looking up many.
+/// Holders by socket and by connection.
 pub struct Owners<'a> {
     /// Sorted by inode.
     holders: &'a [Holder],
-    /// Where those of a socket begin.
-    begin: FxHashMap<Inode, usize>,
+    /// Of each connection, in the snapshot's order: found once, since it is asked for often.
+    of_connections: Vec<&'a [Holder]>,
 }
 
 impl<'a> Owners<'a> {
-    /// Prepares holders, which are sorted by inode, for looking them up.
-    pub(super) fn new(holders: &'a [Holder]) -> Self {
-        let mut begin = FxHashMap::default();
-        begin.reserve(holders.len());
-        for (index, holder) in holders.iter().enumerate() {
-            begin.entry(holder.inode).or_insert(index);
+    /// Relates holders, which are sorted by inode, to the connections at these places.
+    pub(super) fn new(holders: &'a [Holder], places: &[Place]) -> Self {
+        let by_socket = holders.chunk_by(|one, other| one.inode == other.inode);
+        let by_inode: FxHashMap<Inode, &[Holder]> =
+            by_socket.map(|its| (its[0].inode, its)).collect();
+        let of = |place: &Place| match place {
+            Place::Accepted(inode) => by_inode.get(inode).copied().unwrap_or(&[]),
+            Place::AcceptQueue(_) | Place::Undecided | Place::Orphan => &[],
+        };
+        Self {
+            holders,
+            of_connections: places.iter().map(of).collect(),
         }
-        Self { holders, begin }
     }
 
-    /// The holders of a socket, in the order of processes and descriptors.
+    /// The holders of each connection, in the order of the snapshot; of each in the order of processes
+    /// and descriptors.
+    pub fn of_connections(&self) -> impl Iterator<Item = &'a [Holder]> {
+        self.of_connections.iter().copied()
+    }
+
+    /// The holders of a socket.
     pub fn of(&self, inode: Inode) -> &'a [Holder] {
-        let Some(begin) = self.begin.get(&inode) else {
-            return &[];
-        };
-        let rest = &self.holders[*begin..];
-        let its = rest.iter().take_while(|holder| holder.inode == inode);
-        &rest[..its.count()]
+        let start = self.holders.partition_point(|holder| holder.inode < inode);
+        let rest = &self.holders[start..];
+        &rest[..rest.partition_point(|holder| holder.inode == inode)]
     }
 }

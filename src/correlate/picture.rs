@@ -63,8 +63,8 @@ impl<'a> Picture<'a> {
         Self {
             snapshot,
             queues: reconciled.queues,
+            owners: Owners::new(&snapshot.holders, &reconciled.places),
             places: reconciled.places,
-            owners: Owners::new(&snapshot.holders),
             grace,
         }
     }

@@ -1,5 +1,6 @@
 //! Small values that tests of this folder and of the rules start from.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::model::{
@@ -21,23 +22,18 @@ pub(crate) fn listener(local: &str, inode: u32) -> Listener {
 }
 
 /// A connection to port 8080 that waits in the accept queue and whose client closed at once.
-pub(crate) fn waiting_connection(waited_ms: u64) -> Connection {
-    let waited = Duration::from_millis(waited_ms);
+pub(crate) fn waiting_connection(waited_ms: u32) -> Connection {
     Connection {
         state: TcpState::CloseWait,
         local: "127.0.0.1:8080".parse().expect("a good address"),
         remote: "127.0.0.1:51004".parse().expect("a good address"),
         interface: 0,
         inode: None,
-        cookie: Some(waited_ms),
+        cookie: NonZeroU64::new(waited_ms.into()),
         recv_q: 46,
         send_q: 0,
         timer: Reading::Known(Timer::Off),
-        ages: Some(TcpAges {
-            last_data_sent: waited,
-            last_data_recv: waited,
-            last_ack_recv: waited,
-        }),
+        ages: Some(TcpAges::from_millis(waited_ms, waited_ms, waited_ms)),
         cgroup: None,
         layer: Layer::Tcp,
     }

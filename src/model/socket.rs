@@ -133,7 +133,7 @@ pub struct Listener {
     /// Whether an IPv6 listener refuses IPv4 clients (`INET_DIAG_SKV6ONLY`).
     pub v6_only: Option<bool>,
     /// The cgroup v2 of the task that made the listener (`INET_DIAG_CGROUP_ID`, since 5.8).
-    pub cgroup: Option<u64>,
+    pub cgroup: Option<NonZeroU64>,
 }
 
 /// A TCP connection, accepted or waiting to be.
@@ -150,7 +150,7 @@ pub struct Connection {
     /// Its inode; none until it is accepted. A stand-in leaves open whether it was.
     pub inode: Option<Inode>,
     /// What identifies the socket for its life (`idiag_cookie`, since 2.6.14).
-    pub cookie: Option<u64>,
+    pub cookie: Option<NonZeroU64>,
     /// Received and not yet read: bytes, plus one for a FIN that was not consumed (`rcv_nxt -
     /// copied_seq`; `ss` Recv-Q).
     pub recv_q: u32,
@@ -161,7 +161,7 @@ pub struct Connection {
     /// The clocks of `tcp_info`, where the source reports them.
     pub ages: Option<TcpAges>,
     /// The cgroup v2 of the listener's maker, inherited by the child (`INET_DIAG_CGROUP_ID`).
-    pub cgroup: Option<u64>,
+    pub cgroup: Option<NonZeroU64>,
     /// What kind of connection it is.
     pub layer: Layer,
 }
@@ -217,12 +217,36 @@ pub enum Timer {
 /// rounded to milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpAges {
+    /// Milliseconds, as the kernel has them: there can be very many of these.
+    data_sent: u32,
+    data_recv: u32,
+    ack_recv: u32,
+}
+
+impl TcpAges {
+    /// Makes it of milliseconds since data was sent, since data came, and since an acknowledgement came.
+    pub fn from_millis(data_sent: u32, data_recv: u32, ack_recv: u32) -> Self {
+        Self {
+            data_sent,
+            data_recv,
+            ack_recv,
+        }
+    }
+
     /// Since we last sent data; since the handshake when none was sent (`tcpi_last_data_sent`).
-    pub last_data_sent: Duration,
+    pub fn last_data_sent(self) -> Duration {
+        Duration::from_millis(self.data_sent.into())
+    }
+
     /// Since data last came; since the handshake when none came (`tcpi_last_data_recv`).
-    pub last_data_recv: Duration,
+    pub fn last_data_recv(self) -> Duration {
+        Duration::from_millis(self.data_recv.into())
+    }
+
     /// Since an acknowledgement last came; a FIN carries one (`tcpi_last_ack_recv`).
-    pub last_ack_recv: Duration,
+    pub fn last_ack_recv(self) -> Duration {
+        Duration::from_millis(self.ack_recv.into())
+    }
 }
 
 #[cfg(test)]

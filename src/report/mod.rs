@@ -308,40 +308,36 @@ fn watchers(picture: &Picture, listener: &Listener) -> Vec<(Pid, Watch)> {
 
 fn connection_rows<'a>(picture: &'a Picture<'a>) -> impl Iterator<Item = ConnectionRow<'a>> {
     let netns = &picture.snapshot.namespace.name;
-    shown(picture).map(|(connection, place)| ConnectionRow {
+    shown(picture).map(|(connection, place, owners)| ConnectionRow {
         netns,
         connection,
         place,
         age: age::in_state(connection, matches!(place, Place::AcceptQueue(_))),
-        owners: owners(picture, place),
+        owners,
     })
 }
 
-fn shown<'a>(picture: &'a Picture<'a>) -> impl Iterator<Item = (&'a Connection, Place)> {
+fn shown<'a>(
+    picture: &'a Picture<'a>,
+) -> impl Iterator<Item = (&'a Connection, Place, &'a [Holder])> {
     let connections = picture.snapshot.sockets.connections.iter();
-    connections
-        .zip(picture.places.iter().copied())
-        .filter(|(connection, place)| {
+    let placed = connections.zip(picture.places.iter().copied());
+    placed
+        .zip(picture.owners.of_connections())
+        .map(|((connection, place), owners)| (connection, place, owners))
+        .filter(|(connection, place, _)| {
             connection.state == TcpState::CloseWait || matches!(place, Place::AcceptQueue(_))
         })
-}
-
-fn owners<'a>(picture: &Picture<'a>, place: Place) -> &'a [Holder] {
-    match place {
-        Place::AcceptQueue(_) | Place::Undecided | Place::Orphan => &[],
-        Place::Accepted(inode) => picture.owners.of(inode),
-    }
 }
 
 /// Counts connections in `CLOSE_WAIT`, by place and by process.
 fn count(picture: &Picture) -> (CloseWaitTotals, HashMap<Pid, usize>) {
     let mut totals = CloseWaitTotals::default();
     let mut held: HashMap<Pid, usize> = HashMap::new();
-    for (connection, place) in shown(picture) {
+    for (connection, place, owners) in shown(picture) {
         if connection.state != TcpState::CloseWait {
             continue;
         }
-        let owners = owners(picture, place);
         match place {
             Place::AcceptQueue(_) => totals.accept_queue += 1,
             Place::Undecided => totals.unattributed += 1,

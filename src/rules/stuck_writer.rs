@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Check, Confidence, Finding, Rule, evidence, leaks};
 use crate::correlate::{Leak, Picture, Trouble};
-use crate::model::{Reading, Timer};
+use crate::model::{Reading, TcpAges, Timer};
 
 pub(super) const RULE: Rule = Rule {
     id: "stuck-writer",
@@ -68,7 +68,7 @@ fn idle(leak: &Leak) -> Duration {
         .iter()
         .filter_map(|connection| connection.ages);
     clocks
-        .map(|ages| ages.last_data_sent)
+        .map(TcpAges::last_data_sent)
         .min()
         .unwrap_or_default()
 }

@@ -5,6 +5,7 @@
 //! fails the whole message where a `tcp_info` is shorter than the one it knows.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use netlink_packet_core::{
@@ -139,7 +140,7 @@ fn decode_socket(
         ),
         interface: header.socket_id.interface_id,
         inode,
-        cookie: Some(u64::from_ne_bytes(header.socket_id.cookie)),
+        cookie: NonZeroU64::new(u64::from_ne_bytes(header.socket_id.cookie)),
         recv_q: header.recv_queue,
         send_q: header.send_queue,
         timer: Reading::Known(decode_timer(header.timer.as_ref(), payload)?),
@@ -171,7 +172,7 @@ fn decode_timer(timer: Option<&WireTimer>, payload: &[u8]) -> Option<Timer> {
 struct Attributes {
     ages: Option<TcpAges>,
     v6_only: Option<bool>,
-    cgroup: Option<u64>,
+    cgroup: Option<NonZeroU64>,
     mptcp: bool,
     full_socket: bool,
 }
@@ -186,7 +187,8 @@ fn decode_attributes(bytes: &[u8]) -> Option<Attributes> {
             INET_DIAG_SHUTDOWN => attributes.full_socket = true,
             INET_DIAG_SKV6ONLY => attributes.v6_only = value.first().map(|flag| *flag != 0),
             INET_DIAG_CGROUP_ID => {
-                attributes.cgroup = value.first_chunk().map(|id| u64::from_ne_bytes(*id));
+                let id = value.first_chunk().map(|id| u64::from_ne_bytes(*id));
+                attributes.cgroup = id.and_then(NonZeroU64::new);
             }
             INET_DIAG_ULP_INFO => attributes.mptcp = is_mptcp(value),
             _ => {}
@@ -253,7 +255,7 @@ mod tests {
         assert_eq!(connection.remote, "127.0.0.1:51004".parse().unwrap());
         assert_eq!(connection.inode, None);
         assert_eq!(connection.recv_q, 46);
-        assert_eq!(connection.cookie, Some(77));
+        assert_eq!(connection.cookie, NonZeroU64::new(77));
         assert_eq!(connection.ages, None);
         assert_eq!(datagram, Datagram::default());
     }

@@ -2,8 +2,6 @@
 //!
 //! The struct only ever grows at its end, so a short one from an old kernel has the early fields.
 
-use std::time::Duration;
-
 use crate::model::TcpAges;
 
 const LAST_DATA_SENT: usize = 44;
@@ -14,13 +12,13 @@ const LAST_ACK_RECV: usize = 56;
 pub(super) fn decode_ages(info: &[u8]) -> Option<TcpAges> {
     let millis = |offset: usize| {
         let word = info.get(offset..)?.first_chunk()?;
-        Some(Duration::from_millis(u32::from_ne_bytes(*word).into()))
+        Some(u32::from_ne_bytes(*word))
     };
-    Some(TcpAges {
-        last_data_sent: millis(LAST_DATA_SENT)?,
-        last_data_recv: millis(LAST_DATA_RECV)?,
-        last_ack_recv: millis(LAST_ACK_RECV)?,
-    })
+    Some(TcpAges::from_millis(
+        millis(LAST_DATA_SENT)?,
+        millis(LAST_DATA_RECV)?,
+        millis(LAST_ACK_RECV)?,
+    ))
 }
 
 #[cfg(test)]
@@ -39,9 +37,6 @@ mod tests {
         info[LAST_DATA_SENT] = 1;
         info[LAST_DATA_RECV] = 2;
         info[LAST_ACK_RECV] = 3;
-        let ages = decode_ages(&info).unwrap();
-        assert_eq!(ages.last_data_sent, Duration::from_millis(1));
-        assert_eq!(ages.last_data_recv, Duration::from_millis(2));
-        assert_eq!(ages.last_ack_recv, Duration::from_millis(3));
+        assert_eq!(decode_ages(&info), Some(TcpAges::from_millis(1, 2, 3)));
     }
 }

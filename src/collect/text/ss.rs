@@ -152,17 +152,14 @@ fn parse_details(text: &str) -> Details {
 /// A clock at 0 is left out; a connection on which all are at 0 cannot be told from a line that was
 /// cut off.
 fn parse_ages<'a>(value: &impl Fn(&str) -> Option<&'a str>) -> Option<TcpAges> {
-    let clock = |name| {
-        let millis = value(name)?.parse().ok()?;
-        Some(Duration::from_millis(millis))
-    };
+    let clock = |name| value(name)?.parse().ok();
     let [sent, received, acked] = ["lastsnd:", "lastrcv:", "lastack:"].map(clock);
     sent.or(received).or(acked)?;
-    Some(TcpAges {
-        last_data_sent: sent.unwrap_or_default(),
-        last_data_recv: received.unwrap_or_default(),
-        last_ack_recv: acked.unwrap_or_default(),
-    })
+    Some(TcpAges::from_millis(
+        sent.unwrap_or_default(),
+        received.unwrap_or_default(),
+        acked.unwrap_or_default(),
+    ))
 }
 
 /// `users:(("nginx",pid=12,fd=6),("nginx",pid=13,fd=6))`, before 2014 `users:(("nginx",12,6))`;

@@ -124,9 +124,9 @@ fn ss_with_every_option_shows_all_that_a_table_can() {
 fn ss_clocks_are_those_of_tcp_info() {
     let text = parse(SS_ALL);
     let ages = connection(&text, "127.0.0.1:55352").ages.unwrap();
-    assert_eq!(ages.last_data_sent, Duration::from_millis(6120));
-    assert_eq!(ages.last_data_recv, Duration::from_millis(6120));
-    assert_eq!(ages.last_ack_recv, Duration::from_millis(6116));
+    assert_eq!(ages.last_data_sent(), Duration::from_millis(6120));
+    assert_eq!(ages.last_data_recv(), Duration::from_millis(6120));
+    assert_eq!(ages.last_ack_recv(), Duration::from_millis(6116));
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn a_row_that_a_terminal_wrapped_is_one_row() {
     assert_eq!(number(connection.inode), Some(7));
     let ages = connection.ages.unwrap();
     assert_eq!(
-        (ages.last_data_sent, ages.last_ack_recv),
+        (ages.last_data_sent(), ages.last_ack_recv()),
         (Duration::from_millis(5), Duration::ZERO)
     );
 }

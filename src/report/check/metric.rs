@@ -246,10 +246,10 @@ mod tests {
     use super::super::samples::{look, with_report};
     use super::*;
     use crate::correlate::samples::waiting_connection;
-    use crate::model::{Connection, Gap, Inode, Reading, Timer};
+    use crate::model::{Connection, Gap, Inode, Reading, TcpAges, Timer};
 
     /// A connection that was accepted, quiet since its client closed that long ago.
-    fn accepted(closed_ms: u64) -> Connection {
+    fn accepted(closed_ms: u32) -> Connection {
         Connection {
             inode: Inode::new(77),
             ..waiting_connection(closed_ms)
@@ -301,7 +301,7 @@ mod tests {
     fn the_oldest_counts_from_the_handshake_where_it_waits_and_from_the_fin_where_it_was_accepted()
     {
         let mut waits = waiting_connection(9000);
-        waits.ages.as_mut().unwrap().last_ack_recv = Duration::from_millis(20);
+        waits.ages = Some(TcpAges::from_millis(9000, 9000, 20));
         for (connection, length) in [(waits, 1), (accepted(9000), 0)] {
             with_report(&look(length, 128, vec![connection]), |report| {
                 let age = Metric::Age.measure(report);
@@ -323,16 +323,19 @@ mod tests {
 
     #[test]
     fn keep_alive_hides_the_age_of_a_patient_and_not_of_one_who_just_came() {
-        let probed = |acked_ms: u64| {
+        let probed = |acked_ms| {
             let mut connection = accepted(90_000);
             connection.timer = Reading::Known(Timer::KeepAlive(Duration::from_secs(1)));
-            connection.ages.as_mut().unwrap().last_ack_recv = Duration::from_millis(acked_ms);
+            connection.ages = Some(TcpAges::from_millis(90_000, 90_000, acked_ms));
             connection
         };
         for (acked_ms, at_most) in [(2999, 2999), (3000, 90_000)] {
             with_report(&look(0, 128, vec![probed(acked_ms)]), |report| {
                 let age = Metric::Age.measure(report);
-                assert_eq!((age.at_least, age.at_most), (acked_ms, Some(at_most)));
+                assert_eq!(
+                    (age.at_least, age.at_most),
+                    (acked_ms.into(), Some(at_most))
+                );
             });
         }
     }
