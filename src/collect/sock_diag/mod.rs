@@ -7,11 +7,15 @@ mod tcp_info;
 use std::ops::ControlFlow;
 
 use super::kernel::{DiagProtocol, Kernel, KernelError, Kind, SocketDump};
+use super::proc::has_no_tcp_sockets;
 use crate::model::{
     Connection, Inode, InodeSet, Layer, Listener, PortRange, SocketTable, TcpState,
 };
 
 pub use decode::{Datagram, Socket, decode_datagram};
+
+/// The families, each by whether it is IPv6.
+const BOTH: [bool; 2] = [false, true];
 
 /// How often an interrupted dump is asked for again before what was received is taken as it is.
 const ATTEMPTS: u32 = 3;
@@ -94,7 +98,7 @@ pub fn read_listeners(
     kernel: &mut dyn Kernel,
     ports: &[PortRange],
 ) -> Result<(Vec<Listener>, Dump), KernelError> {
-    let mut dump = read(kernel, LISTEN, false, ports, &mut |_, _| false)?;
+    let mut dump = read(kernel, &BOTH, LISTEN, false, ports, &mut |_, _| false)?;
     Ok((std::mem::take(&mut dump.sockets.listeners), dump))
 }
 
@@ -112,8 +116,12 @@ pub fn read_connections(
     ports: &[PortRange],
     listeners: &InodeSet,
 ) -> Result<(Vec<Connection>, Dump), KernelError> {
+    let inhabited = BOTH.map(|ipv6| (ipv6, !has_no_tcp_sockets(kernel, ipv6)));
+    let families = inhabited.iter().filter(|(_, inhabited)| *inhabited);
+    let families: Vec<bool> = families.map(|(ipv6, _)| *ipv6).collect();
     let mut dump = read(
         kernel,
+        &families,
         wanted.states(),
         wanted != Wanted::Open,
         ports,
@@ -138,7 +146,7 @@ pub fn read_mptcp(
         Wanted::Unaccepted | Wanted::Open => WITH_SUBFLOWS,
     };
     let mut both = Dump::default();
-    for ipv6 in [false, true] {
+    for ipv6 in BOTH {
         let request = SocketDump {
             protocol: DiagProtocol::Mptcp,
             ipv6,
@@ -167,7 +175,7 @@ pub fn read_mptcp(
 /// When `sock_diag` does not answer.
 pub fn read_inodes(kernel: &mut dyn Kernel) -> Result<(InodeSet, Dump), KernelError> {
     let mut inodes = InodeSet::default();
-    let mut dump = read(kernel, WITH_INODE, false, &[], &mut |_, inode| {
+    let mut dump = read(kernel, &BOTH, WITH_INODE, false, &[], &mut |_, inode| {
         inodes.extend(inode);
         false
     })?;
@@ -178,16 +186,17 @@ pub fn read_inodes(kernel: &mut dyn Kernel) -> Result<(InodeSet, Dump), KernelEr
 
 fn read(
     kernel: &mut dyn Kernel,
+    families: &[bool],
     states: u32,
     tcp_info: bool,
     ports: &[PortRange],
     keep: &mut dyn FnMut(TcpState, Option<Inode>) -> bool,
 ) -> Result<Dump, KernelError> {
     let mut both = Dump::default();
-    for ipv6 in [false, true] {
+    for ipv6 in families {
         let request = SocketDump {
             protocol: DiagProtocol::Tcp,
-            ipv6,
+            ipv6: *ipv6,
             states,
             ports: ports.to_vec(),
             tcp_info,

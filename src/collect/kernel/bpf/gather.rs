@@ -8,14 +8,14 @@ use std::path::Path;
 use super::super::descriptors::{count_descriptor, open_directory, read_descriptor};
 use super::super::unlisted::FEWEST_SOCKETS;
 use super::super::{DescriptorTable, DescriptorTables};
-use super::program::Record;
+use super::program::{self, Record};
 use super::{ClosedSockets, Pass};
 use crate::model::{Inode, InodeSet, Pid};
 
 /// `S_IFMT` and kinds of `linux/stat.h`. Epoll sets and rings are regular files on some kernels, and
 /// of no kind at all on others.
 const KIND: u32 = 0o170_000;
-const SOCKET: u32 = 0o140_000;
+const SOCKET: u32 = program::SOCKET.cast_unsigned();
 const REGULAR: u32 = 0o100_000;
 const NO_KIND: u32 = 0;
 

@@ -7,21 +7,29 @@
 //! {
 //!     if (!ctx->task || !ctx->file)
 //!         return 0;
-//!     struct inode *inode = ctx->file->f_inode;
-//!     struct record record = {
-//!         ctx->task->tgid, ctx->task->pid, ctx->fd, inode->i_mode, inode->i_ino,
-//!     };
+//!     struct record record = { ctx->task->tgid, ctx->task->pid, ctx->fd };
 //!     struct socket *socket = bpf_sock_from_file(ctx->file);
-//!     if (socket && socket->sk) {
-//!         struct sock *sk = socket->sk;
-//!         record.state = sk->__sk_common.skc_state;
-//!         record.protocol = sk->sk_protocol;
-//!         record.netns = sk->__sk_common.skc_net.net->ns.inum;
+//!     if (!socket) {
+//!         record.mode = ctx->file->f_inode->i_mode;
+//!     } else {
+//!         record.mode = S_IFSOCK;
+//!         if (socket->sk) {
+//!             struct sock *sk = socket->sk;
+//!             record.state = sk->__sk_common.skc_state;
+//!             if (record.state > TCP_SYN_RECV) {
+//!                 record.inode = ctx->file->f_inode->i_ino;
+//!                 record.protocol = sk->sk_protocol;
+//!                 record.netns = sk->__sk_common.skc_net.net->ns.inum;
+//!             }
+//!         }
 //!     }
 //!     bpf_seq_write(ctx->meta->seq, &record, sizeof record);
 //!     return 0;
 //! }
 //! ```
+//!
+//! Most sockets of a busy host are open on both ends. Of these nobody asks, and each field that is read
+//! of them is a cache line that nobody had.
 //!
 //! It is put together here, as the filter of a socket dump is, because the offsets of the fields are
 //! known only on the machine it runs on; so nobody needs a compiler for it. The kernel's verifier
@@ -40,10 +48,11 @@ pub(super) struct Record {
     pub fd: u32,
     /// `i_mode`, whose upper bits are the kind of file.
     pub mode: u32,
-    /// `i_ino`; of a socket it fits.
-    pub inode: u32,
-    /// Of a socket: its state, as TCP numbers them.
+    /// Of a socket: its state, as TCP numbers them. The rest is 0 where that is [`Record::OPENED`] or
+    /// less.
     pub state: u32,
+    /// Of a socket: `i_ino`.
+    pub inode: u32,
     /// Of a socket: its protocol.
     pub protocol: u32,
     /// Of a socket: the number of its network namespace.
@@ -54,6 +63,9 @@ pub(super) struct Record {
 pub(super) const RECORD_BYTES: usize = 32;
 
 impl Record {
+    /// `TCP_SYN_RECV`; before it come ESTABLISHED and `SYN_SENT`.
+    const OPENED: u8 = 3;
+
     /// Decodes what the program wrote.
     pub(super) fn decode(bytes: &[u8; RECORD_BYTES]) -> Self {
         let (words, _) = bytes.as_chunks();
@@ -63,8 +75,8 @@ impl Record {
             thread: word(1),
             fd: word(2),
             mode: word(3),
-            inode: word(4),
-            state: word(5),
+            state: word(4),
+            inode: word(5),
             protocol: word(6),
             netns: word(7),
         }
@@ -92,38 +104,39 @@ const TASK_REGISTER: u8 = 7;
 const FILE_REGISTER: u8 = 8;
 const STACK: u8 = 10;
 
+/// `S_IFSOCK` of `linux/stat.h`.
+pub(super) const SOCKET: i32 = 0o140_000;
+
 /// Instructions as `bpf(2)` takes them, 8 bytes each.
 pub(super) fn assemble(layout: &Layout) -> Vec<[u8; 8]> {
-    let socket = socket(layout);
     let write = write();
-    let descriptor = descriptor(layout);
-    let [to_end, to_write] = [
-        descriptor.len() + 3 + socket.len() + write.len(),
-        socket.len(),
-    ];
-    [
-        vec![
-            copy(CONTEXT, 1),
-            load(Size::Double, TASK_REGISTER, CONTEXT, TASK),
-            load(Size::Double, FILE_REGISTER, CONTEXT, FILE),
-            // After the last descriptor it is called once more, without one.
-            skip_if_null(TASK_REGISTER, to_end + 1),
-            skip_if_null(FILE_REGISTER, to_end),
-        ],
-        descriptor,
+    let other = other(layout);
+    let socket = [socket(layout), vec![skip(other.len())]].concat();
+    let told_apart = [
+        descriptor(layout),
         vec![
             copy(1, FILE_REGISTER),
             call(SOCK_FROM_FILE),
-            skip_if_null(RESULT, to_write),
+            skip_if_null(RESULT, socket.len()),
         ],
         socket,
+        other,
         write,
-        vec![set(RESULT, 0), exit()],
     ]
-    .concat()
+    .concat();
+    let begin = vec![
+        copy(CONTEXT, 1),
+        load(Size::Double, TASK_REGISTER, CONTEXT, TASK),
+        load(Size::Double, FILE_REGISTER, CONTEXT, FILE),
+        // After the last descriptor it is called once more, without one.
+        skip_if_null(TASK_REGISTER, told_apart.len() + 1),
+        skip_if_null(FILE_REGISTER, told_apart.len()),
+    ];
+    let end = vec![set(RESULT, 0), exit()];
+    [begin, told_apart, end].concat()
 }
 
-/// What there is to say of every descriptor.
+/// What there is to say of every descriptor, and zeros.
 fn descriptor(layout: &Layout) -> Vec<[u8; 8]> {
     vec![
         load(Size::Word, 1, TASK_REGISTER, layout.process),
@@ -132,21 +145,18 @@ fn descriptor(layout: &Layout) -> Vec<[u8; 8]> {
         store(Size::Word, 1, RECORD + 4),
         load(Size::Word, 1, CONTEXT, FD),
         store(Size::Word, 1, RECORD + 8),
-        load(Size::Double, 2, FILE_REGISTER, layout.inode),
-        load(Size::Half, 1, 2, layout.mode),
-        store(Size::Word, 1, RECORD + 12),
-        load(Size::Double, 1, 2, layout.number),
-        store(Size::Word, 1, RECORD + 16),
         set(1, 0),
-        store(Size::Word, 1, RECORD + 20),
+        store(Size::Word, 1, RECORD + 12),
+        store(Size::Double, 1, RECORD + 16),
         store(Size::Double, 1, RECORD + 24),
     ]
 }
 
 /// What there is to say of a socket, which the result register points to.
 fn socket(layout: &Layout) -> Vec<[u8; 8]> {
-    let sock = vec![
-        load(Size::Byte, 1, 2, layout.state),
+    let rest = vec![
+        load(Size::Double, 1, FILE_REGISTER, layout.inode),
+        load(Size::Double, 1, 1, layout.number),
         store(Size::Word, 1, RECORD + 20),
         load(Size::Half, 1, 2, layout.protocol),
         store(Size::Word, 1, RECORD + 24),
@@ -154,11 +164,27 @@ fn socket(layout: &Layout) -> Vec<[u8; 8]> {
         load(Size::Word, 1, 1, layout.netns_number),
         store(Size::Word, 1, RECORD + 28),
     ];
-    let found = vec![
-        load(Size::Double, 2, RESULT, layout.sock),
-        skip_if_null(2, sock.len()),
+    let state = vec![
+        load(Size::Byte, 1, 2, layout.state),
+        store(Size::Word, 1, RECORD + 16),
+        skip_up_to(1, Record::OPENED.into(), rest.len()),
     ];
-    [found, sock].concat()
+    let kind = vec![
+        set(1, SOCKET),
+        store(Size::Word, 1, RECORD + 12),
+        load(Size::Double, 2, RESULT, layout.sock),
+        skip_if_null(2, state.len() + rest.len()),
+    ];
+    [kind, state, rest].concat()
+}
+
+/// What there is to say of another file.
+fn other(layout: &Layout) -> Vec<[u8; 8]> {
+    vec![
+        load(Size::Double, 1, FILE_REGISTER, layout.inode),
+        load(Size::Half, 1, 1, layout.mode),
+        store(Size::Word, 1, RECORD + 12),
+    ]
 }
 
 fn write() -> Vec<[u8; 8]> {
@@ -216,10 +242,23 @@ fn add(to: u8, value: i32) -> [u8; 8] {
     instruction(0x07, to, 0, 0, value)
 }
 
-/// `BPF_JMP | BPF_JEQ | BPF_K`: passes over so many instructions.
+/// `BPF_JMP | BPF_JA`: passes over so many instructions.
+fn skip(instructions: usize) -> [u8; 8] {
+    instruction(0x05, 0, 0, distance(instructions), 0)
+}
+
+/// `BPF_JMP | BPF_JEQ | BPF_K`
 fn skip_if_null(register: u8, instructions: usize) -> [u8; 8] {
-    let instructions = i16::try_from(instructions).expect("the program is short");
-    instruction(0x15, register, 0, instructions, 0)
+    instruction(0x15, register, 0, distance(instructions), 0)
+}
+
+/// `BPF_JMP | BPF_JLE | BPF_K`
+fn skip_up_to(register: u8, most: i32, instructions: usize) -> [u8; 8] {
+    instruction(0xb5, register, 0, distance(instructions), most)
+}
+
+fn distance(instructions: usize) -> i16 {
+    i16::try_from(instructions).expect("the program is short")
 }
 
 /// `BPF_JMP | BPF_CALL`
@@ -265,24 +304,27 @@ mod tests {
     #[test]
     fn what_is_not_there_is_passed_over_to_the_next_part() {
         let program = assemble(&LAYOUT);
-        let jumps: Vec<[u8; 8]> = program
+        let is_jump = |code: u8| code & 0x07 == 0x05 && code != 0x85 && code != 0x95;
+        let landings: Vec<[u8; 8]> = program
             .iter()
             .enumerate()
-            .filter(|(_, instruction)| instruction[0] == 0x15)
+            .filter(|(_, instruction)| is_jump(instruction[0]))
             .map(|(at, jump)| {
                 let skipped = i16::from_ne_bytes([jump[2], jump[3]]);
                 program[at + 1 + usize::try_from(skipped).unwrap()]
             })
             .collect();
         let end = set(RESULT, 0);
-        let write = write()[0];
-        assert_eq!(jumps, [end, end, write, write]);
+        let (other, write) = (other(&LAYOUT)[0], write()[0]);
+        let after_socket = skip(3);
+        let expected = [end, end, other, after_socket, after_socket, write];
+        assert_eq!(landings, expected);
     }
 
     #[test]
     fn a_record_is_decoded_as_it_was_written() {
         let mut bytes = [0; RECORD_BYTES];
-        for (at, word) in [12_u32, 13, 3, 0o140_777, 77, 7, 6, 9]
+        for (at, word) in [12_u32, 13, 3, 0o140_777, 7, 77, 6, 9]
             .into_iter()
             .enumerate()
         {
