@@ -176,6 +176,15 @@ pub fn needs_unaccepted(listeners: &[Listener]) -> Vec<PortRange> {
     ports.into_iter().map(PortRange::from).collect()
 }
 
+/// A queue of this length is most likely not tended, and who should tend it will be asked.
+const LONG_QUEUE: u32 = 64;
+
+/// Tells whether a queue is so long that something deserves a closer look, before it is known who waits.
+pub fn foresees_trouble(listeners: &[Listener]) -> bool {
+    let mut lengths = listeners.iter().map(|listener| listener.accept_queue_len);
+    lengths.any(|length| length >= LONG_QUEUE)
+}
+
 /// Descriptors that threads of examined processes are blocked on, and whose other end should be
 /// named.
 pub fn blocked_descriptors(snapshot: &Snapshot) -> BTreeSet<(Pid, u32)> {

@@ -23,8 +23,8 @@ mod watch;
 pub use accept_queue::{AcceptQueue, Course, Place};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
 pub use attention::{
-    Attention, attention, blocked_descriptors, may_wait, needs_unaccepted, threads_to_watch,
-    unknown_waits, unnamed_sockets, why_threads_are_hidden,
+    Attention, attention, blocked_descriptors, foresees_trouble, may_wait, needs_unaccepted,
+    threads_to_watch, unknown_waits, unnamed_sockets, why_threads_are_hidden,
 };
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, Trouble};

@@ -10,7 +10,7 @@ use super::Looker;
 use crate::collect::kernel::KernelError;
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
-use crate::correlate::{self, Listeners, attention, needs_unaccepted};
+use crate::correlate::{self, Listeners, attention, foresees_trouble, needs_unaccepted};
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Namespace, PortRange, Reading, Snapshot,
     SocketSource, SocketTable,
@@ -79,6 +79,9 @@ impl Looker<'_> {
             .into_iter()
             .partition(|listener| self.scope.has_port(listener.local.port()));
         let waiting = needs_unaccepted(&listeners);
+        if foresees_trouble(&listeners) {
+            self.kernel.expect_descriptor_tables();
+        }
         let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
         let mut connections;
         if waiting.is_empty() {

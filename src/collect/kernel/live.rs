@@ -35,6 +35,10 @@ const FIRST_PROCESS: Pid = 1;
 /// was offered; one size for all reads avoids truncation, and 64 KiB pages need the larger one.
 const RECEIVE_BYTES: usize = 64 * 1024;
 
+/// Some hundred connections. Nobody has so many that one end has closed without being asked who holds
+/// them, so the search may begin while the others come.
+const MANY_BYTES: usize = 4 * RECEIVE_BYTES;
+
 /// How long a dump may stay silent before it is given up.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -55,6 +59,9 @@ pub struct LiveKernel {
     /// What the last pass over all descriptors found by the way.
     #[cfg(feature = "bpf")]
     closed: Option<Vec<super::bpf::ClosedSockets>>,
+    /// A pass over all descriptors that goes on while sockets are dumped.
+    #[cfg(feature = "bpf")]
+    begun_pass: Option<std::thread::JoinHandle<Option<super::bpf::Pass>>>,
 }
 
 impl LiveKernel {
@@ -66,26 +73,47 @@ impl LiveKernel {
             socket: None,
             #[cfg(feature = "bpf")]
             closed: None,
+            #[cfg(feature = "bpf")]
+            begun_pass: None,
         }
     }
 
     fn tables_of(&mut self, pids: &[Pid], wanted: &InodeSet) -> DescriptorTables {
         #[cfg(feature = "bpf")]
-        if let Some(pass) = super::bpf::read_tables(&self.procfs, pids, wanted) {
-            self.closed = Some(pass.closed);
-            return pass.tables;
+        if let Some(mut pass) = self.pass(wanted) {
+            let closed = std::mem::take(&mut pass.closed);
+            if let Some(mut found) = pass.tables(&self.procfs, wanted) {
+                self.closed = Some(closed);
+                found.processes = pids.len();
+                return found;
+            }
         }
         descriptors::read_tables(&self.procfs, pids, wanted)
+    }
+
+    /// The pass that was begun meanwhile, or a new one. What came after the former went by is found by
+    /// the latter.
+    #[cfg(feature = "bpf")]
+    fn pass(&mut self, wanted: &InodeSet) -> Option<super::bpf::Pass> {
+        let begun = self.begun_pass.take();
+        let early = begun.and_then(|thread| thread.join().ok().flatten());
+        early
+            .filter(|pass| pass.finds_all(wanted))
+            .or_else(|| super::bpf::pass(&self.procfs))
+    }
+
+    #[cfg(feature = "bpf")]
+    fn begin_pass(&mut self) {
+        let procfs = self.procfs.clone();
+        self.begun_pass
+            .get_or_insert_with(|| std::thread::spawn(move || super::bpf::pass(&procfs)));
     }
 
     /// Sockets whose connection is gone, by their own word.
     #[cfg(feature = "bpf")]
     fn closed_sockets(&mut self) -> Result<UnlistedSockets, KernelError> {
-        let closed = self.closed.take().or_else(|| {
-            let pids = self.other_processes().ok()?;
-            let pass = super::bpf::read_tables(&self.procfs, &pids, &InodeSet::default());
-            pass.map(|pass| pass.closed)
-        });
+        let pass = || super::bpf::pass(&self.procfs).map(|pass| pass.closed);
+        let closed = self.closed.take().or_else(pass);
         let closed = closed.ok_or_else(cannot_tell_closed)?;
         unlisted::of_closed(&self.procfs, &closed)
             .map_err(|error| KernelError::new("thread-self/ns/net", &error))
@@ -106,18 +134,19 @@ impl LiveKernel {
         Ok(pids)
     }
 
-    fn diag_socket(&mut self) -> Result<&Socket, KernelError> {
-        if self.socket.is_none() {
-            let open = || -> io::Result<Socket> {
-                let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-                socket.bind_auto()?;
-                socket.connect(&SocketAddr::new(0, 0))?;
-                set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(SILENCE))?;
-                Ok(socket)
-            };
-            self.socket = Some(open().map_err(|error| KernelError::new(DIAG, &error))?);
+    /// The socket of the last dump, or a new one.
+    fn diag_socket(&mut self) -> Result<Socket, KernelError> {
+        if let Some(socket) = self.socket.take() {
+            return Ok(socket);
         }
-        Ok(self.socket.as_ref().expect("the socket was opened above"))
+        let open = || -> io::Result<Socket> {
+            let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+            socket.bind_auto()?;
+            socket.connect(&SocketAddr::new(0, 0))?;
+            set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(SILENCE))?;
+            Ok(socket)
+        };
+        open().map_err(|error| KernelError::new(DIAG, &error))
     }
 }
 
@@ -169,14 +198,25 @@ impl Kernel for LiveKernel {
         request: &SocketDump,
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), KernelError> {
-        let result = self.diag_socket().and_then(|socket| {
-            dump(socket, request, sink).map_err(|error| KernelError::new(DIAG, &error))
+        let socket = self.diag_socket()?;
+        let mut received = 0;
+        let dumped = dump(&socket, request, &mut |datagram| {
+            received += datagram.len();
+            if request.is_of_half_closed() && received >= MANY_BYTES {
+                self.expect_descriptor_tables();
+            }
+            sink(datagram)
         });
-        if result.is_err() {
-            // What is left of a broken dump must not be taken for the next one's answer.
-            self.socket = None;
+        // What is left of a broken dump must not be taken for the next one's answer.
+        if dumped.is_ok() {
+            self.socket = Some(socket);
         }
-        result
+        dumped.map_err(|error| KernelError::new(DIAG, &error))
+    }
+
+    fn expect_descriptor_tables(&mut self) {
+        #[cfg(feature = "bpf")]
+        self.begin_pass();
     }
 
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {

@@ -75,6 +75,10 @@ pub trait Kernel {
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), KernelError>;
 
+    /// Says that [`Kernel::descriptor_tables`] will be asked for soon. What can be done for it while
+    /// other questions are answered may be begun.
+    fn expect_descriptor_tables(&mut self) {}
+
     /// Finds the descriptors of every process that refer to the wanted sockets.
     ///
     /// # Errors
@@ -158,6 +162,15 @@ pub struct SocketDump {
     pub tcp_info: bool,
     /// Whether the remainders of closed sockets are left out.
     pub full_sockets_only: bool,
+}
+
+impl SocketDump {
+    /// Tells whether it asks for connections that one end has closed, and for no open ones.
+    fn is_of_half_closed(&self) -> bool {
+        const ESTABLISHED: u32 = 1 << 1;
+        const CLOSE_WAIT: u32 = 1 << 8;
+        self.states & (ESTABLISHED | CLOSE_WAIT) == CLOSE_WAIT
+    }
 }
 
 /// What the descriptor tables of all processes hold of the wanted sockets.

@@ -108,6 +108,10 @@ impl Kernel for Recorder<'_> {
         })
     }
 
+    fn expect_descriptor_tables(&mut self) {
+        self.kernel.expect_descriptor_tables();
+    }
+
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
         let answer = self.kernel.descriptor_tables(wanted);
         self.note(Question::DescriptorTables, answer, Answer::Tables)

@@ -12,11 +12,13 @@ mod syscall;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::DescriptorTables;
-use crate::model::{InodeSet, Pid};
+use super::descriptors::{open_directory, read_descriptor};
+use super::{DescriptorTable, DescriptorTables};
+use crate::model::{Inode, InodeSet, Pid};
 use btf::{Layout, Names, Sections, Types};
 use gather::Gatherer;
 use program::{RECORD_BYTES, Record};
@@ -33,11 +35,20 @@ const WORTHWHILE_FILES: u64 = 3000;
 const READ_BYTES: usize = 32 * 1024;
 
 /// What one pass found.
+#[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// The tables that hold wanted sockets.
-    pub tables: DescriptorTables,
+    /// The tables with sockets that may be asked for, in the order of processes.
+    outlines: Vec<Outline>,
     /// The sockets whose connection is gone, of processes that hold many sockets.
     pub closed: Vec<ClosedSockets>,
+}
+
+/// A table whose descriptors are not all told apart yet.
+#[derive(Debug)]
+struct Outline {
+    table: DescriptorTable,
+    /// Descriptors that may be epoll sets or rings.
+    maybe_special: Vec<u32>,
 }
 
 /// TCP sockets in state `CLOSE` in one process.
@@ -51,17 +62,77 @@ pub(super) struct ClosedSockets {
     pub sockets: Vec<(u32, u32, u32)>,
 }
 
-/// Reads the descriptor tables of the processes; nothing where it is not possible or not worthwhile,
-/// or where the kernel says less than `/proc` would.
-pub(super) fn read_tables(procfs: &Path, pids: &[Pid], wanted: &InodeSet) -> Option<Pass> {
+/// Passes over all descriptors; nothing where it is not possible or not worthwhile, or where it would
+/// say less than `/proc`.
+pub(super) fn pass(procfs: &Path) -> Option<Pass> {
     if !is_worthwhile(procfs) || !sees_what_procfs_shows(procfs) {
         return None;
     }
     let layout = read_layout()?;
     let iterator = syscall::open_iterator(&program::assemble(&layout), layout.iterator).ok()?;
-    let mut gatherer = Gatherer::new(procfs, pids, wanted);
+    let mut gatherer = Gatherer::new(std::process::id());
     for_each_record(iterator, |record| gatherer.add(record)).ok()?;
-    gatherer.finish()
+    Some(gatherer.finish())
+}
+
+impl Pass {
+    /// Tells whether it found a holder of each of the sockets.
+    pub(super) fn finds_all(&self, wanted: &InodeSet) -> bool {
+        let sockets = self
+            .outlines
+            .iter()
+            .flat_map(|outline| &outline.table.sockets);
+        let found: InodeSet = sockets
+            .filter_map(|(_, inode)| Inode::new(*inode))
+            .filter(|inode| wanted.contains(inode))
+            .collect();
+        found.len() == wanted.len()
+    }
+
+    /// The tables that hold one of the sockets.
+    ///
+    /// Nothing where links may not be read that tell epoll sets apart: then `/proc` says better what is
+    /// refused.
+    pub(super) fn tables(self, procfs: &Path, wanted: &InodeSet) -> Option<DescriptorTables> {
+        let mut found = DescriptorTables {
+            in_kernel: true,
+            ..DescriptorTables::default()
+        };
+        let is_wanted =
+            |(_, inode): &(u32, u32)| Inode::new(*inode).is_some_and(|one| wanted.contains(&one));
+        for mut outline in self.outlines {
+            outline.table.sockets.retain(is_wanted);
+            if outline.table.sockets.is_empty() {
+                continue;
+            }
+            match outline.finish(procfs, wanted) {
+                Ok(table) => found.tables.push(table),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+                // The process ended while it was looked at.
+                Err(_) => {}
+            }
+        }
+        Some(found)
+    }
+}
+
+impl Outline {
+    fn finish(mut self, procfs: &Path, wanted: &InodeSet) -> io::Result<DescriptorTable> {
+        let (pid, through) = (self.table.pid, self.table.through);
+        let directory = if pid == through {
+            open_directory(&procfs.join(format!("{pid}/fd")))?
+        } else {
+            open_directory(&procfs.join(format!("{pid}/task/{through}/fd")))?
+        };
+        for fd in self.maybe_special {
+            // What was closed meanwhile was counted, and is nothing special.
+            match read_descriptor(directory.as_fd(), &mut self.table, fd, wanted) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(self.table)
+    }
 }
 
 /// The first number of `fs.file-nr`: open files of the whole machine.
