@@ -5,7 +5,6 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::load::Holder;
 use super::measure::{Cost, median, run};
 
 /// Every program is run this often, in turn with the others, after one run that does not count.
@@ -69,7 +68,6 @@ pub(crate) fn compare(contestants: &[Contestant]) {
     }
     let medians: Vec<Cost> = runs.iter().map(|runs| median(runs)).collect();
     let ours = &medians[0];
-    println!("      wall ms   user ms  system ms  peak MiB   wall ratio  cpu ratio");
     for (contestant, cost) in contestants.iter().zip(&medians) {
         println!(
             "  {:>11.1} {:>9.1} {:>10.1} {:>9.1} {:>12.3} {:>10.3}   {}",
@@ -83,34 +81,35 @@ pub(crate) fn compare(contestants: &[Contestant]) {
         );
     }
     tell_totals(&contestants[0]);
-    println!();
 }
 
-/// Runs one program on loads of growing size.
-pub(crate) fn grow(sizes: &[usize], load: fn(usize) -> Vec<Holder>, contestant: &Contestant) {
+/// Runs one program on a load of this size.
+pub(crate) fn grow(size: usize, contestant: &Contestant) {
+    let mut runs: Vec<Cost> = (0..=ROUNDS).map(|_| run(&contestant.words)).collect();
+    runs.remove(0);
+    let cost = median(&runs);
+    let sockets = f64::from(u32::try_from(size).expect("a load that fits a machine"));
+    println!(
+        "  {size:>11} {:>9.1} {:>9.1} {:>10.1} {:>9.1} {:>16.2} {:>14.2}   {}",
+        cost.wall,
+        cost.user,
+        cost.system,
+        cost.peak,
+        1000.0 * cost.wall / sockets,
+        1000.0 * cost.cpu() / sockets,
+        contestant.label
+    );
+    tell_totals(contestant);
+}
+
+pub(crate) fn print_header() {
+    println!("      wall ms   user ms  system ms  peak MiB   wall ratio  cpu ratio");
+}
+
+pub(crate) fn print_growth_header() {
     println!(
         "      sockets   wall ms   user ms  system ms  peak MiB   wall us/socket  cpu us/socket"
     );
-    for size in sizes {
-        let holders = load(*size);
-        let mut runs: Vec<Cost> = (0..=ROUNDS).map(|_| run(&contestant.words)).collect();
-        runs.remove(0);
-        let cost = median(&runs);
-        let sockets = f64::from(u32::try_from(*size).expect("a load that fits a machine"));
-        println!(
-            "  {size:>11} {:>9.1} {:>9.1} {:>10.1} {:>9.1} {:>16.2} {:>14.2}   {}",
-            cost.wall,
-            cost.user,
-            cost.system,
-            cost.peak,
-            1000.0 * cost.wall / sockets,
-            1000.0 * cost.cpu() / sockets,
-            contestant.label
-        );
-        tell_totals(contestant);
-        drop(holders);
-    }
-    println!();
 }
 
 /// What is fast has to be right as well: connections in `CLOSE_WAIT` in JSON, in the table, and by `ss`;

@@ -3,57 +3,61 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::ops::ControlFlow;
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
-use closewait_doctor::collect::kernel::{DiagProtocol, Kernel, LiveKernel, SocketDump};
-use closewait_doctor::collect::sock_diag::decode_datagram;
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{AF_INET, IPPROTO_TCP};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 
-/// Connections in `CLOSE_WAIT`, over IPv4 as all of the benchmark's are.
-const CLOSE_WAIT: u32 = 1 << 8;
-
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let ports = arguments
-        .iter()
-        .map(|port| port.parse().expect("the floor is given ports"))
-        .collect();
-    let bytes = dump(ports);
+    let port = arguments[0].parse().expect("the floor is given a port");
+    let bytes = dump(port).expect("the kernel has inet_diag");
     let links = read_links().expect("there is a /proc");
     println!("{bytes} bytes of sockets, {links} links");
     ExitCode::SUCCESS
 }
 
-fn dump(ports: Vec<closewait_doctor::model::PortRange>) -> usize {
-    let mut kernel = LiveKernel::new(Path::new("/proc"));
-    let request = SocketDump {
-        protocol: DiagProtocol::Tcp,
-        ipv6: false,
-        states: CLOSE_WAIT,
-        ports,
-        tcp_info: true,
-        full_sockets_only: false,
+/// Connections in `CLOSE_WAIT` on a port, with `tcp_info`; over IPv4, as all of the benchmark's are.
+fn dump(port: u16) -> io::Result<usize> {
+    let mut socket_id = SocketId::new_v4();
+    socket_id.source_port = port;
+    let request = InetRequest {
+        family: AF_INET,
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::INFO,
+        states: StateFlags::CLOSE_WAIT,
+        socket_id,
     };
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let payload = NetlinkPayload::from(SockDiagMessage::InetRequest(request));
+    let mut message = NetlinkMessage::new(header, payload);
+    message.finalize();
+    let mut request = vec![0; message.buffer_len()];
+    message.serialize(&mut request);
+
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.bind_auto()?;
+    socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
+    socket.send(&request, 0)?;
     let mut bytes = 0;
-    let mut sink = |datagram: &[u8]| {
-        bytes += datagram.len();
-        // Only the end has to be seen, and that comes alone.
-        let end = datagram.len() < 64
-            && decode_datagram(datagram, &mut |_, _| false, &mut |_| {})
-                .end
-                .is_some();
-        if end {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+    let mut datagram = Vec::with_capacity(64 * 1024);
+    loop {
+        datagram.clear();
+        bytes += socket.recv(&mut datagram, 0)?;
+        let first = NetlinkBuffer::new_checked(&datagram).map_err(io::Error::other)?;
+        if matches!(first.message_type(), NLMSG_DONE | NLMSG_ERROR) {
+            return Ok(bytes);
         }
-    };
-    kernel
-        .dump_sockets(&request, &mut sink)
-        .expect("the kernel has inet_diag");
-    bytes
+    }
 }
 
 fn read_links() -> io::Result<usize> {
@@ -85,7 +89,7 @@ fn read_table(path: &str) -> io::Result<usize> {
     Ok(links)
 }
 
-fn open(path: &str) -> io::Result<std::os::fd::OwnedFd> {
+fn open(path: &str) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(
         CWD,
         path,

@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
-use super::compare::{Contestant, compare, grow};
+use super::compare::{Contestant, compare, grow, print_growth_header, print_header};
 use super::load::Holder;
 
 /// A load and the programs that look at it, ours first.
@@ -63,22 +63,15 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// The scenario that grows.
+/// The scenario that grows, and the sizes it is run at.
 const SCALE: &str = "scale";
-/// Processes of [`CONNECTIONS`] each, or one with fewer.
 const SCALE_SIZES: [usize; 5] = [5_000, 10_000, 20_000, 50_000, 100_000];
 /// A process is often limited to 20,000 descriptors.
 const CONNECTIONS: usize = 10_000;
 
-/// Runs the named scenarios, or all.
+/// Runs the named scenarios, or all, each in a network namespace of its own: connections that have ended
+/// linger for a minute.
 pub(crate) fn run(names: &[String]) -> ExitCode {
-    let status = Command::new("ip")
-        .args(["link", "set", "lo", "up"])
-        .status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "ip link set lo up"
-    );
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     for name in names {
         let known = SCENARIOS.iter().any(|scenario| scenario.name == name);
@@ -86,16 +79,52 @@ pub(crate) fn run(names: &[String]) -> ExitCode {
     }
     for scenario in SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
         println!("{}: {}", scenario.name, scenario.about);
-        let holders = (scenario.load)();
-        compare(&(scenario.contestants)());
-        drop(holders);
+        print_header();
+        enter(&[scenario.name]);
+        println!();
     }
     if wanted(SCALE) {
-        println!(
-            "{SCALE}: the leak, from {} to {} sockets",
-            SCALE_SIZES[0], SCALE_SIZES[4]
-        );
-        grow(&SCALE_SIZES, of_size, &Contestant::ours("scan --port 7000"));
+        println!("{SCALE}: the leak, growing");
+        print_growth_header();
+        for size in SCALE_SIZES {
+            enter(&[SCALE, &size.to_string()]);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Says to this program that it runs in the network namespace of a scenario.
+pub(crate) const INSIDE: &str = "--inside";
+
+fn enter(arguments: &[&str]) {
+    let program = std::env::current_exe().expect("a running program has a path");
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--net");
+    if !rustix::process::geteuid().is_root() {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    let status = unshare.arg(program).arg(INSIDE).args(arguments).status();
+    assert!(status.is_ok_and(|status| status.success()), "{arguments:?}");
+}
+
+/// Runs one scenario where its load does not meet another's.
+pub(crate) fn run_inside(arguments: &[String]) -> ExitCode {
+    let status = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "ip link set lo up"
+    );
+    if let [_, size] = arguments {
+        let sockets = size.parse().expect("a size is a number");
+        let _holders = of_size(sockets);
+        grow(sockets, &Contestant::ours("scan --port 7000"));
+    }
+    let named = |scenario: &&Scenario| *arguments == [scenario.name];
+    if let Some(scenario) = SCENARIOS.iter().find(named) {
+        let _holders = (scenario.load)();
+        compare(&(scenario.contestants)());
     }
     ExitCode::SUCCESS
 }
