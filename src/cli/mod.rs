@@ -14,6 +14,7 @@ mod look;
 mod offline;
 mod options;
 mod output;
+mod probe;
 mod record;
 mod scan;
 mod text_blind_spots;
@@ -51,6 +52,7 @@ enum Command {
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
     Record(record::RecordArgs),
+    Probe(probe::ProbeArgs),
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -89,6 +91,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Check(arguments) => check::run(&arguments, manner),
         Command::Explain(arguments) => explain::run(&arguments, manner).map(looked),
         Command::Record(arguments) => record::run(&arguments).map(looked),
+        Command::Probe(arguments) => probe::run(&arguments, manner),
     };
     match outcome {
         Ok(status) => status,

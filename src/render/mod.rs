@@ -4,14 +4,18 @@ pub mod escape;
 mod github;
 mod json;
 mod json_check;
+mod json_probe;
 mod junit;
 mod line;
 pub mod page;
+mod probe;
 mod problem;
 mod table;
 
 pub use github::{write_failed_github, write_github};
 pub use json::{SCHEMA, schema, write_json, write_json_with_check};
+pub use json_probe::{PROBE_SCHEMA, probe_schema, write_probe_json};
 pub use junit::{write_failed_junit, write_junit};
 pub use line::{write_failed_line, write_line};
+pub use probe::{ProbeReport, write_probe_table};
 pub use table::{TableOptions, write_table};
