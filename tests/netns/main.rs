@@ -24,6 +24,7 @@ mod mptcp;
 mod namespaces;
 mod one_end_closed;
 mod privileges;
+mod probe;
 mod recording;
 mod soak;
 mod support;

@@ -100,7 +100,9 @@ pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
             "a newcomer makes the server accept some of those who wait, and not all".to_owned()
         }
         Behaviour::DrainsFully => {
-            format!("a newcomer was enough: the server accepted all {waiting} who waited, and it too")
+            format!(
+                "a newcomer was enough: the server accepted all {waiting} who waited, and it too"
+            )
         }
         Behaviour::AcceptsNothing => format!(
             "accepts nothing: nobody left the queue in {}",
@@ -290,10 +292,7 @@ pub(super) mod tests {
     fn each_behaviour_has_its_pattern() {
         let of = |before, newcomers, stuck| behaviour(&probe(before, newcomers), stuck);
         assert_eq!(of(0, vec![newcomer(1, true)], false), Behaviour::Healthy);
-        assert_eq!(
-            of(8, vec![newcomer(9, true)], true),
-            Behaviour::DrainsFully
-        );
+        assert_eq!(of(8, vec![newcomer(9, true)], true), Behaviour::DrainsFully);
         assert_eq!(
             of(8, vec![newcomer(1, false), newcomer(1, false)], true),
             Behaviour::OnePerNewcomer

@@ -95,10 +95,7 @@ fn lost_edge(behaviour: Behaviour) -> (Stance, &'static str) {
 
 fn nobody_accepts(behaviour: Behaviour) -> (Stance, &'static str) {
     match behaviour {
-        Behaviour::AcceptsNothing => (
-            Stance::Supports,
-            "a newcomer woke nobody who would accept",
-        ),
+        Behaviour::AcceptsNothing => (Stance::Supports, "a newcomer woke nobody who would accept"),
         Behaviour::OnePerNewcomer | Behaviour::SomePerNewcomer | Behaviour::DrainsFully => (
             Stance::Contradicts,
             "the newcomer made the server accept: somebody does wait for this listener",
