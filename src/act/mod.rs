@@ -7,5 +7,6 @@
 
 pub mod probe;
 mod queue;
+pub mod relieve;
 
 pub use queue::{Queue, Target, TargetError, Wanted, target};

@@ -16,6 +16,7 @@ mod options;
 mod output;
 mod probe;
 mod record;
+mod relieve;
 mod scan;
 mod text_blind_spots;
 mod threshold;
@@ -53,6 +54,10 @@ enum Command {
     Explain(explain::ExplainArgs),
     Record(record::RecordArgs),
     Probe(probe::ProbeArgs),
+    Relieve(relieve::RelieveArgs),
+    /// What `relieve` starts to reach into an epoll set.
+    #[command(hide = true)]
+    Hand { order: String },
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -92,6 +97,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Explain(arguments) => explain::run(&arguments, manner).map(looked),
         Command::Record(arguments) => record::run(&arguments).map(looked),
         Command::Probe(arguments) => probe::run(&arguments, manner),
+        Command::Relieve(arguments) => relieve::run(&arguments, manner),
+        Command::Hand { order } => relieve::hand(&order).map(looked),
     };
     match outcome {
         Ok(status) => status,

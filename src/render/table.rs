@@ -211,7 +211,7 @@ fn wrap(text: &str, width: Option<u16>, indent: usize) -> Vec<String> {
     lines(&table)
 }
 
-fn plain_table() -> Table {
+pub(super) fn plain_table() -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -226,7 +226,7 @@ fn lines(table: &Table) -> Vec<String> {
 }
 
 /// Writes a table without borders, columns two blanks apart, never cut.
-fn write_rows(table: &mut Table, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_rows(table: &mut Table, out: &mut dyn Write) -> io::Result<()> {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

@@ -26,6 +26,7 @@ mod one_end_closed;
 mod privileges;
 mod probe;
 mod recording;
+mod relieve;
 mod soak;
 mod support;
 mod text;
