@@ -204,8 +204,14 @@ struct Run<'a> {
 impl Run<'_> {
     fn left_in_force(&self) -> Result<Vec<Record>> {
         let inodes = self.target.map_or(&[][..], |target| &target.inodes);
-        relieve::pending(self.journal, inodes)
-            .with_context(|| format!("reading the journal in {}", self.journal.folder().display()))
+        let tidied = if self.arguments.yes {
+            relieve::tidy(self.journal)
+        } else {
+            Ok(())
+        };
+        tidied
+            .and_then(|()| relieve::pending(self.journal, inodes))
+            .with_context(|| format!("the journal in {}", self.journal.folder().display()))
     }
 
     fn undo(&self, kernel: &mut LiveKernel, records: &[Record]) -> Deed {

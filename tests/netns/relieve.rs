@@ -28,15 +28,10 @@ impl Aid {
 
     fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         let state = self.state.path().to_str().expect("paths are UTF-8");
-        let mut arguments = vec![
-            "relieve",
-            "--format",
-            "json",
-            "--min-age",
-            "300ms",
-            "--state",
-            state,
-        ];
+        let mut arguments = vec!["relieve", "--format", "json", "--state", state];
+        if !more.contains(&"--min-age") {
+            arguments.extend(["--min-age", "300ms"]);
+        }
         arguments.extend(more);
         arguments
     }

@@ -78,6 +78,25 @@ impl Journal {
         Ok(records)
     }
 
+    /// Removes what was not finished, and what is about nobody any more.
+    pub(super) fn tidy(&self, is_of_use: impl Fn(&Record) -> bool) -> io::Result<()> {
+        for record in self.read()? {
+            if !is_of_use(&record) {
+                self.remove(&record.grip)?;
+            }
+        }
+        let Ok(entries) = std::fs::read_dir(&self.folder) else {
+            return Ok(());
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "new") {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, grip: &Grip) -> PathBuf {
         let name = format!(
             "{}-{}-{}-{}.json",

@@ -27,7 +27,7 @@ pub use hand::{Fault, lend_a_hand};
 pub use handle::HAND;
 pub use journal::{Journal, Record};
 pub use plan::{Action, Plan, Unplanned, Wishes, plan};
-pub use undo::{pending, undo};
+pub use undo::{pending, tidy, undo};
 
 /// A way to relieve a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Brings back what earlier runs left in force, or what one of them did not get to finish.
 
+use std::io;
 use std::path::Path;
 
 use super::journal::{Journal, Record};
@@ -9,24 +10,33 @@ use super::{Deed, Fault, Outcome};
 use crate::collect::kernel::Kernel;
 use crate::model::Inode;
 
-/// The records about these listeners, of processes that still live; those of others are forgotten.
+/// The records about these listeners, of processes that still live.
 ///
 /// # Errors
 ///
 /// When the journal cannot be read.
-pub fn pending(journal: &Journal, inodes: &[Inode]) -> std::io::Result<Vec<Record>> {
-    let mut found = Vec::new();
-    for record in journal.read()? {
-        let grip = &record.grip;
-        let lives = read_start(Path::new("/proc"), grip.pid).is_ok_and(|at| at == grip.started);
-        let meant = inodes
-            .iter()
-            .any(|inode| inode.number().is_some_and(|n| u64::from(n) == grip.inode));
-        if lives && meant {
-            found.push(record);
-        }
-    }
+pub fn pending(journal: &Journal, inodes: &[Inode]) -> io::Result<Vec<Record>> {
+    let mut found = journal.read()?;
+    found.retain(|record| {
+        let is_meant =
+            |inode: &Inode| inode.number().is_some_and(|n| u64::from(n) == record.grip.inode);
+        lives(record) && inodes.iter().any(is_meant)
+    });
     Ok(found)
+}
+
+fn lives(record: &Record) -> bool {
+    let started = read_start(Path::new("/proc"), record.grip.pid);
+    started.is_ok_and(|started| started == record.grip.started)
+}
+
+/// Forgets what is about processes that have ended.
+///
+/// # Errors
+///
+/// When the journal cannot be read or changed.
+pub fn tidy(journal: &Journal) -> io::Result<()> {
+    journal.tidy(lives)
 }
 
 /// Restores each registration as the server made it.

@@ -32,11 +32,12 @@ fn assert_survives_kills(patient_arguments: &[&str], method: &[&str], calls: usi
         return;
     }
     let server = patient(patient_arguments);
-    let mut clients = stick(&server, 6);
     let before = listener_lines(server.pid());
     assert_eq!(before.len(), 1);
     let aid = Aid::new();
+    let mut clients = Vec::new();
     for call in 1..=calls {
+        stick_more(&server, &mut clients);
         let kill = format!("inject=epoll_ctl:signal=KILL:when={call}");
         let json = with_faults(&aid, &[&kill], method).any_json();
         assert_eq!(json["outcome"], "failed", "call {call}: {json:#}");
@@ -47,6 +48,7 @@ fn assert_survives_kills(patient_arguments: &[&str], method: &[&str], calls: usi
         assert!(aid.is_empty(), "call {call}");
     }
     for call in 1..=calls {
+        stick_more(&server, &mut clients);
         let kill = format!("inject=epoll_ctl:signal=KILL:when={call}");
         // Where the first helper is waited for, its successor has not been told anything yet.
         let both = with_faults(&aid, &[&kill, "inject=wait4:signal=KILL"], method);
@@ -67,6 +69,16 @@ fn assert_survives_kills(patient_arguments: &[&str], method: &[&str], calls: usi
     for client in &mut clients {
         talk(client);
     }
+}
+
+/// What a repair does wakes the server as well, so some are added for each fault.
+fn stick_more(server: &Program, clients: &mut Vec<std::net::TcpStream>) {
+    let waiting = queue().length;
+    stop(server.pid());
+    clients.extend(connect_many(8));
+    super::resume(server.pid());
+    wait_for_queue(waiting + 7);
+    outlast(SHORT_GRACE);
 }
 
 #[test]
