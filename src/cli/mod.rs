@@ -57,7 +57,9 @@ enum Command {
     Relieve(relieve::RelieveArgs),
     /// What `relieve` starts to reach into an epoll set.
     #[command(hide = true)]
-    Hand { order: String },
+    Hand {
+        order: String,
+    },
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]

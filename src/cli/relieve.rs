@@ -134,7 +134,10 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
     let taken_at = scan::now();
     let mut kernel = LiveKernel::new(&which.procfs);
     let scope = Scope {
-        ports: wanted.map(|wanted| wanted.port().into()).into_iter().collect(),
+        ports: wanted
+            .map(|wanted| wanted.port().into())
+            .into_iter()
+            .collect(),
         // A listener is looked at with all who hold it.
         pids: if wanted.is_none() {
             arguments.pids.clone()

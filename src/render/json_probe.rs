@@ -27,7 +27,7 @@ struct ProbeV1<'a> {
     elapsed_ms: u64,
     listener: ProbedV1<'a>,
     /// `healthy`, `one_per_newcomer`, `some_per_newcomer`, `drains_fully`, `accepts_nothing`,
-    /// `closed_at_once`, `refuses` or `listener_gone`.
+    /// `closed_at_once`, `awaits_data`, `refuses` or `listener_gone`.
     behaviour: &'static str,
     headline: String,
     /// What was seen.
@@ -96,6 +96,9 @@ struct NewcomerV1 {
     queue_after: u32,
     /// How many left the queue meanwhile.
     taken: u32,
+    /// Whether it is connected and yet not in the queue: the kernel waits for its data
+    /// (TCP_DEFER_ACCEPT), or the queue is full.
+    kept_out: bool,
     /// Whether it is left in the queue.
     waits: bool,
 }
@@ -179,6 +182,7 @@ fn newcomer(newcomer: &Newcomer) -> NewcomerV1 {
         queue_before: newcomer.queue_before,
         queue_after: newcomer.queue_after,
         taken: newcomer.taken,
+        kept_out: newcomer.kept_out,
         waits: newcomer.waits(),
     }
 }

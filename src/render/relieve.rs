@@ -55,7 +55,11 @@ pub fn write_relief_table(
 ) -> io::Result<()> {
     let (style, word) = word(report.deed.outcome);
     let bold = Style::new().bold();
-    let mut subject: Vec<String> = report.local.map(|local| local.to_string()).into_iter().collect();
+    let mut subject: Vec<String> = report
+        .local
+        .map(|local| local.to_string())
+        .into_iter()
+        .collect();
     subject.extend(report.plan.map(|plan| plan.method.name().to_owned()));
     writeln!(
         out,

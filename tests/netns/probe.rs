@@ -214,6 +214,29 @@ fn newcomers_that_are_closed_at_once_are_told_from_those_that_are_served() {
 }
 
 #[test]
+fn a_listener_that_waits_for_data_is_not_taken_for_a_stuck_one() {
+    const SERVER: &str = "
+import socket, time
+listener = socket.create_server(('127.0.0.1', 8080))
+listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+print('ready', flush=True)
+clients = []
+while True:
+    clients.append(listener.accept())";
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", SERVER]));
+        server.wait_for_line("ready");
+        let json = probe(&["--timeout", "300ms"]);
+        assert_eq!(json["behaviour"], "awaits_data", "{json:#}");
+        assert_eq!(json["newcomers"][0]["kept_out"], true, "{json:#}");
+        assert_eq!(json["left_waiting"], 0, "{json:#}");
+    });
+}
+
+#[test]
 fn a_full_queue_refuses() {
     in_private_network(|| {
         let _server = patient(&["--backlog", "1", "never-accepts"]);

@@ -11,7 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    Program, Run, SHORT_GRACE, connect_many, doctor_command, items, outlast, run, stop, wait_for_queue,
+    Program, Run, SHORT_GRACE, connect_many, doctor_command, items, outlast, run, stop,
+    wait_for_queue,
 };
 
 /// A doctor with a journal of its own.

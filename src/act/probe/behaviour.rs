@@ -19,6 +19,8 @@ pub enum Behaviour {
     AcceptsNothing,
     /// It closes whom it has just accepted.
     ClosedAtOnce,
+    /// Its kernel waits for data before it lets a newcomer into the queue.
+    AwaitsData,
     /// No connection comes about.
     Refuses,
     /// The listener was closed meanwhile.
@@ -35,6 +37,7 @@ impl Behaviour {
             Self::DrainsFully => "drains_fully",
             Self::AcceptsNothing => "accepts_nothing",
             Self::ClosedAtOnce => "closed_at_once",
+            Self::AwaitsData => "awaits_data",
             Self::Refuses => "refuses",
             Self::ListenerGone => "listener_gone",
         }
@@ -64,6 +67,20 @@ pub fn behaviour(probe: &Probe, stuck: bool) -> Behaviour {
             Behaviour::DrainsFully
         } else {
             Behaviour::Healthy
+        };
+    }
+    if connected
+        .iter()
+        .all(|newcomer| newcomer.kept_out || newcomer.was_accepted())
+    {
+        let is_full = probe
+            .before
+            .limit
+            .is_some_and(|limit| probe.before.length > limit);
+        return if is_full {
+            Behaviour::Refuses
+        } else {
+            Behaviour::AwaitsData
         };
     }
     let taken: u32 = connected.iter().map(|newcomer| newcomer.taken).sum();
@@ -111,6 +128,11 @@ pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
         Behaviour::ClosedAtOnce => {
             "newcomers are accepted and closed at once, without an answer".to_owned()
         }
+        Behaviour::AwaitsData => {
+            "newcomers do not get into the queue: the kernel waits for their data (TCP_DEFER_ACCEPT), \
+             or leads them elsewhere"
+                .to_owned()
+        }
         Behaviour::Refuses => match refusal(probe) {
             Some(Refusal::NoAnswer) => {
                 "refuses: the kernel drops newcomers, as it does when the accept queue is full"
@@ -118,7 +140,9 @@ pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
             }
             Some(Refusal::Reset) => "refuses: newcomers get a reset".to_owned(),
             Some(Refusal::Other(error)) => format!("no connection came about: {error}"),
-            None => "no connection was tried".to_owned(),
+                None => {
+                "refuses: the accept queue is full, and the kernel keeps newcomers out of it".to_owned()
+            }
         },
         Behaviour::ListenerGone => "the listener was closed while it was probed".to_owned(),
     }
@@ -177,6 +201,7 @@ fn describe(newcomer: &Newcomer, timeout: Duration) -> String {
     parts.push(match newcomer.accepted {
         Some(accepted) => format!("accepted within {}", span(accepted)),
         None if newcomer.was_accepted() => "accepted".to_owned(),
+        None if newcomer.kept_out => "not in the queue".to_owned(),
         None => format!("not accepted in {}", span(timeout)),
     });
     if newcomer.answered_bytes > 0 {
@@ -217,6 +242,9 @@ pub fn conclusion(behaviour: Behaviour) -> Option<&'static str> {
         Behaviour::ClosedAtOnce => {
             Some("the server is at its connection limit, or turns this client away")
         }
+        Behaviour::AwaitsData => {
+            Some("this tells nothing of the server: ask it something with --payload FILE")
+        }
         Behaviour::Refuses => Some("clients are hurt now: nobody can connect"),
     }
 }
@@ -232,7 +260,10 @@ pub fn remedies(probe: &Probe, behaviour: Behaviour) -> Vec<String> {
          without EPOLLET"
             .to_owned();
     match behaviour {
-        Behaviour::Healthy | Behaviour::ListenerGone | Behaviour::ClosedAtOnce => Vec::new(),
+        Behaviour::Healthy
+        | Behaviour::ListenerGone
+        | Behaviour::ClosedAtOnce
+        | Behaviour::AwaitsData => Vec::new(),
         Behaviour::OnePerNewcomer | Behaviour::SomePerNewcomer => vec![in_the_code, relieve],
         Behaviour::DrainsFully => vec![in_the_code],
         Behaviour::AcceptsNothing | Behaviour::Refuses => vec![relieve],
@@ -265,6 +296,7 @@ pub(super) mod tests {
             queue_before: 8,
             queue_after: 9 - taken,
             taken,
+            kept_out: false,
             listener_gone: false,
         }
     }

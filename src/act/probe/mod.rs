@@ -73,6 +73,9 @@ pub struct Newcomer {
     pub queue_after: u32,
     /// How many left the queue meanwhile.
     pub taken: u32,
+    /// Whether it is connected and yet not in the queue: the kernel waits for its data
+    /// (`TCP_DEFER_ACCEPT`), or the queue is full.
+    pub kept_out: bool,
     /// Whether the listener was closed meanwhile.
     pub listener_gone: bool,
 }
@@ -85,7 +88,8 @@ impl Newcomer {
 
     /// Whether it is left in the queue.
     pub fn waits(&self) -> bool {
-        self.connected.is_some() && !self.was_accepted() && !self.listener_gone
+        let in_the_queue = self.connected.is_some() && !self.kept_out && !self.listener_gone;
+        in_the_queue && !self.was_accepted()
     }
 }
 

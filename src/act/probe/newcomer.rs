@@ -42,6 +42,7 @@ pub(super) fn watch(
         queue_before,
         queue_after: queue_before,
         taken: 0,
+        kept_out: false,
         listener_gone: false,
     };
     let socket = match connect(target.address, order.timeout) {
@@ -208,19 +209,22 @@ fn waiting_clients(
 fn settle(
     kernel: &mut dyn Kernel,
     target: &Target,
-    strangers_before: &BTreeSet<SocketAddr>,
+    before: &BTreeSet<SocketAddr>,
     newcomer: &mut Newcomer,
 ) -> Result<(), KernelError> {
     let now = waiting_clients(kernel, target)?;
+    let is_ours = |client: &SocketAddr| same(*client, newcomer.client);
     let came = now
-        .difference(strangers_before)
-        .filter(|client| !same(**client, newcomer.client))
+        .difference(before)
+        .filter(|client| !is_ours(client))
         .count();
+    newcomer.kept_out =
+        newcomer.connected.is_some() && !newcomer.was_accepted() && !now.iter().any(is_ours);
     let queue = read_queue(kernel, target)?;
     newcomer.listener_gone = queue.is_none();
     newcomer.queue_after = queue.unwrap_or_default().length;
     let came = u32::try_from(came).unwrap_or(u32::MAX);
-    let ours = u32::from(newcomer.connected.is_some());
+    let ours = u32::from(newcomer.connected.is_some() && !newcomer.kept_out);
     newcomer.taken = newcomer
         .queue_before
         .saturating_add(ours)

@@ -113,7 +113,8 @@ fn accept_and_close(
         }
     }
     let left = length(kernel, target)?;
-    let mut headline = format!("{closed} accepted and closed: the queue is {left}, it was {first}{why}");
+    let mut headline =
+        format!("{closed} accepted and closed: the queue is {left}, it was {first}{why}");
     if live > 0 {
         headline.push_str(&format!("; {live} of them had a live client"));
     }

@@ -19,6 +19,30 @@ pub const HAND: &str = "hand";
 /// Nothing that a hand does waits for anybody, but an `accept` that somebody else came before.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// This program. A descriptor that it inherited, under the number that the hand needs, is kept from
+/// the hand by a shell, which can close it; shells know single digits.
+fn program(needed: u32) -> std::process::Command {
+    let this_program = format!("/proc/{}/exe", std::process::id());
+    if !(3..=9).contains(&needed) || !is_inherited(needed) {
+        return std::process::Command::new(this_program);
+    }
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", &format!("exec \"$0\" \"$@\" {needed}<&-")])
+        .arg(this_program);
+    shell
+}
+
+/// Whether a descriptor of ours is open and stays so in what we start.
+fn is_inherited(number: u32) -> bool {
+    const O_CLOEXEC: u32 = 0o2_000_000;
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
+    let text = text.unwrap_or_default();
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & O_CLOEXEC == 0)
+}
+
 /// A hand at work. It ends with its input.
 pub(super) struct Handle {
     child: Child,
@@ -29,7 +53,7 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn start(grip: &Grip) -> io::Result<Self> {
         let order = serde_json::to_string(grip)?;
-        let mut child = std::process::Command::new("/proc/self/exe")
+        let mut child = program(grip.target_fd)
             .args([HAND, &order])
             // Ctrl-C is for the one who started it, and the hand undoes what has to be undone.
             .process_group(0)

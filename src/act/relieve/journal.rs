@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,10 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
+        // What others write into a folder of theirs is not what we did.
+        if std::fs::metadata(&self.folder)?.uid() != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::other("the folder belongs to another user"));
+        }
         let mut records = Vec::new();
         for entry in entries {
             let path = entry?.path();

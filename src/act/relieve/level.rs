@@ -98,7 +98,8 @@ fn switch(
         ));
     }
     for worker in &mut workers {
-        worker.release()?;
+        // A hand that has ended restores nothing either.
+        let _ = worker.release();
     }
     let headline = format!(
         "level-triggered until the server restarts or registers its listener anew: the queue is \
@@ -168,8 +169,7 @@ fn watch(
 fn spins(window: &[Sample], before: u32) -> Option<u32> {
     let (first, last) = (window.first()?, window.last()?);
     let time = last.at.saturating_sub(first.at);
-    let stuck =
-        window.iter().all(|sample| sample.length > 0) && last.length >= first.length;
+    let stuck = window.iter().all(|sample| sample.length > 0) && last.length >= first.length;
     if time < SPINNING_TIME || !stuck {
         return None;
     }

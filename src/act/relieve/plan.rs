@@ -111,7 +111,10 @@ pub fn plan(
         .sockets
         .listeners
         .iter()
-        .filter(|one| one.inode.is_some_and(|inode| target.inodes.contains(&inode)))
+        .filter(|one| {
+            one.inode
+                .is_some_and(|inode| target.inodes.contains(&inode))
+        })
         .collect();
     if listeners.iter().all(|one| one.accept_queue_len == 0) {
         return Err(Unplanned::Nothing(format!(
@@ -207,8 +210,9 @@ impl Ground<'_> {
         }
         Ok(Plan {
             method: Method::Rearm,
-            why: "an edge is missing: registering the listener again, as it is, gives the server one"
-                .to_owned(),
+            why:
+                "an edge is missing: registering the listener again, as it is, gives the server one"
+                    .to_owned(),
             steps: grips
                 .iter()
                 .map(|grip| {
@@ -283,9 +287,10 @@ impl Ground<'_> {
         let all = self.wishes.all;
         Ok(Plan {
             method: Method::Drain,
-            why: "the server does not accept, and waking it does not help: places in the queue can \
+            why:
+                "the server does not accept, and waking it does not help: places in the queue can \
                   be freed"
-                .to_owned(),
+                    .to_owned(),
             steps: vec![(
                 if all {
                     "accept and close whoever waits".to_owned()
@@ -328,7 +333,12 @@ impl Ground<'_> {
             why: "a stopped process accepts nobody".to_owned(),
             steps: stopped
                 .iter()
-                .map(|one| (format!("kill -CONT {}", one.pid), format!("process {}", one.pid)))
+                .map(|one| {
+                    (
+                        format!("kill -CONT {}", one.pid),
+                        format!("process {}", one.pid),
+                    )
+                })
                 .collect(),
             notes: vec!["find out who stopped it, and why".to_owned()],
             action: Action::Continue(stopped),
@@ -354,7 +364,10 @@ impl Ground<'_> {
                 .iter()
                 .map(|one| {
                     let switch = one.switch.display();
-                    (format!("echo {} > {switch}", one.thawed), switch.to_string())
+                    (
+                        format!("echo {} > {switch}", one.thawed),
+                        switch.to_string(),
+                    )
                 })
                 .collect(),
             notes: vec![
@@ -368,10 +381,13 @@ impl Ground<'_> {
 
     /// Waking a process that does not run wakes nobody.
     fn refuse_halted(&self) -> Result<(), Unplanned> {
-        let halts = self.acceptors.iter().map(|acceptor| match acceptor.standing {
-            Standing::Halted(halt) => Some((halt, acceptor.process)),
-            _ => None,
-        });
+        let halts = self
+            .acceptors
+            .iter()
+            .map(|acceptor| match acceptor.standing {
+                Standing::Halted(halt) => Some((halt, acceptor.process)),
+                _ => None,
+            });
         let Some(Some((halt, process))) =
             halts.reduce(|one, other| one.zip(other).map(|(one, _)| one))
         else {
@@ -421,12 +437,7 @@ impl Ground<'_> {
         Ok(grips)
     }
 
-    fn grip(
-        &self,
-        acceptor: &Acceptor,
-        epoll_fd: u32,
-        target_fd: u32,
-    ) -> Result<Grip, Unplanned> {
+    fn grip(&self, acceptor: &Acceptor, epoll_fd: u32, target_fd: u32) -> Result<Grip, Unplanned> {
         let held = self
             .hold(acceptor)
             .ok_or_else(|| impossible("no descriptor of the listener is seen"))??;
@@ -503,9 +514,7 @@ fn spare_number(target_fd: u32, found: &[Registration]) -> u32 {
     const LOW: u32 = 40;
     let first = if target_fd < 64 { HIGH } else { LOW };
     (first..)
-        .find(|number| {
-            *number != target_fd && !found.iter().any(|one| one.target_fd == *number)
-        })
+        .find(|number| *number != target_fd && !found.iter().any(|one| one.target_fd == *number))
         .unwrap_or(first)
 }
 

@@ -65,8 +65,7 @@ fn wake(
                 log,
                 "re-arm",
                 worker.grip.name(),
-                done.as_ref()
-                    .map(|()| format!("queue {before} -> {left}")),
+                done.as_ref().map(|()| format!("queue {before} -> {left}")),
             );
             done?;
             if left < before {

@@ -4,13 +4,14 @@ use std::io;
 use std::path::Path;
 
 use super::journal::{Journal, Record};
-use super::registration::{living_thread, read_registrations, read_start, same_mask};
+use super::registration::{Registration, living_thread, read_registrations, read_start, same_mask};
 use super::worker::{Worker, note};
 use super::{Deed, Fault, Outcome};
 use crate::collect::kernel::Kernel;
 use crate::model::Inode;
 
-/// The records about these listeners, of processes that still live.
+/// The records about these listeners that are in force: the process lives, and its registration is
+/// neither as it was nor as the server made it since.
 ///
 /// # Errors
 ///
@@ -18,54 +19,63 @@ use crate::model::Inode;
 pub fn pending(journal: &Journal, inodes: &[Inode]) -> io::Result<Vec<Record>> {
     let mut found = journal.read()?;
     found.retain(|record| {
-        let is_meant =
-            |inode: &Inode| inode.number().is_some_and(|n| u64::from(n) == record.grip.inode);
-        lives(record) && inodes.iter().any(is_meant)
+        let is_meant = |inode: &Inode| {
+            inode
+                .number()
+                .is_some_and(|n| u64::from(n) == record.grip.inode)
+        };
+        inodes.iter().any(is_meant) && is_in_force(record)
     });
     Ok(found)
 }
 
-fn lives(record: &Record) -> bool {
-    let started = read_start(Path::new("/proc"), record.grip.pid);
-    started.is_ok_and(|started| started == record.grip.started)
+/// What cannot be read is taken to be.
+fn is_in_force(record: &Record) -> bool {
+    let grip = &record.grip;
+    let procfs = Path::new("/proc");
+    if read_start(procfs, grip.pid).ok() != Some(grip.started) {
+        return false;
+    }
+    let read = || {
+        let tid = living_thread(procfs, grip.pid)?;
+        read_registrations(procfs, grip.pid, tid, grip.epoll_fd)
+    };
+    read().map_or(true, |found| {
+        let is_spare = |one: &Registration| {
+            one.target_fd == grip.spare && one.inode == grip.inode && one.data == grip.data
+        };
+        let changed = |one: &Registration| {
+            grip.is(one)
+                && same_mask(one.events, record.in_force)
+                && !same_mask(one.events, grip.events)
+        };
+        found.iter().any(|one| is_spare(one) || changed(one))
+    })
 }
 
-/// Forgets what is about processes that have ended.
+/// Forgets what is in force no more.
 ///
 /// # Errors
 ///
 /// When the journal cannot be read or changed.
 pub fn tidy(journal: &Journal) -> io::Result<()> {
-    journal.tidy(lives)
+    journal.tidy(is_in_force)
 }
 
 /// Restores each registration as the server made it.
 pub fn undo(kernel: &mut dyn Kernel, records: &[Record], journal: &Journal) -> Deed {
     let mut log = Vec::new();
     let mut failure = None;
-    let mut changed = 0;
     for record in records {
-        let grip = &record.grip;
         let result = restore(record, journal);
-        let text = match &result {
-            Ok(Some(mask)) => Ok(format!("the mask is {mask:x}, as it was")),
-            Ok(None) => Ok("left alone: the server has registered it anew since".to_owned()),
-            Err(fault) => Err(fault),
-        };
-        note(kernel, &mut log, "undo", grip.name(), text);
-        match result {
-            Ok(Some(_)) => changed += 1,
-            Ok(None) => {}
-            Err(fault) => failure = Some(fault),
-        }
+        let text = result
+            .as_ref()
+            .map(|mask| format!("the mask is {mask:x}, as it was"));
+        note(kernel, &mut log, "undo", record.grip.name(), text);
+        failure = result.err().or(failure);
     }
     match failure {
         Some(fault) => Deed::failed(&fault, log),
-        None if changed == 0 => Deed::new(
-            Outcome::NothingToDo,
-            "there is nothing to undo: the server registered its listener anew since",
-            log,
-        ),
         None => Deed::new(
             Outcome::Undone,
             "the listener is registered as the server did it",
@@ -74,28 +84,11 @@ pub fn undo(kernel: &mut dyn Kernel, records: &[Record], journal: &Journal) -> D
     }
 }
 
-/// Nothing where the server has changed the registration itself.
-fn restore(record: &Record, journal: &Journal) -> Result<Option<u32>, Fault> {
+fn restore(record: &Record, journal: &Journal) -> Result<u32, Fault> {
     let mut grip = record.grip.clone();
-    let procfs = Path::new("/proc");
-    grip.tid = living_thread(procfs, grip.pid)?;
-    let found = read_registrations(procfs, grip.pid, grip.tid, grip.epoll_fd)?;
-    let own = found.iter().find(|one| grip.is(one));
-    let spare = found
-        .iter()
-        .any(|one| one.target_fd == grip.spare && one.inode == grip.inode);
-    let ours = match own {
-        Some(one) => {
-            same_mask(one.events, record.in_force) || same_mask(one.events, grip.events)
-        }
-        None => spare,
-    };
-    if !ours {
-        journal.remove(&record.grip)?;
-        return Ok(None);
-    }
+    grip.tid = living_thread(Path::new("/proc"), grip.pid)?;
     let mut worker = Worker::start(&grip, journal)?;
     let mask = worker.restore()?;
     worker.forget()?;
-    Ok(Some(mask))
+    Ok(mask)
 }

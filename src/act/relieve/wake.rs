@@ -84,7 +84,9 @@ pub(super) fn thaw(kernel: &mut dyn Kernel, freezers: &[Freezer]) -> Deed {
     let mut log = Vec::new();
     for freezer in freezers {
         let result = std::fs::write(&freezer.switch, freezer.thawed).map_err(Fault::from);
-        let text = result.as_ref().map(|()| format!("wrote {}", freezer.thawed));
+        let text = result
+            .as_ref()
+            .map(|()| format!("wrote {}", freezer.thawed));
         let target = freezer.switch.display().to_string();
         note(kernel, &mut log, "thaw", target, text);
         if let Err(fault) = result {
@@ -109,16 +111,12 @@ pub(super) fn find_freezer(procfs: &Path, pid: Pid) -> Option<Freezer> {
                     thawed: "0",
                 })
         } else if controllers.split(',').any(|name| name == "freezer") {
-            frozen_above(
-                "/sys/fs/cgroup/freezer",
-                path,
-                "freezer.self_freezing",
-                "1",
+            frozen_above("/sys/fs/cgroup/freezer", path, "freezer.self_freezing", "1").map(
+                |switch| Freezer {
+                    switch: switch.join("freezer.state"),
+                    thawed: "THAWED",
+                },
             )
-            .map(|switch| Freezer {
-                switch: switch.join("freezer.state"),
-                thawed: "THAWED",
-            })
         } else {
             None
         }

@@ -171,7 +171,10 @@ fn rearm_works_on_a_listener_that_is_registered_under_another_number() {
         assert!(before[0].starts_with("tfd:       20 "), "{before:?}");
         let json = Aid::new().comes_to("relieved", &["--yes"]);
         let target = json["plan"]["steps"][0]["target"].as_str();
-        assert!(target.is_some_and(|text| text.ends_with("as fd 20")), "{json:#}");
+        assert!(
+            target.is_some_and(|text| text.ends_with("as fd 20")),
+            "{json:#}"
+        );
         assert_eq!(queue().length, 0);
         assert_eq!(listener_lines(server.pid()), before);
         for client in &mut clients {
@@ -310,7 +313,10 @@ fn level_empties_the_queue_and_lasts_until_it_is_undone() {
         drop(second);
 
         let plan = aid.comes_to("planned", &["--undo"]);
-        assert!(headline(&plan).contains("mask 19 back to 80000019"), "{plan:#}");
+        assert!(
+            headline(&plan).contains("mask 19 back to 80000019"),
+            "{plan:#}"
+        );
         aid.comes_to("undone", &["--undo", "--yes"]);
         assert_eq!(registrations(pid), before);
         assert!(aid.is_empty());
@@ -348,14 +354,18 @@ fn level_is_rolled_back_on_a_server_that_spins() {
         outlast(SHORT_GRACE);
         let before = registrations(server.pid());
         let aid = Aid::new();
-        let json = aid.comes_to("rolled_back", &["--method", "level", "--yes", "--watch", "5s"]);
+        let json = aid.comes_to(
+            "rolled_back",
+            &["--method", "level", "--yes", "--watch", "5s"],
+        );
         assert!(headline(&json).contains("spins"), "{json:#}");
         assert_eq!(steps(&json, "roll back").len(), 1, "{json:#}");
         assert_eq!(registrations(server.pid()), before);
         assert!(aid.is_empty());
         // It was noticed within the watch time, and the server sleeps again.
         let (level, back) = (&steps(&json, "level")[0], &steps(&json, "roll back")[0]);
-        let took = back["at_ms"].as_u64().expect("a time") - level["at_ms"].as_u64().expect("a time");
+        let took =
+            back["at_ms"].as_u64().expect("a time") - level["at_ms"].as_u64().expect("a time");
         assert!(took < 5000, "{json:#}");
         let used = processor_time(server.pid());
         outlast(SHORT_GRACE);
@@ -394,7 +404,10 @@ fn a_loop_that_waits_for_a_slot_is_woken_in_vain_and_that_is_said() {
         outlast(SHORT_GRACE);
         let before = registrations(server.pid());
         let json = Aid::new().comes_to("unchanged", &["--yes"]);
-        assert!(headline(&json).contains("held back by something else"), "{json:#}");
+        assert!(
+            headline(&json).contains("held back by something else"),
+            "{json:#}"
+        );
         assert_eq!(registrations(server.pid()), before);
         assert_eq!(queue().length, 3);
     });

@@ -46,7 +46,10 @@ fn drain_stops_at_the_first_live_client() {
         assert!(is_open(&live));
 
         let json = aid.comes_to("relieved", &["--yes", "--all"]);
-        assert!(headline(&json).contains("1 of them had a live client"), "{json:#}");
+        assert!(
+            headline(&json).contains("1 of them had a live client"),
+            "{json:#}"
+        );
         assert_eq!(queue().length, 0);
         assert!(!is_open(&live));
     });

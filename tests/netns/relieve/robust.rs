@@ -55,11 +55,14 @@ fn assert_survives_kills(patient_arguments: &[&str], method: &[&str], calls: usi
         assert!(both.stdout.is_empty(), "call {call}: both were killed");
         let left = listener_lines(server.pid());
         assert!(!left.is_empty(), "call {call}: the server is deaf");
-        if !aid.is_empty() {
+        let undone = if left == before {
+            "nothing_to_do"
+        } else {
             let refused = aid.comes_to("failed", &["--yes"]);
             assert!(headline(&refused).contains("--undo"), "{refused:#}");
-            aid.comes_to("undone", &["--undo", "--yes"]);
-        }
+            "undone"
+        };
+        aid.comes_to(undone, &["--undo", "--yes"]);
         assert_eq!(listener_lines(server.pid()), before, "call {call}");
         assert!(aid.is_empty(), "call {call}");
     }
@@ -120,6 +123,77 @@ fn killed_while_it_watches_it_brings_back_the_edge() {
         wait_until("the mask is as it was", || {
             listener_lines(server.pid()) == before
         });
+    });
+}
+
+#[test]
+fn killed_with_its_helper_while_it_watches_it_can_be_undone() {
+    in_private_network(|| {
+        let server = patient(&["stall"]);
+        let _clients = stick(&server, 6);
+        let before = listener_lines(server.pid());
+        let aid = Aid::new();
+        let arguments = aid.arguments(&["--port", "8080", "--yes", "--method", "level"]);
+        let mut relieve = doctor_command(&arguments)
+            .arg("--watch=20s")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the doctor is built");
+        wait_until("the mask is changed", || {
+            listener_lines(server.pid()) != before
+        });
+        let helper = helper().expect("it is watching");
+        stop(helper);
+        relieve.kill().expect("it is our child");
+        relieve.wait().expect("it is our child");
+        signal(helper, rustix::process::Signal::KILL);
+        wait_until("the helper has ended", || !helper_waits());
+        assert_ne!(listener_lines(server.pid()), before);
+
+        let refused = aid.comes_to("failed", &["--yes"]);
+        assert!(headline(&refused).contains("--undo"), "{refused:#}");
+        aid.comes_to("undone", &["--undo", "--yes"]);
+        assert_eq!(listener_lines(server.pid()), before);
+        assert!(aid.is_empty());
+    });
+}
+
+#[test]
+fn what_the_server_registers_anew_is_not_undone() {
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let change = "events.modify(3, select.EPOLLIN | select.EPOLLPRI)";
+        let server = SHIFTY.replace("CHANGE", change);
+        let server = Program::start(Command::new("python3").args(["-c", &server]));
+        server.wait_for_line("ready");
+        let _clients = stick(&server, 4);
+        let aid = Aid::new();
+        aid.comes_to("relieved", &["--method", "level", "--yes", "--watch", "1s"]);
+        signal(server.pid(), rustix::process::Signal::USR1);
+        server.wait_for_line("changed");
+        let changed = registrations(server.pid());
+        aid.comes_to("nothing_to_do", &["--undo", "--yes"]);
+        assert_eq!(registrations(server.pid()), changed);
+        assert!(aid.is_empty());
+    });
+}
+
+#[test]
+fn a_descriptor_that_was_inherited_is_not_in_the_way() {
+    in_private_network(|| {
+        let server = patient(&["stall"]);
+        let _clients = stick(&server, 4);
+        let before = listener_lines(server.pid());
+        let aid = Aid::new();
+        let shell = "exec 3</dev/null 4</dev/null; exec \"$0\" \"$@\"";
+        let run = run(Command::new("sh")
+            .args(["-c", shell, env!("CARGO_BIN_EXE_closewait-doctor")])
+            .args(aid.arguments(&["--port", "8080", "--yes"])));
+        let json = run.json();
+        assert_eq!(json["outcome"], "relieved", "{json:#}");
+        assert_eq!(listener_lines(server.pid()), before);
     });
 }
 
@@ -186,7 +260,11 @@ fn assert_not_fooled(change: &str, word: &str) {
     let strace = std::thread::scope(|scope| {
         let doctor = scope.spawn(|| {
             // The helper takes its time before it reaches for the process.
-            with_faults(&aid, &["inject=pidfd_open:delay_enter=1500000"], &["--method", "rearm"])
+            with_faults(
+                &aid,
+                &["inject=pidfd_open:delay_enter=1500000"],
+                &["--method", "rearm"],
+            )
         });
         wait_until("the helper has begun", || helper_waits());
         signal(server.pid(), rustix::process::Signal::USR1);
@@ -204,16 +282,23 @@ fn assert_not_fooled(change: &str, word: &str) {
     assert_eq!(descriptors(server.pid()), counted);
 }
 
-/// Whether a helper is there, in the delay before its call.
-fn helper_waits() -> bool {
+/// The helper that is there, in the network namespace of this test.
+fn helper() -> Option<u32> {
     let processes = std::fs::read_dir("/proc").expect("procfs is mounted");
     let own_network = std::fs::read_link("/proc/self/ns/net").expect("we have one");
-    let mut folders = processes.filter_map(|entry| Some(entry.ok()?.path()));
-    folders.any(|folder| {
-        let command_line = std::fs::read(folder.join("cmdline")).unwrap_or_default();
-        let is_hand = command_line.split(|byte| *byte == 0).nth(1) == Some(b"hand");
-        is_hand && std::fs::read_link(folder.join("ns/net")).is_ok_and(|net| net == own_network)
-    })
+    let folders = processes.filter_map(|entry| Some(entry.ok()?.path()));
+    folders
+        .filter(|folder| {
+            let command_line = std::fs::read(folder.join("cmdline")).unwrap_or_default();
+            let network = std::fs::read_link(folder.join("ns/net"));
+            command_line.split(|byte| *byte == 0).nth(1) == Some(b"hand")
+                && network.is_ok_and(|network| network == own_network)
+        })
+        .find_map(|folder| folder.file_name()?.to_str()?.parse().ok())
+}
+
+fn helper_waits() -> bool {
+    helper().is_some()
 }
 
 fn signal(pid: u32, signal: rustix::process::Signal) {
@@ -266,7 +351,10 @@ fn a_mask_that_the_server_changes_meanwhile_is_the_servers() {
 #[test]
 fn a_set_without_the_listener_is_left_alone() {
     in_private_network(|| {
-        assert_not_fooled("events.unregister(3)", "does not hold the listener any more");
+        assert_not_fooled(
+            "events.unregister(3)",
+            "does not hold the listener any more",
+        );
     });
 }
 
@@ -335,7 +423,10 @@ fn each_part_of_the_identity_is_checked() {
             "through_fd": 3, "events": field("events: "), "data": field("data:"),
             "inode": field("ino:"), "device": field("sdev:"), "spare": 100,
         });
-        let again = format!(r#"{{"set":{{"events":{},"guard":false}}}}"#, field("events: "));
+        let again = format!(
+            r#"{{"set":{{"events":{},"guard":false}}}}"#,
+            field("events: ")
+        );
         for (part, value) in [
             ("started", json!(started + 1)),
             ("inode", json!(field("ino:") + 1)),
@@ -349,7 +440,10 @@ fn each_part_of_the_identity_is_checked() {
             let mut wrong = right.clone();
             wrong[part] = value;
             let answer = ask_hand(&wrong, &again);
-            assert!(answer["fault"].is_object() || answer["fault"] == "gone", "{part}: {answer}");
+            assert!(
+                answer["fault"].is_object() || answer["fault"] == "gone",
+                "{part}: {answer}"
+            );
             assert_eq!(queue().length, 2, "{part}");
             assert_eq!(listener_lines(pid), before, "{part}");
         }
@@ -454,11 +548,14 @@ fn in_another_network_namespace_it_is_relieved_where_that_is_named() {
         let aid = Aid::new();
         let here = doctor(&["relieve", "--port", "8080", "--yes"]);
         assert!(
-            here.complaint().contains("in this network namespace (see --netns)"),
+            here.complaint()
+                .contains("in this network namespace (see --netns)"),
             "{}",
             here.stderr
         );
-        let there = aid.run(&["--port", "8080", "--netns", &pid, "--yes"]).json();
+        let there = aid
+            .run(&["--port", "8080", "--netns", &pid, "--yes"])
+            .json();
         assert_eq!(there["netns"], pid, "{there:#}");
         assert_eq!(there["before"]["accept_queue"], 1, "{there:#}");
         assert_eq!(there["outcome"], "relieved", "{there:#}");
