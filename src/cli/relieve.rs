@@ -69,7 +69,8 @@ pub(super) struct RelieveArgs {
     watch: Duration,
 
     /// Where to keep what it takes to undo.
-    /// [default: /run/closewait-doctor for root, else closewait-doctor in $XDG_RUNTIME_DIR]
+    /// [default: /run/closewait-doctor for root, else closewait-doctor in $XDG_RUNTIME_DIR
+    /// or, without one, closewait-doctor-UID where temporary files go]
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
 
@@ -129,7 +130,7 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
         bail!("which listener? Name its port (--port 8080) or its address (127.0.0.1:8080)");
     }
     expect_own_procfs(&which.procfs)?;
-    let journal = Journal::new(state_folder(arguments.state.as_deref())?);
+    let journal = Journal::new(state_folder(arguments.state.as_deref()));
     which.enter()?;
     let taken_at = scan::now();
     let mut kernel = LiveKernel::new(&which.procfs);
@@ -370,17 +371,18 @@ fn expect_own_procfs(procfs: &Path) -> Result<()> {
     Ok(())
 }
 
-fn state_folder(asked: Option<&Path>) -> Result<PathBuf> {
+fn state_folder(asked: Option<&Path>) -> PathBuf {
     const NAME: &str = "closewait-doctor";
     if let Some(folder) = asked {
-        return Ok(folder.to_owned());
+        return folder.to_owned();
     }
-    if rustix::process::geteuid().is_root() {
-        return Ok(Path::new("/run").join(NAME));
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        return Path::new("/run").join(NAME);
     }
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
-    Ok(runtime.map_or_else(
-        || std::env::temp_dir().join(format!("{NAME}-{}", rustix::process::geteuid().as_raw())),
+    runtime.map_or_else(
+        || std::env::temp_dir().join(format!("{NAME}-{}", user.as_raw())),
         |folder| PathBuf::from(folder).join(NAME),
-    ))
+    )
 }

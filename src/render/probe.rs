@@ -71,7 +71,8 @@ pub fn write_probe_table(
     let weighed: Vec<String> = report.findings.iter().map(describe).collect();
     write_text("scan", &weighed, options, out)?;
     let remedies = probe::remedies(report.probe, report.behaviour);
-    write_text("do", &remedies, options, out)
+    write_text("do", &remedies, options, out)?;
+    writeln!(out)
 }
 
 fn word(behaviour: Behaviour) -> (Style, &'static str) {
@@ -96,11 +97,16 @@ fn describe(weighed: &Weighed) -> String {
         Stance::Contradicts => "the probe contradicts it",
         Stance::Silent => "the probe does not tell",
     };
+    let (before, now) = (weighed.finding.confidence, weighed.confidence);
+    let changed = if now == before {
+        String::new()
+    } else {
+        format!(", now {}", confidence(now))
+    };
     format!(
-        "{} ({}, now {}): {stance}: {}",
+        "{} ({}{changed}): {stance}: {}",
         weighed.finding.id,
-        confidence(weighed.finding.confidence),
-        confidence(weighed.confidence),
+        confidence(before),
         weighed.why
     )
 }

@@ -78,9 +78,9 @@ pub fn write_relief_table(
         write_text("plan", &steps, options, out)?;
         write_text("note", &plan.notes, options, out)?;
     }
-    write_state("before", &report.before, options, out)?;
+    write_state("was", &report.before, options, out)?;
     if let Some(after) = &report.after {
-        write_state("after", after, options, out)?;
+        write_state("now", after, options, out)?;
     }
     write_log(report.deed, out)
 }
@@ -119,10 +119,10 @@ fn write_state(
 }
 
 fn write_log(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out)?;
     if deed.log.is_empty() {
         return Ok(());
     }
-    writeln!(out)?;
     let mut table = plain_table();
     table.set_header(["TIME", "STEP", "TARGET", "RESULT"]);
     for entry in &deed.log {

@@ -1,11 +1,15 @@
 //! `relieve`: first aid on real servers, which go on serving.
 
+mod elsewhere;
+mod fooled;
 mod gentle;
+mod killed;
 mod other_means;
-mod robust;
+mod rounds;
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -133,4 +137,42 @@ fn stick(server: &Program, size: usize) -> Vec<TcpStream> {
     wait_for_queue(size as u64 - 1);
     outlast(SHORT_GRACE);
     clients
+}
+
+/// Runs `relieve --yes` with faults injected into its system calls, and its helper's.
+fn with_faults(aid: &Aid, faults: &[&str], more: &[&str]) -> Run {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null"]);
+    for fault in faults {
+        strace.args(["-e", fault]);
+    }
+    let doctor = env!("CARGO_BIN_EXE_closewait-doctor");
+    let arguments = aid.arguments(&["--port", "8080", "--yes"]);
+    run(strace.arg(doctor).args(arguments).args(more))
+}
+
+/// The helper that is there, in the network namespace of this test.
+fn helper() -> Option<u32> {
+    let processes = std::fs::read_dir("/proc").expect("procfs is mounted");
+    let own_network = std::fs::read_link("/proc/self/ns/net").expect("we have one");
+    let folders = processes.filter_map(|entry| Some(entry.ok()?.path()));
+    folders
+        .filter(|folder| {
+            let command_line = std::fs::read(folder.join("cmdline")).unwrap_or_default();
+            let network = std::fs::read_link(folder.join("ns/net"));
+            command_line.split(|byte| *byte == 0).nth(1) == Some(b"hand")
+                && network.is_ok_and(|network| network == own_network)
+        })
+        .find_map(|folder| folder.file_name()?.to_str()?.parse().ok())
+}
+
+fn helper_waits() -> bool {
+    helper().is_some()
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a pid"), signal).expect("the process is ours");
 }

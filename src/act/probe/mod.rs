@@ -6,6 +6,7 @@
 mod behaviour;
 mod newcomer;
 mod stance;
+mod words;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use std::time::Duration;
 use crate::act::queue::{Queue, Target, read_queue};
 use crate::collect::kernel::{Kernel, KernelError};
 
-pub use behaviour::{Behaviour, behaviour, conclusion, evidence, headline, remedies};
+pub use behaviour::{Behaviour, behaviour};
 pub use stance::{Stance, Weighed, weigh};
+pub use words::{conclusion, evidence, headline, remedies};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]

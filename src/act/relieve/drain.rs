@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::carry_out::Bounds;
-use super::hand::{Answer, Command, Fault};
 use super::handle::Handle;
+use super::orders::{Answer, Command, Fault};
 use super::rearm::{length, now};
 use super::registration::Grip;
 use super::worker::note;
@@ -113,11 +113,12 @@ fn accept_and_close(
         }
     }
     let left = length(kernel, target)?;
-    let mut headline =
-        format!("{closed} accepted and closed: the queue is {left}, it was {first}{why}");
-    if live > 0 {
-        headline.push_str(&format!("; {live} of them had a live client"));
-    }
+    let lost = match live {
+        0 => String::new(),
+        number => format!("; {number} of them had a live client"),
+    };
+    let headline =
+        format!("{closed} accepted and closed: the queue is {left}, it was {first}{why}{lost}");
     let outcome = match (left, closed) {
         (0, _) => Outcome::Relieved,
         (_, 0) => Outcome::Unchanged,

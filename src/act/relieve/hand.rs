@@ -8,9 +8,13 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
+use super::orders::{Answer, Command, Fault};
+use super::place::place;
+use super::registration::{Grip, Registration, parse_registrations, read_start, same_mask};
+use crate::model::Pid;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FileType;
@@ -20,105 +24,6 @@ use rustix::process::{
     Pid as RawPid, PidfdFlags, PidfdGetfdFlags, Resource, getrlimit, pidfd_getfd, pidfd_open,
     setrlimit,
 };
-use serde::{Deserialize, Serialize};
-
-use super::registration::{Grip, Registration, parse_registrations, read_start, same_mask};
-use crate::model::Pid;
-
-/// What a hand is told, one a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Command {
-    /// Give the registration this mask, if it has the one that this hand knows; with the same mask
-    /// this re-arms its edge.
-    Set {
-        /// The mask.
-        events: u32,
-        /// Restore it when the one who started this hand is gone.
-        guard: bool,
-    },
-    /// Give the registration what it had at first, whatever became of it, and remove the spare one.
-    Restore,
-    /// Accept one connection and close it.
-    Accept,
-    /// There is nothing to restore any more.
-    Release,
-}
-
-/// What a hand answers, one a line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Answer {
-    /// It is done; this is the mask now.
-    Done(u32),
-    /// A connection was accepted and closed.
-    Accepted {
-        /// Its client.
-        client: Option<String>,
-        /// Whether the client had gone before.
-        gone: bool,
-    },
-    /// Nobody waited.
-    Empty,
-    /// It is not done.
-    Fault(Fault),
-}
-
-/// Why something was not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// The process has ended.
-    Gone,
-    /// A privilege is missing.
-    NotPermitted,
-    /// What was found is not what was meant.
-    Changed(String),
-    /// The descriptor number that it takes is in use in the hand.
-    NumberTaken(u32),
-    /// Something else, in the system's words.
-    Failed(String),
-}
-
-impl Fault {
-    /// In words.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Gone => "the process has ended".to_owned(),
-            Self::NotPermitted => {
-                "not permitted: duplicating a descriptor of another process takes CAP_SYS_PTRACE, or \
-                 the same user where /proc/sys/kernel/yama/ptrace_scope is 0; run it as root"
-                    .to_owned()
-            }
-            Self::Changed(what) => format!("left alone: {what}"),
-            Self::NumberTaken(number) => format!(
-                "descriptor {number}, which it takes, was inherited from whoever started this \
-                 program: start it from a fresh shell"
-            ),
-            Self::Failed(error) => error.clone(),
-        }
-    }
-}
-
-impl From<Errno> for Fault {
-    fn from(error: Errno) -> Self {
-        match error {
-            Errno::SRCH => Self::Gone,
-            Errno::PERM | Errno::ACCESS => Self::NotPermitted,
-            other => Self::Failed(other.to_string()),
-        }
-    }
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::Gone,
-            io::ErrorKind::PermissionDenied => Self::NotPermitted,
-            _ => Self::Failed(error.to_string()),
-        }
-    }
-}
 
 /// Does what it is told on standard input, and answers on standard output, until the input ends.
 ///
@@ -230,7 +135,7 @@ impl Hand {
         let listener = self.duplicate(process, self.grip.through_fd)?;
         let stat = rustix::fs::fstat(&listener)?;
         let kept = self.grip.device;
-        let (major, minor) = ((kept >> 20) as u32, (kept & 0xf_ffff) as u32);
+        let (major, minor) = (kept >> 20, kept & 0xf_ffff);
         let same = stat.st_ino == self.grip.inode
             && stat.st_dev == rustix::fs::makedev(major, minor)
             && FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
@@ -281,7 +186,7 @@ impl Hand {
     /// registration, under a spare number, keeps the listener in the set.
     fn replace(&self, hold: &Hold, found: &[Registration], events: u32) -> Result<(), Fault> {
         let data = EventData::new_u64(self.grip.data);
-        let own = self.place(hold, self.grip.target_fd)?;
+        let own = place(&hold.listener, self.grip.target_fd)?;
         if !self.grip.is_exclusive() {
             epoll::modify(&hold.epoll, own.as_fd(), data, mask(events))?;
             return Ok(());
@@ -292,7 +197,7 @@ impl Hand {
                 self.grip.spare
             )));
         }
-        let spare = self.place(hold, self.grip.spare)?;
+        let spare = place(&hold.listener, self.grip.spare)?;
         epoll::add(&hold.epoll, spare.as_fd(), data, mask(self.current))?;
         epoll::delete(&hold.epoll, own.as_fd())?;
         if let Err(error) = epoll::add(&hold.epoll, own.as_fd(), data, mask(events)) {
@@ -322,7 +227,7 @@ impl Hand {
                 return self.replace(hold, &others, self.grip.events);
             }
             None if found.iter().any(|one| self.is_spare(one)) => {
-                let own = self.place(hold, self.grip.target_fd)?;
+                let own = place(&hold.listener, self.grip.target_fd)?;
                 epoll::add(&hold.epoll, own.as_fd(), data, mask(self.grip.events))?;
             }
             None => {
@@ -336,7 +241,7 @@ impl Hand {
 
     fn remove_spare(&self, hold: &Hold, found: &[Registration]) -> Result<(), Fault> {
         if found.iter().any(|one| self.is_spare(one)) {
-            let spare = self.place(hold, self.grip.spare)?;
+            let spare = place(&hold.listener, self.grip.spare)?;
             epoll::delete(&hold.epoll, spare.as_fd())?;
         }
         Ok(())
@@ -363,26 +268,6 @@ impl Hand {
         }
     }
 
-    /// Gives the listener a number in our table.
-    fn place(&self, hold: &Hold, number: u32) -> Result<Placed, Fault> {
-        let stream = match number {
-            0 => Some(Stream::Input),
-            1 => Some(Stream::Output),
-            2 => Some(Stream::Error),
-            _ => None,
-        };
-        if let Some(stream) = stream {
-            stream.refer_to(&hold.listener)?;
-            return Ok(Placed::Stream(stream));
-        }
-        let wanted = i32::try_from(number).map_err(|_| Fault::NumberTaken(number))?;
-        let placed = fcntl_dupfd_cloexec(&hold.listener, wanted)?;
-        if placed.as_raw_fd() != wanted {
-            return Err(Fault::NumberTaken(number));
-        }
-        Ok(Placed::Own(placed))
-    }
-
     /// Accepts one connection and closes it. No flag of the listener is touched: they belong to the
     /// server as well.
     fn accept(&self) -> Result<Answer, Fault> {
@@ -398,51 +283,6 @@ impl Hand {
             client: client.map(|address| address.to_string()),
             gone: has_gone(&connection)?,
         })
-    }
-}
-
-/// The listener under the number that it takes.
-enum Placed {
-    Own(OwnedFd),
-    Stream(Stream),
-}
-
-#[derive(Clone, Copy)]
-enum Stream {
-    Input,
-    Output,
-    Error,
-}
-
-impl Stream {
-    fn refer_to(self, file: impl AsFd) -> rustix::io::Result<()> {
-        match self {
-            Self::Input => rustix::stdio::dup2_stdin(file),
-            Self::Output => rustix::stdio::dup2_stdout(file),
-            Self::Error => rustix::stdio::dup2_stderr(file),
-        }
-    }
-}
-
-impl AsFd for Placed {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Own(fd) => fd.as_fd(),
-            Self::Stream(Stream::Input) => rustix::stdio::stdin(),
-            Self::Stream(Stream::Output) => rustix::stdio::stdout(),
-            Self::Stream(Stream::Error) => rustix::stdio::stderr(),
-        }
-    }
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        // A listener that we go on holding could not be closed by its server.
-        if let Self::Stream(stream) = self
-            && let Ok(nothing) = File::open("/dev/null")
-        {
-            let _ = stream.refer_to(nothing);
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use super::hand::{Answer, Command, Fault};
+use super::orders::{Answer, Command, Fault};
 use super::registration::Grip;
 
 /// The name of the hidden command.

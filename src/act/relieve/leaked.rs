@@ -6,7 +6,8 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
-use super::hand::{Fault, open_process};
+use super::hand::open_process;
+use super::orders::Fault;
 use super::registration::{living_thread, read_start};
 use super::worker::note;
 use super::{Deed, Outcome};

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::carry_out::Bounds;
-use super::hand::Fault;
 use super::journal::Journal;
 use super::meter::{percent, read_demand};
+use super::orders::Fault;
 use super::rearm::{length, now};
 use super::registration::Grip;
 use super::worker::{Worker, note};

@@ -7,12 +7,15 @@
 
 mod carry_out;
 mod drain;
+mod ground;
 mod hand;
 mod handle;
 mod journal;
 mod leaked;
 mod level;
 mod meter;
+mod orders;
+mod place;
 mod plan;
 mod rearm;
 mod registration;
@@ -23,9 +26,10 @@ mod worker;
 use std::time::Duration;
 
 pub use carry_out::{Bounds, carry_out};
-pub use hand::{Fault, lend_a_hand};
+pub use hand::lend_a_hand;
 pub use handle::HAND;
 pub use journal::{Journal, Record};
+pub use orders::Fault;
 pub use plan::{Action, Plan, Unplanned, Wishes, plan};
 pub use undo::{pending, tidy, undo};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::carry_out::Bounds;
-use super::hand::Fault;
 use super::journal::Journal;
+use super::orders::Fault;
 use super::registration::Grip;
 use super::worker::{Worker, note};
 use super::{Deed, Entry, Outcome};

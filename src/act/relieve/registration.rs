@@ -27,8 +27,8 @@ pub struct Registration {
     pub data: u64,
     /// Inode of the file.
     pub inode: u64,
-    /// Device of the file, as the kernel keeps it (`sdev:`).
-    pub device: u64,
+    /// Device of the file as the kernel keeps it (`sdev:`): its minor number is the lower 20 bits.
+    pub device: u32,
 }
 
 /// Parses the registrations of `/proc/PID/fdinfo/EPFD`; lines without an inode (before Linux 4.13)
@@ -52,7 +52,7 @@ fn parse_registration(line: &str) -> Option<Registration> {
         events: u32::try_from(hexadecimal("events:")?).ok()?,
         data: hexadecimal("data:")?,
         inode: hexadecimal("ino:")?,
-        device: hexadecimal("sdev:")?,
+        device: u32::try_from(hexadecimal("sdev:")?).ok()?,
     })
 }
 
@@ -78,7 +78,7 @@ pub struct Grip {
     /// The listener's inode.
     pub inode: u64,
     /// Its device.
-    pub device: u64,
+    pub device: u32,
     /// A number that is in no registration of this listener, for one that is not to last.
     pub spare: u32,
 }

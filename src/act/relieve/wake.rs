@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::hand::{Fault, open_process};
+use super::hand::open_process;
+use super::orders::Fault;
 use super::registration::read_start;
 use super::worker::note;
 use super::{Deed, Outcome};

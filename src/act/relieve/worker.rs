@@ -1,9 +1,9 @@
 //! A hand with its journal: what it leaves undone is undone by the next.
 
 use super::Entry;
-use super::hand::{Answer, Command, Fault};
 use super::handle::Handle;
 use super::journal::{Journal, Record};
+use super::orders::{Answer, Command, Fault};
 use super::registration::Grip;
 use crate::collect::kernel::Kernel;
 

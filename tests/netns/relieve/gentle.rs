@@ -347,8 +347,8 @@ fn level_works_on_an_exclusive_registration_and_is_undone() {
 fn level_is_rolled_back_on_a_server_that_spins() {
     in_private_network(|| {
         let server = patient(&["stall", "--stops", "at-limit"]);
-        let mut served = connect();
-        talk(&mut served);
+        let mut first = connect();
+        talk(&mut first);
         let _waiting = connect_many(3);
         wait_for_queue(3);
         outlast(SHORT_GRACE);
@@ -370,7 +370,7 @@ fn level_is_rolled_back_on_a_server_that_spins() {
         let used = processor_time(server.pid());
         outlast(SHORT_GRACE);
         assert_eq!(processor_time(server.pid()), used);
-        talk(&mut served);
+        talk(&mut first);
     });
 }
 
