@@ -27,6 +27,8 @@ impl Ground<'_> {
         let grips = self.edge_triggered()?;
         let mut notes = vec![
             "the server accepts by its own code; no connection is touched from here".to_owned(),
+            "a server at its connection limit may close whom it accepts, as it would have before"
+                .to_owned(),
         ];
         if grips.iter().any(Grip::is_exclusive) {
             notes.push(

@@ -17,7 +17,7 @@ use super::registration::{Grip, Registration, parse_registrations, read_start, s
 use crate::model::Pid;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::SocketFlags;
 use rustix::process::{
@@ -298,7 +298,7 @@ fn registrations(epoll: &OwnedFd) -> Result<Vec<Registration>, Fault> {
 /// Opens a process, through a living thread where its main one has exited.
 pub(super) fn open_process(pid: Pid, tid: Pid) -> Result<OwnedFd, Fault> {
     // `PIDFD_THREAD` is `O_EXCL`, since Linux 6.9.
-    const THREAD: u32 = 0o200;
+    const THREAD: u32 = OFlags::EXCL.bits();
     let raw = i32::try_from(tid).ok().and_then(RawPid::from_raw);
     let raw = raw.ok_or(Fault::Gone)?;
     let flags = if tid == pid {

@@ -8,6 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::orders::{Answer, Command, Fault};
@@ -35,12 +36,11 @@ fn program(needed: u32) -> std::process::Command {
 
 /// Whether a descriptor of ours is open and stays so in what we start.
 fn is_inherited(number: u32) -> bool {
-    const O_CLOEXEC: u32 = 0o2_000_000;
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
     let text = text.unwrap_or_default();
     let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-    flags.is_some_and(|flags| flags & O_CLOEXEC == 0)
+    flags.is_some_and(|flags| flags & OFlags::CLOEXEC.bits() == 0)
 }
 
 /// A hand at work. It ends with its input.

@@ -133,3 +133,30 @@ fn a_descriptor_that_was_inherited_is_not_in_the_way() {
         assert_eq!(listener_lines(server.pid()), before);
     });
 }
+
+#[test]
+fn without_a_place_for_the_journal_nothing_that_needs_one_is_changed() {
+    in_private_network(|| {
+        let server = patient(&["stall", "--exclusive"]);
+        let _clients = stick(&server, 4);
+        let before = listener_lines(server.pid());
+        let aid = Aid::new();
+        for method in ["rearm", "level"] {
+            let options = ["--min-age", "300ms", "--format", "json", "--yes"];
+            let run = doctor(
+                &[
+                    &["relieve", "--port", "8080", "--method", method][..],
+                    &["--state", "/proc/no-such-folder"],
+                    &options,
+                ]
+                .concat(),
+            );
+            let json = run.any_json();
+            assert_eq!(json["outcome"], "failed", "{json:#}");
+            assert!(headline(&json).contains("--state"), "{json:#}");
+            assert_eq!(listener_lines(server.pid()), before);
+            assert_eq!(queue().length, 3);
+        }
+        aid.comes_to("relieved", &["--yes"]);
+    });
+}
