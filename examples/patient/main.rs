@@ -63,6 +63,9 @@ enum Mode {
     GatedEdge {
         #[arg(long, default_value_t = 1)]
         slots: usize,
+        /// What the thread of the accept loop is called.
+        #[arg(long, default_value = "acceptor")]
+        thread: String,
     },
     /// The first client blocks the only thread of an epoll server, whose listener is level-triggered.
     Blocked {
@@ -163,7 +166,7 @@ fn main() -> Result<()> {
         Mode::Healthy { trigger } => healthy::run(&place, trigger),
         Mode::NestedStall { work_ms } => nested::run(&place, work_ms),
         Mode::Stall(args) => stall::run(&place, &args),
-        Mode::GatedEdge { slots } => stall::gated(&place, slots),
+        Mode::GatedEdge { slots, thread } => stall::gated(&place, slots, thread),
         Mode::Blocked { by, upstream } => blocked::run(&place, by, upstream),
         Mode::OneByOne => threads::one_by_one(&place),
         Mode::Gated { workers } => threads::gated(&place, workers),

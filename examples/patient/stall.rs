@@ -96,7 +96,7 @@ fn accept_some(server: &mut EchoServer, args: &StallArgs) -> Result<()> {
 
 /// As runtimes do it: one thread waits for edges and passes them on, and the accept loop asks for a slot before each
 /// accept. With all slots taken an edge wakes the first thread, and nobody accepts.
-pub(crate) fn gated(place: &Place, slots: usize) -> Result<()> {
+pub(crate) fn gated(place: &Place, slots: usize, name: String) -> Result<()> {
     let listener = Arc::new(place.listen_nonblocking()?);
     let events = EventLoop::new()?;
     events.watch(&*listener, EventFlags::IN | EventFlags::ET)?;
@@ -105,23 +105,25 @@ pub(crate) fn gated(place: &Place, slots: usize) -> Result<()> {
         leave.send(())?;
     }
     let (edge, edges) = mpsc::channel();
-    thread::spawn(move || -> Result<()> {
-        loop {
-            enter.recv_timeout(LIFETIME)?;
-            let client = loop {
-                match accept_nonblocking(&*listener)? {
-                    Some(client) => break client,
-                    None => edges.recv_timeout(LIFETIME)?,
-                }
-            };
-            rustix::io::ioctl_fionbio(&client, false)?;
-            let leave = leave.clone();
-            thread::spawn(move || -> Result<()> {
-                read_to_end(&client)?;
-                Ok(leave.send(())?)
-            });
-        }
-    });
+    thread::Builder::new()
+        .name(name)
+        .spawn(move || -> Result<()> {
+            loop {
+                enter.recv_timeout(LIFETIME)?;
+                let client = loop {
+                    match accept_nonblocking(&*listener)? {
+                        Some(client) => break client,
+                        None => edges.recv_timeout(LIFETIME)?,
+                    }
+                };
+                rustix::io::ioctl_fionbio(&client, false)?;
+                let leave = leave.clone();
+                thread::spawn(move || -> Result<()> {
+                    read_to_end(&client)?;
+                    Ok(leave.send(())?)
+                });
+            }
+        })?;
     life::ready()?;
     loop {
         events.wait()?;

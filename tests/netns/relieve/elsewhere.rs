@@ -160,3 +160,29 @@ fn without_a_place_for_the_journal_nothing_that_needs_one_is_changed() {
         aid.comes_to("relieved", &["--yes"]);
     });
 }
+
+#[test]
+fn two_capabilities_are_enough_for_another_users_server() {
+    in_private_network(|| {
+        if !have("setpriv") || !have_root() {
+            return;
+        }
+        let server = patient(&["stall"]);
+        let _clients = stick(&server, 4);
+        let before = listener_lines(server.pid());
+        let (_folder, doctor) = doctor_for_everybody();
+        let run = run(Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .args([
+                "--inh-caps=-all,+sys_ptrace,+dac_read_search",
+                "--ambient-caps=-all,+sys_ptrace,+dac_read_search",
+                "--",
+            ])
+            .arg(doctor)
+            .args(["relieve", "--port", "8080", "--min-age", "300ms", "--yes"]));
+        let text = String::from_utf8_lossy(&run.stdout).into_owned() + &run.stderr;
+        assert!(text.starts_with("RELIEVED"), "{text}");
+        assert_eq!(queue().length, 0);
+        assert_eq!(listener_lines(server.pid()), before);
+    });
+}

@@ -263,6 +263,58 @@ ctypes.CDLL(None).pthread_exit(None)";
 }
 
 #[test]
+fn rearm_wakes_each_of_several_workers() {
+    const SERVER: &str = "
+import os, select, signal, socket
+listener = socket.create_server(('127.0.0.1', 8080))
+listener.setblocking(False)
+pids = []
+for worker in range(2):
+    pid = os.fork()
+    if pid == 0:
+        events = select.epoll()
+        events.register(listener, select.EPOLLIN | select.EPOLLET)
+        clients = []
+        while True:
+            for _ in events.poll():
+                try:
+                    clients.append(listener.accept())
+                except BlockingIOError:
+                    pass
+    pids.append(pid)
+print('pids', *pids, flush=True)
+signal.pause()";
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", SERVER]));
+        let workers = server.workers();
+        for worker in &workers {
+            wait_until("the worker has its set", || {
+                !registrations(*worker).is_empty()
+            });
+            stop(*worker);
+        }
+        let clients = connect_many(8);
+        wait_for_queue(8);
+        for worker in &workers {
+            resume(*worker);
+        }
+        // Each takes one for the edge that it got.
+        wait_for_queue(6);
+        outlast(SHORT_GRACE);
+        let before: Vec<_> = workers.iter().map(|pid| registrations(*pid)).collect();
+        let json = Aid::new().comes_to("relieved", &["--yes"]);
+        assert_eq!(items(&json["plan"]["steps"]).count(), 2, "{json:#}");
+        assert_eq!(queue().length, 0);
+        let after: Vec<_> = workers.iter().map(|pid| registrations(*pid)).collect();
+        assert_eq!(after, before);
+        drop(clients);
+    });
+}
+
+#[test]
 fn nothing_can_happen_on_a_stopped_server_until_it_continues() {
     in_private_network(|| {
         let server = patient(&["stall"]);
@@ -380,6 +432,27 @@ fn processor_time(pid: u32) -> u64 {
     let text = text.expect("the server lives");
     let first = text.split_whitespace().next().expect("three numbers");
     first.parse().expect("a number")
+}
+
+#[test]
+fn a_runtime_that_is_built_on_edges_is_made_level_triggered_only_by_force() {
+    in_private_network(|| {
+        let server = patient(&["gated-edge", "--thread", "tokio-rt-worker"]);
+        let _holds_the_slot = connect();
+        wait_for_queue(0);
+        let _waiting = connect_many(3);
+        wait_for_queue(3);
+        outlast(SHORT_GRACE);
+        let before = registrations(server.pid());
+        let aid = Aid::new();
+        let refused = aid.comes_to("failed", &["--method", "level", "--yes"]);
+        assert!(headline(&refused).contains("built on edges"), "{refused:#}");
+        assert_eq!(registrations(server.pid()), before);
+        let forced = ["--method", "level", "--force", "--yes", "--watch", "5s"];
+        let forced = aid.comes_to("rolled_back", &forced);
+        assert!(headline(&forced).contains("spins"), "{forced:#}");
+        assert_eq!(registrations(server.pid()), before);
+    });
 }
 
 #[test]
