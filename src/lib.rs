@@ -9,10 +9,12 @@
 //! - [`rules`]: the correlated picture to findings;
 //! - [`report`]: what renderers see;
 //! - [`render`]: reports to bytes;
+//! - [`act`]: what touches the patient, and returns what came of it;
 //! - [`cli`]: the only place that knows the user.
 //!
 //! The library serves the program and its tests; its interface is not promised to be stable.
 
+pub mod act;
 pub mod cli;
 pub mod collect;
 pub mod correlate;

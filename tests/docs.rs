@@ -20,7 +20,7 @@ use flate2::Compression;
 use flate2::read::GzEncoder;
 use serde_json::Value;
 
-const COMMANDS: [&str; 4] = ["scan", "check", "explain", "record"];
+const COMMANDS: [&str; 6] = ["scan", "check", "explain", "record", "probe", "relieve"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -136,6 +136,52 @@ fn options(help: &str) -> BTreeSet<String> {
 fn the_schema_file_is_made_from_the_types() {
     let schema = format!("{}\n", render::schema());
     assert_generated("docs/report-v1.schema.json", &schema);
+}
+
+#[test]
+fn the_schema_files_of_probe_and_relieve_are_made_from_the_types() {
+    for (document, schema) in [
+        ("docs/probe-v1.schema.json", render::probe_schema()),
+        ("docs/relieve-v1.schema.json", render::relieve_schema()),
+    ] {
+        assert_generated(document, &format!("{schema}\n"));
+    }
+}
+
+/// A page, its schema, and how its example begins.
+fn pages_of_probe_and_relieve() -> [(&'static str, Value); 2] {
+    let parse = |schema: &str| serde_json::from_str(schema).expect("a schema is JSON");
+    [
+        ("docs/probe.md", parse(&render::probe_schema())),
+        ("docs/relieve.md", parse(&render::relieve_schema())),
+    ]
+}
+
+#[test]
+fn every_field_of_probe_and_relieve_is_described() {
+    for (document, schema) in pages_of_probe_and_relieve() {
+        let page = read(document);
+        for field in fields(&schema) {
+            assert!(
+                page.contains(&format!("`{field}`")),
+                "{document} says nothing of {field}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_probe_and_relieve_are_as_their_schemas_say() {
+    for (document, schema) in pages_of_probe_and_relieve() {
+        let page = read(document);
+        let (_, example) = page
+            .split_once("```json\n")
+            .unwrap_or_else(|| panic!("{document} has an example"));
+        let (example, _) = example.split_once("\n```").expect("the example ends");
+        let example: Value = serde_json::from_str(example).expect("the example is JSON");
+        let misfits = misfits(&schema, &schema, &example, document);
+        assert!(misfits.is_empty(), "{misfits:#?}");
+    }
 }
 
 #[test]

@@ -86,10 +86,15 @@ pub(crate) struct EchoServer<'listener> {
 
 impl<'listener> EchoServer<'listener> {
     pub(crate) fn new(listener: BorrowedFd<'listener>, trigger: EventFlags) -> Result<Self> {
-        let events = EventLoop::new()?;
-        events.watch(listener, trigger)?;
+        let server = Self::unregistered(listener)?;
+        server.events.watch(listener, trigger)?;
+        Ok(server)
+    }
+
+    /// One whose listener is yet to be registered.
+    pub(crate) fn unregistered(listener: BorrowedFd<'listener>) -> Result<Self> {
         Ok(Self {
-            events,
+            events: EventLoop::new()?,
             listener,
             clients: HashMap::new(),
         })
@@ -120,6 +125,16 @@ impl<'listener> EchoServer<'listener> {
         self.events.watch(&client, EventFlags::IN)?;
         self.clients.insert(client.as_raw_fd(), client);
         Ok(true)
+    }
+
+    /// How many clients it serves.
+    pub(crate) fn serves(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Accepts one client and closes it; tells whether there was one.
+    pub(crate) fn turn_one_away(&mut self) -> Result<bool> {
+        Ok(accept_nonblocking(self.listener)?.is_some())
     }
 
     /// Sends back what a client sent, or closes it at its end.

@@ -25,6 +25,7 @@ mod nested;
 mod paused;
 mod polling;
 mod processes;
+mod stall;
 mod threads;
 
 use anyhow::Result;
@@ -55,6 +56,16 @@ enum Mode {
         /// How long the server works on each client, in milliseconds: those who connect meanwhile share an edge.
         #[arg(long, default_value_t = 200)]
         work_ms: u64,
+    },
+    /// An edge-triggered accept loop that stops before the queue is empty.
+    Stall(stall::StallArgs),
+    /// An edge-triggered accept loop that asks for one of `--slots` before each accept.
+    GatedEdge {
+        #[arg(long, default_value_t = 1)]
+        slots: usize,
+        /// What the thread of the accept loop is called.
+        #[arg(long, default_value = "acceptor")]
+        thread: String,
     },
     /// The first client blocks the only thread of an epoll server, whose listener is level-triggered.
     Blocked {
@@ -154,6 +165,8 @@ fn main() -> Result<()> {
     match mode {
         Mode::Healthy { trigger } => healthy::run(&place, trigger),
         Mode::NestedStall { work_ms } => nested::run(&place, work_ms),
+        Mode::Stall(args) => stall::run(&place, &args),
+        Mode::GatedEdge { slots, thread } => stall::gated(&place, slots, thread),
         Mode::Blocked { by, upstream } => blocked::run(&place, by, upstream),
         Mode::OneByOne => threads::one_by_one(&place),
         Mode::Gated { workers } => threads::gated(&place, workers),

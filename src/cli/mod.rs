@@ -14,7 +14,9 @@ mod look;
 mod offline;
 mod options;
 mod output;
+mod probe;
 mod record;
+mod relieve;
 mod scan;
 mod text_blind_spots;
 mod threshold;
@@ -51,6 +53,13 @@ enum Command {
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
     Record(record::RecordArgs),
+    Probe(probe::ProbeArgs),
+    Relieve(relieve::RelieveArgs),
+    /// What `relieve` starts to reach into an epoll set.
+    #[command(hide = true)]
+    Hand {
+        order: String,
+    },
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -89,6 +98,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Check(arguments) => check::run(&arguments, manner),
         Command::Explain(arguments) => explain::run(&arguments, manner).map(looked),
         Command::Record(arguments) => record::run(&arguments).map(looked),
+        Command::Probe(arguments) => probe::run(&arguments, manner),
+        Command::Relieve(arguments) => relieve::run(&arguments, manner),
+        Command::Hand { order } => relieve::hand(&order).map(looked),
     };
     match outcome {
         Ok(status) => status,

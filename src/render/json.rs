@@ -208,7 +208,7 @@ struct FindingV1<'a> {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum SeverityV1 {
+pub(super) enum SeverityV1 {
     Critical,
     Warning,
     Info,
@@ -216,10 +216,30 @@ enum SeverityV1 {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum ConfidenceV1 {
+pub(super) enum ConfidenceV1 {
     Certain,
     Likely,
     Possible,
+}
+
+impl From<Severity> for SeverityV1 {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Critical => Self::Critical,
+            Severity::Warning => Self::Warning,
+            Severity::Info => Self::Info,
+        }
+    }
+}
+
+impl From<Confidence> for ConfidenceV1 {
+    fn from(confidence: Confidence) -> Self {
+        match confidence {
+            Confidence::Certain => Self::Certain,
+            Confidence::Likely => Self::Likely,
+            Confidence::Possible => Self::Possible,
+        }
+    }
 }
 
 /// What a finding is about.
@@ -425,9 +445,14 @@ pub fn write_json_with_check(
 }
 
 fn write(report: &ReportV1, out: &mut dyn Write) -> io::Result<()> {
+    write_value(report, out)
+}
+
+/// Writes one JSON object, indented, and a newline.
+pub(super) fn write_value(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let formatter = Harmless(PrettyFormatter::new());
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, formatter);
-    report.serialize(&mut serializer)?;
+    value.serialize(&mut serializer)?;
     out.write_all(b"\n")
 }
 
@@ -437,8 +462,13 @@ fn write(report: &ReportV1, out: &mut dyn Write) -> io::Result<()> {
 ///
 /// Never: a schema has only string keys.
 pub fn schema() -> String {
+    schema_of::<ReportV1>()
+}
+
+/// The JSON Schema of a type.
+pub(super) fn schema_of<T: JsonSchema>() -> String {
     let settings = schemars::generate::SchemaSettings::default().for_serialize();
-    let schema = settings.into_generator().into_root_schema_for::<ReportV1>();
+    let schema = settings.into_generator().into_root_schema_for::<T>();
     serde_json::to_string_pretty(&schema).expect("a schema has only string keys")
 }
 
@@ -545,16 +575,8 @@ fn summary(report: &Report) -> SummaryV1 {
 fn convert_finding(finding: &Finding) -> FindingV1<'_> {
     FindingV1 {
         id: finding.id,
-        severity: match finding.severity {
-            Severity::Critical => SeverityV1::Critical,
-            Severity::Warning => SeverityV1::Warning,
-            Severity::Info => SeverityV1::Info,
-        },
-        confidence: match finding.confidence {
-            Confidence::Certain => ConfidenceV1::Certain,
-            Confidence::Likely => ConfidenceV1::Likely,
-            Confidence::Possible => ConfidenceV1::Possible,
-        },
+        severity: finding.severity.into(),
+        confidence: finding.confidence.into(),
         subject: SubjectV1 {
             kind: match finding.subject.kind {
                 SubjectKind::Listener => SubjectKindV1::Listener,

@@ -167,7 +167,7 @@ pub(super) fn subject(report: &Report, finding: &Finding) -> String {
 }
 
 /// Writes paragraphs beside a label that stands once.
-fn write_text<'t>(
+pub(super) fn write_text<'t>(
     label: &str,
     paragraphs: impl IntoIterator<Item = &'t String>,
     options: TableOptions,

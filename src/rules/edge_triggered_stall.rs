@@ -6,6 +6,7 @@ use super::thresholds::{PROOF_LOOKS, PROOF_SHARE_PERCENT};
 use super::{Check, Confidence, Finding, Rule, Severity};
 use crate::correlate::acceptor::{Acceptor, Standing};
 use crate::correlate::{Case, Picture, Waiting};
+use crate::model::Scope;
 
 pub(super) const RULE: Rule = Rule {
     id: "edge-triggered-stall",
@@ -44,7 +45,7 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: Some(conclusion(first)),
-        remedies: remedies(first),
+        remedies: remedies(case, first),
         connections: case.queue.length as usize,
     })
 }
@@ -93,7 +94,7 @@ fn conclusion(acceptor: &Acceptor) -> String {
     }
 }
 
-fn remedies(acceptor: &Acceptor) -> Vec<String> {
+fn remedies(case: &Case, acceptor: &Acceptor) -> Vec<String> {
     let runtime = evidence::runtime(acceptor);
     let mut remedies = Vec::new();
     if runtime.registers_edge_triggered() {
@@ -116,9 +117,20 @@ fn remedies(acceptor: &Acceptor) -> Vec<String> {
             .to_owned(),
     );
     remedies.push(format!(
-        "right now: nothing but a wake-up helps. Each new connection frees one old one; restarting \
-         {} resets all that wait",
+        "right now: closewait-doctor relieve {} shows how to wake it without a restart (a plan: it \
+         changes nothing); restarting {} resets all that wait",
+        where_it_listens(case, acceptor),
         evidence::process_name(acceptor.process)
     ));
     remedies
+}
+
+/// The options that name a listener.
+fn where_it_listens(case: &Case, acceptor: &Acceptor) -> String {
+    let port = case.listener.local.port();
+    if case.netns == Scope::CURRENT_NETNS {
+        format!("--port {port}")
+    } else {
+        format!("--port {port} --netns {}", acceptor.process.pid)
+    }
 }

@@ -68,7 +68,7 @@ fn assert_frozen_is_found(hierarchy: &'static str, switch: &str, states: [&'stat
 }
 
 /// A cgroup that is frozen until this is dropped; before that, the process in it cannot even be killed in version 1.
-struct Freezer {
+pub(crate) struct Freezer {
     hierarchy: &'static str,
     folder: PathBuf,
     switch: PathBuf,
@@ -77,7 +77,7 @@ struct Freezer {
 }
 
 impl Freezer {
-    fn start(
+    pub(crate) fn start(
         server: &Program,
         hierarchy: &'static str,
         switch: &str,

@@ -1,8 +1,8 @@
 //! The doctor on the real kernel: ordinary programs are brought into a condition in a private network namespace, and
 //! the real binary has to find it, or, on healthy ones, nothing.
 //!
-//! Needs root or user namespaces, and `ip`, `ss`, `unshare`; some tests need nginx, redis, wrk, node, Python or Perl. What cannot
-//! run says `SKIPPED:` on stderr, and fails where `CLOSEWAIT_DOCTOR_TESTS_MUST_RUN=1`.
+//! Needs root or user namespaces, and `ip`, `ss`, `unshare`; some tests need nginx, redis, wrk, node, Python, Perl or
+//! strace. What cannot run says `SKIPPED:` on stderr, and fails where `CLOSEWAIT_DOCTOR_TESTS_MUST_RUN=1`.
 #![expect(
     clippy::disallowed_methods,
     reason = "clocks and files are read by what makes a condition, as by any server"
@@ -26,7 +26,9 @@ mod namespaces;
 mod one_end_closed;
 mod owners;
 mod privileges;
+mod probe;
 mod recording;
+mod relieve;
 mod soak;
 mod support;
 mod text;

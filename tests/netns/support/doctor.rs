@@ -28,6 +28,32 @@ impl Run {
     }
 }
 
+impl Run {
+    /// The JSON of a run that could do what it was asked.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        assert_eq!(self.status.code(), Some(0), "{}", self.stderr);
+        self.any_json()
+    }
+
+    /// The JSON of a run, whatever its exit code.
+    pub(crate) fn any_json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| {
+            panic!(
+                "{error} in {}\n{}",
+                String::from_utf8_lossy(&self.stdout),
+                self.stderr
+            )
+        })
+    }
+
+    /// What a run that could not do what it was asked said, in its one line.
+    pub(crate) fn complaint(&self) -> &str {
+        assert_eq!(self.status.code(), Some(3), "{}", self.stderr);
+        assert!(self.stdout.is_empty(), "{:?}", self.stdout);
+        self.stderr.trim_end()
+    }
+}
+
 pub(crate) fn doctor_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_closewait-doctor"));
     command.args(arguments);

@@ -1,0 +1,190 @@
+//! What a server does with newcomers, judged on what was seen. Pure.
+
+use std::time::Duration;
+
+use super::{Newcomer, Probe};
+
+/// What a server does with newcomers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// It accepts them.
+    Healthy,
+    /// It accepts one that waited for each newcomer, which takes its place.
+    OnePerNewcomer,
+    /// It accepts some that waited, and not all.
+    SomePerNewcomer,
+    /// A newcomer made it accept all who waited.
+    DrainsFully,
+    /// It accepts nobody.
+    AcceptsNothing,
+    /// It closes whom it has just accepted.
+    ClosedAtOnce,
+    /// Its kernel waits for data before it lets a newcomer into the queue.
+    AwaitsData,
+    /// No connection comes about.
+    Refuses,
+    /// The listener was closed meanwhile.
+    ListenerGone,
+}
+
+impl Behaviour {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::OnePerNewcomer => "one_per_newcomer",
+            Self::SomePerNewcomer => "some_per_newcomer",
+            Self::DrainsFully => "drains_fully",
+            Self::AcceptsNothing => "accepts_nothing",
+            Self::ClosedAtOnce => "closed_at_once",
+            Self::AwaitsData => "awaits_data",
+            Self::Refuses => "refuses",
+            Self::ListenerGone => "listener_gone",
+        }
+    }
+}
+
+/// A server that closes a connection within this time of its SYN did not want it.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Judges; `stuck` tells whether connections were stuck in the queue before.
+pub fn behaviour(probe: &Probe, stuck: bool) -> Behaviour {
+    let newcomers = &probe.newcomers;
+    if newcomers.iter().any(|newcomer| newcomer.listener_gone) {
+        return Behaviour::ListenerGone;
+    }
+    let connected: Vec<&Newcomer> = newcomers
+        .iter()
+        .filter(|newcomer| newcomer.connected.is_some())
+        .collect();
+    if connected.is_empty() {
+        return Behaviour::Refuses;
+    }
+    if connected.iter().all(|newcomer| newcomer.was_accepted()) {
+        return if connected.iter().all(|newcomer| was_turned_away(newcomer)) {
+            Behaviour::ClosedAtOnce
+        } else if stuck && probe.before.length > 0 {
+            Behaviour::DrainsFully
+        } else {
+            Behaviour::Healthy
+        };
+    }
+    if connected
+        .iter()
+        .all(|newcomer| newcomer.kept_out || newcomer.was_accepted())
+    {
+        let is_full = probe
+            .before
+            .limit
+            .is_some_and(|limit| probe.before.length > limit);
+        return if is_full {
+            Behaviour::Refuses
+        } else {
+            Behaviour::AwaitsData
+        };
+    }
+    let taken: u32 = connected.iter().map(|newcomer| newcomer.taken).sum();
+    if taken == 0 {
+        Behaviour::AcceptsNothing
+    } else if connected
+        .iter()
+        .all(|newcomer| newcomer.waits() && newcomer.taken == 1)
+    {
+        Behaviour::OnePerNewcomer
+    } else {
+        Behaviour::SomePerNewcomer
+    }
+}
+
+fn was_turned_away(newcomer: &Newcomer) -> bool {
+    newcomer.answered_bytes == 0 && newcomer.closed.is_some_and(|closed| closed.at() <= AT_ONCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Closed, Refusal};
+    use super::*;
+    use crate::act::queue::{Queue, Target};
+
+    fn newcomer(taken: u32, accepted: bool) -> Newcomer {
+        Newcomer {
+            client: "127.0.0.1:40000".parse().unwrap(),
+            connected: Some(Duration::from_micros(90)),
+            refusal: None,
+            accepted: accepted.then_some(Duration::from_millis(1)),
+            closed: None,
+            answered_bytes: 0,
+            queue_before: 8,
+            queue_after: 9 - taken,
+            taken,
+            kept_out: false,
+            listener_gone: false,
+        }
+    }
+
+    fn probe(before: u32, newcomers: Vec<Newcomer>) -> Probe {
+        let local: std::net::SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        Probe {
+            target: Target {
+                local,
+                address: local,
+                inodes: Vec::new(),
+            },
+            before: Queue {
+                length: before,
+                limit: Some(511),
+            },
+            after: Queue::default(),
+            newcomers,
+            timeout: Duration::from_secs(1),
+            elapsed: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn each_behaviour_has_its_pattern() {
+        let of = |before, newcomers, stuck| behaviour(&probe(before, newcomers), stuck);
+        assert_eq!(of(0, vec![newcomer(1, true)], false), Behaviour::Healthy);
+        assert_eq!(of(8, vec![newcomer(9, true)], true), Behaviour::DrainsFully);
+        assert_eq!(
+            of(8, vec![newcomer(1, false), newcomer(1, false)], true),
+            Behaviour::OnePerNewcomer
+        );
+        assert_eq!(
+            of(8, vec![newcomer(3, false)], true),
+            Behaviour::SomePerNewcomer
+        );
+        assert_eq!(
+            of(8, vec![newcomer(0, false)], true),
+            Behaviour::AcceptsNothing
+        );
+        let closed = Newcomer {
+            closed: Some(Closed::Ended(Duration::from_millis(2))),
+            ..newcomer(1, false)
+        };
+        assert_eq!(of(0, vec![closed], false), Behaviour::ClosedAtOnce);
+        let refused = Newcomer {
+            connected: None,
+            refusal: Some(Refusal::NoAnswer),
+            ..newcomer(0, false)
+        };
+        assert_eq!(of(8, vec![refused], true), Behaviour::Refuses);
+    }
+
+    #[test]
+    fn a_busy_queue_that_nobody_was_stuck_in_is_healthy() {
+        let busy = probe(2, vec![newcomer(3, true)]);
+        assert_eq!(behaviour(&busy, false), Behaviour::Healthy);
+    }
+
+    #[test]
+    fn an_answer_before_the_close_is_service() {
+        let served = Newcomer {
+            closed: Some(Closed::Ended(Duration::from_millis(2))),
+            answered_bytes: 100,
+            ..newcomer(1, true)
+        };
+        let served = probe(0, vec![served]);
+        assert_eq!(behaviour(&served, false), Behaviour::Healthy);
+    }
+}

@@ -1,0 +1,160 @@
+//! The experiment: open a connection to a listener, and see what its queue and its server do.
+//!
+//! Nothing is sent unless it is asked for. All connections stay open until the last one was watched,
+//! so that what one does to the queue is not mistaken for what the next one does.
+
+mod behaviour;
+mod newcomer;
+mod stance;
+mod words;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::act::queue::{Queue, Target, read_queue};
+use crate::collect::kernel::{Kernel, KernelError};
+
+pub use behaviour::{Behaviour, behaviour};
+pub use stance::{Stance, Weighed, weigh};
+pub use words::{conclusion, evidence, headline, remedies};
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// How many connections to open, one after another.
+    pub count: u32,
+    /// How long each of them is watched.
+    pub timeout: Duration,
+    /// What each of them sends.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The listener.
+    pub target: Target,
+    /// Its queue just before.
+    pub before: Queue,
+    /// Its queue just after, with our connections still open.
+    pub after: Queue,
+    /// Our connections, in their order.
+    pub newcomers: Vec<Newcomer>,
+    /// How long each was watched at most.
+    pub timeout: Duration,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Probe {
+    /// Those of our connections that are left in the queue: they stay there, closed, until the server
+    /// accepts them.
+    pub fn left_waiting(&self) -> impl Iterator<Item = &Newcomer> {
+        self.newcomers.iter().filter(|newcomer| newcomer.waits())
+    }
+}
+
+/// One connection of ours. Times are counted from its SYN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Our address.
+    pub client: SocketAddr,
+    /// When the handshake was done.
+    pub connected: Option<Duration>,
+    /// Why there was none.
+    pub refusal: Option<Refusal>,
+    /// When it was first seen accepted.
+    pub accepted: Option<Duration>,
+    /// When and how the server closed it.
+    pub closed: Option<Closed>,
+    /// How much the server sent.
+    pub answered_bytes: usize,
+    /// Length of the queue before it came.
+    pub queue_before: u32,
+    /// And at the end, the newcomer included while it waits.
+    pub queue_after: u32,
+    /// How many left the queue meanwhile.
+    pub taken: u32,
+    /// Whether it is connected and yet not in the queue: the kernel waits for its data
+    /// (`TCP_DEFER_ACCEPT`), or the queue is full.
+    pub kept_out: bool,
+    /// Whether the listener was closed meanwhile.
+    pub listener_gone: bool,
+}
+
+impl Newcomer {
+    /// Whether the server got it, however briefly: nobody else can close it.
+    pub fn was_accepted(&self) -> bool {
+        self.accepted.is_some() || self.answered_bytes > 0 || self.closed.is_some()
+    }
+
+    /// Whether it is left in the queue.
+    pub fn waits(&self) -> bool {
+        let in_the_queue = self.connected.is_some() && !self.kept_out && !self.listener_gone;
+        in_the_queue && !self.was_accepted()
+    }
+}
+
+/// Why a connection did not come about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The kernel dropped the SYN, as it does when the queue is full.
+    NoAnswer,
+    /// A reset came.
+    Reset,
+    /// Something else, in the system's words.
+    Other(String),
+}
+
+/// How the server closed a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// With an end of stream.
+    Ended(Duration),
+    /// With a reset.
+    Reset(Duration),
+}
+
+impl Closed {
+    /// When.
+    pub fn at(self) -> Duration {
+        match self {
+            Self::Ended(at) | Self::Reset(at) => at,
+        }
+    }
+}
+
+/// Opens the connections, one after another, and watches each.
+///
+/// # Errors
+///
+/// When the kernel does not show the queue. That a connection does not come about is an answer.
+pub fn probe(
+    kernel: &mut dyn Kernel,
+    target: &Target,
+    order: &Order,
+) -> Result<Probe, KernelError> {
+    let started = kernel.elapsed()?;
+    let before = read_queue(kernel, target)?.unwrap_or_default();
+    let mut newcomers = Vec::new();
+    let mut open = Vec::new();
+    for _ in 0..order.count {
+        let (newcomer, socket) = newcomer::watch(kernel, target, order)?;
+        let ends = newcomer.listener_gone;
+        newcomers.push(newcomer);
+        open.extend(socket);
+        if ends {
+            break;
+        }
+    }
+    let after = read_queue(kernel, target)?.unwrap_or_default();
+    drop(open);
+    Ok(Probe {
+        target: target.clone(),
+        before,
+        after,
+        newcomers,
+        timeout: order.timeout,
+        elapsed: kernel.elapsed()?.saturating_sub(started),
+    })
+}

@@ -1,0 +1,185 @@
+//! A probe in words: what was seen, what follows from it, what to do. Pure.
+
+use std::time::Duration;
+
+use super::{Behaviour, Closed, Newcomer, Probe, Refusal};
+
+/// The answer in one sentence.
+pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
+    let waiting = probe.before.length;
+    match behaviour {
+        Behaviour::Healthy => match slowest_accept(probe) {
+            Some(slowest) => format!("newcomers are accepted, within {}", span(slowest)),
+            None => "newcomers are accepted".to_owned(),
+        },
+        Behaviour::OnePerNewcomer => {
+            "one accepted for each newcomer: an old connection leaves the queue, and the newcomer \
+             takes its place"
+                .to_owned()
+        }
+        Behaviour::SomePerNewcomer => {
+            "a newcomer makes the server accept some of those who wait, and not all".to_owned()
+        }
+        Behaviour::DrainsFully => {
+            format!(
+                "a newcomer was enough: the server accepted all {waiting} who waited, and it too"
+            )
+        }
+        Behaviour::AcceptsNothing => format!(
+            "accepts nothing: nobody left the queue in {}",
+            span(probe.timeout)
+        ),
+        Behaviour::ClosedAtOnce => {
+            "newcomers are accepted and closed at once, without an answer".to_owned()
+        }
+        Behaviour::AwaitsData => {
+            "newcomers do not get into the queue: the kernel waits for their data (TCP_DEFER_ACCEPT), \
+             or leads them elsewhere"
+                .to_owned()
+        }
+        Behaviour::Refuses => match refusal(probe) {
+            Some(Refusal::NoAnswer) => {
+                "refuses: the kernel drops newcomers, as it does when the accept queue is full"
+                    .to_owned()
+            }
+            Some(Refusal::Reset) => "refuses: newcomers get a reset".to_owned(),
+            Some(Refusal::Other(error)) => format!("no connection came about: {error}"),
+                None => {
+                "refuses: the accept queue is full, and the kernel keeps newcomers out of it".to_owned()
+            }
+        },
+        Behaviour::ListenerGone => "the listener was closed while it was probed".to_owned(),
+    }
+}
+
+fn refusal(probe: &Probe) -> Option<&Refusal> {
+    probe
+        .newcomers
+        .iter()
+        .find_map(|newcomer| newcomer.refusal.as_ref())
+}
+
+fn slowest_accept(probe: &Probe) -> Option<Duration> {
+    let accepted = probe.newcomers.iter().filter_map(|one| one.accepted);
+    accepted.max()
+}
+
+/// What was seen, with numbers.
+pub fn evidence(probe: &Probe) -> Vec<String> {
+    let mut seen: Vec<String> = probe
+        .newcomers
+        .iter()
+        .map(|newcomer| describe(newcomer, probe.timeout))
+        .collect();
+    let limit = probe.after.limit.or(probe.before.limit);
+    seen.push(format!(
+        "accept queue {} before, {} after{}",
+        probe.before.length,
+        probe.after.length,
+        limit.map_or(String::new(), |limit| format!(", limit {limit}"))
+    ));
+    let left: Vec<String> = probe
+        .left_waiting()
+        .map(|newcomer| newcomer.client.to_string())
+        .collect();
+    if !left.is_empty() {
+        seen.push(format!(
+            "left behind in the queue, closed by us, until the server accepts: {}",
+            left.join(", ")
+        ));
+    }
+    seen
+}
+
+fn describe(newcomer: &Newcomer, timeout: Duration) -> String {
+    let Some(connected) = newcomer.connected else {
+        return match &newcomer.refusal {
+            Some(Refusal::Reset) => "a newcomer was refused with a reset".to_owned(),
+            Some(Refusal::Other(error)) => format!("a newcomer could not connect: {error}"),
+            Some(Refusal::NoAnswer) | None => {
+                format!("a newcomer got no answer to its SYN in {}", span(timeout))
+            }
+        };
+    };
+    let mut parts = vec![format!("connected in {}", span(connected))];
+    parts.push(match newcomer.accepted {
+        Some(accepted) => format!("accepted within {}", span(accepted)),
+        None if newcomer.was_accepted() => "accepted".to_owned(),
+        None if newcomer.kept_out => "not in the queue".to_owned(),
+        None => format!("not accepted in {}", span(timeout)),
+    });
+    if newcomer.answered_bytes > 0 {
+        parts.push(format!("answered with {} bytes", newcomer.answered_bytes));
+    }
+    match newcomer.closed {
+        Some(Closed::Ended(at)) => parts.push(format!("closed by the server after {}", span(at))),
+        Some(Closed::Reset(at)) => parts.push(format!("reset by the server after {}", span(at))),
+        None => {}
+    }
+    parts.push(format!(
+        "queue {} -> {}, {} left it",
+        newcomer.queue_before, newcomer.queue_after, newcomer.taken
+    ));
+    format!("newcomer {}: {}", newcomer.client, parts.join(", "))
+}
+
+/// What follows from it.
+pub fn conclusion(behaviour: Behaviour) -> Option<&'static str> {
+    match behaviour {
+        Behaviour::Healthy | Behaviour::ListenerGone => None,
+        Behaviour::OnePerNewcomer => Some(
+            "each arrival wakes the server for one accept: its loop returns early, and those behind \
+             get no edge of their own",
+        ),
+        Behaviour::SomePerNewcomer => Some(
+            "each arrival wakes the server, and its loop stops before EAGAIN: at a connection limit, \
+             or after so many",
+        ),
+        Behaviour::DrainsFully => Some(
+            "the loop accepts until EAGAIN; it had missed one edge, and a new one was all it needed. \
+             It will happen again",
+        ),
+        Behaviour::AcceptsNothing => Some(
+            "a fresh wake-up does not help: whoever would accept is stopped, busy, held back by a \
+             limit, or does not watch the listener",
+        ),
+        Behaviour::ClosedAtOnce => {
+            Some("the server is at its connection limit, or turns this client away")
+        }
+        Behaviour::AwaitsData => {
+            Some("this tells nothing of the server: ask it something with --payload FILE")
+        }
+        Behaviour::Refuses => Some("clients are hurt now: nobody can connect"),
+    }
+}
+
+/// What to do.
+pub fn remedies(probe: &Probe, behaviour: Behaviour) -> Vec<String> {
+    let relieve = format!(
+        "right now: closewait-doctor relieve --port {}     (shows a plan, changes nothing)",
+        probe.target.local.port()
+    );
+    let in_the_code =
+        "in the code: accept until EAGAIN, at the connection limit too; or register the listener \
+         without EPOLLET"
+            .to_owned();
+    match behaviour {
+        Behaviour::Healthy
+        | Behaviour::ListenerGone
+        | Behaviour::ClosedAtOnce
+        | Behaviour::AwaitsData => Vec::new(),
+        Behaviour::OnePerNewcomer | Behaviour::SomePerNewcomer => vec![in_the_code, relieve],
+        Behaviour::DrainsFully => vec![in_the_code],
+        Behaviour::AcceptsNothing | Behaviour::Refuses => vec![relieve],
+    }
+}
+
+fn span(time: Duration) -> String {
+    if time < Duration::from_millis(10) {
+        format!("{:.1} ms", time.as_secs_f64() * 1e3)
+    } else if time < Duration::from_secs(1) {
+        format!("{} ms", time.as_millis())
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
+}

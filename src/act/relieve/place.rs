@@ -1,0 +1,73 @@
+//! A descriptor of ours with a number that was chosen.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::io::fcntl_dupfd_cloexec;
+
+use super::orders::Fault;
+
+/// Gives the listener a number in our table.
+pub(super) fn place(listener: &OwnedFd, number: u32) -> Result<Placed, Fault> {
+    let stream = match number {
+        0 => Some(Stream::Input),
+        1 => Some(Stream::Output),
+        2 => Some(Stream::Error),
+        _ => None,
+    };
+    if let Some(stream) = stream {
+        stream.refer_to(listener)?;
+        return Ok(Placed::Stream(stream));
+    }
+    let wanted = i32::try_from(number).map_err(|_| Fault::NumberTaken(number))?;
+    let placed = fcntl_dupfd_cloexec(listener, wanted)?;
+    if placed.as_raw_fd() != wanted {
+        return Err(Fault::NumberTaken(number));
+    }
+    Ok(Placed::Own(placed))
+}
+
+/// The listener under the number that it takes.
+pub(super) enum Placed {
+    Own(OwnedFd),
+    Stream(Stream),
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Stream {
+    Input,
+    Output,
+    Error,
+}
+
+impl Stream {
+    fn refer_to(self, file: impl AsFd) -> rustix::io::Result<()> {
+        match self {
+            Self::Input => rustix::stdio::dup2_stdin(file),
+            Self::Output => rustix::stdio::dup2_stdout(file),
+            Self::Error => rustix::stdio::dup2_stderr(file),
+        }
+    }
+}
+
+impl AsFd for Placed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Own(fd) => fd.as_fd(),
+            Self::Stream(Stream::Input) => rustix::stdio::stdin(),
+            Self::Stream(Stream::Output) => rustix::stdio::stdout(),
+            Self::Stream(Stream::Error) => rustix::stdio::stderr(),
+        }
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        // A listener that we go on holding could not be closed by its server.
+        if let Self::Stream(stream) = self
+            && let Ok(nothing) = File::open("/dev/null")
+        {
+            let _ = stream.refer_to(nothing);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! `probe`: one more connection, and what the queue and the server do.
+
+use std::io::Write;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{
+    Nginx, Program, SHORT_GRACE, close, connect, connect_many, doctor, example, have,
+    in_private_network, is_refused, items, outlast, patient, queue, stop, talk, wait_for_queue,
+};
+
+/// The incident's server at its limit, with eight connections in `CLOSE_WAIT` in its queue.
+pub(crate) struct StuckIncident {
+    pub(crate) server: Program,
+    _clients: Program,
+}
+
+impl StuckIncident {
+    pub(crate) fn play(cure: &[&str]) -> Self {
+        let server = Program::start(Command::new(example("incident")).arg("server").args(cure));
+        server.wait_for_line("listening");
+        let clients = [
+            "--crowd", "9", "--close", "8", "--reset", "0", "--hold", "60",
+        ];
+        let clients = Program::start(
+            Command::new(example("incident"))
+                .arg("client")
+                .args(clients),
+        );
+        clients.wait_for_line("holding");
+        Self {
+            server,
+            _clients: clients,
+        }
+    }
+}
+
+fn probe(more: &[&str]) -> Value {
+    let arguments = [
+        "probe",
+        "--port",
+        "8080",
+        "--format",
+        "json",
+        "--min-age",
+        "300ms",
+    ];
+    let before = queue();
+    let json = doctor(&[&arguments, more].concat()).json();
+    assert_eq!(json["schema"], "closewait-doctor.probe/v1");
+    assert_eq!(json["queue"]["before"], before.length, "{json:#}");
+    assert_eq!(json["queue"]["limit"], before.limit, "{json:#}");
+    json
+}
+
+/// The only thing that the look before found, which the probe has something to say to.
+fn only_finding<'json>(json: &'json Value, id: &str) -> &'json Value {
+    let findings: Vec<&Value> = items(&json["findings"]).collect();
+    let [finding] = findings[..] else {
+        panic!("there is one finding: {json:#}")
+    };
+    assert_eq!(finding["id"], id, "{json:#}");
+    finding
+}
+
+#[test]
+fn the_stuck_incident_accepts_one_for_each_newcomer() {
+    in_private_network(|| {
+        let stuck = StuckIncident::play(&[]);
+        wait_for_queue(8);
+        outlast(SHORT_GRACE);
+        let json = probe(&["--count", "2", "--timeout", "400ms"]);
+
+        assert_eq!(json["behaviour"], "one_per_newcomer", "{json:#}");
+        assert!(
+            json["headline"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("one accepted for each newcomer")),
+            "{json:#}"
+        );
+        assert_eq!(json["queue"]["before"], 8);
+        assert_eq!(json["queue"]["after"], 8);
+        assert_eq!(queue().length, 8);
+        assert_eq!(json["left_waiting"], 2);
+        for newcomer in items(&json["newcomers"]) {
+            assert_eq!(newcomer["taken"], 1, "{newcomer:#}");
+            assert_eq!(newcomer["waits"], true, "{newcomer:#}");
+            assert!(newcomer["accepted_us"].is_null(), "{newcomer:#}");
+        }
+        let finding = only_finding(&json, "edge-triggered-stall");
+        assert_eq!(finding["stance"], "supports", "{finding:#}");
+        assert_eq!(finding["confidence_now"], "certain", "{finding:#}");
+        // Those who waited, without the newcomers.
+        assert!(
+            finding["headline"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("8 connections wait")),
+            "{finding:#}"
+        );
+        assert_eq!(json["listener"]["owners"][0]["pid"], stuck.server.pid());
+    });
+}
+
+#[test]
+fn a_server_whose_accept_loop_waits_for_a_slot_accepts_nothing() {
+    in_private_network(|| {
+        let _server = patient(&["gated-edge", "--slots", "1"]);
+        let _holds_the_slot = connect();
+        wait_for_queue(0);
+        for client in connect_many(3) {
+            close(client);
+        }
+        wait_for_queue(3);
+        outlast(SHORT_GRACE);
+        let json = probe(&["--timeout", "400ms"]);
+
+        assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
+        assert_eq!(json["queue"]["after"], 4, "{json:#}");
+        assert_eq!(queue().length, 4);
+        let finding = only_finding(&json, "edge-triggered-stall");
+        assert_eq!(finding["stance"], "corrects", "{finding:#}");
+    });
+}
+
+#[test]
+fn a_stopped_server_accepts_nothing_and_that_is_what_was_found() {
+    in_private_network(|| {
+        let server = patient(&["healthy"]);
+        stop(server.pid());
+        let _waits = connect();
+        wait_for_queue(1);
+        outlast(SHORT_GRACE);
+        let json = probe(&["--timeout", "300ms"]);
+        assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
+        let finding = only_finding(&json, "acceptor-stopped");
+        assert_eq!(finding["stance"], "supports", "{finding:#}");
+    });
+}
+
+#[test]
+fn nginx_is_healthy_and_answers_only_when_it_is_asked() {
+    in_private_network(|| {
+        if !have("nginx") {
+            return;
+        }
+        let nginx = Nginx::start();
+        let silent = probe(&["--count", "3"]);
+        assert_eq!(silent["behaviour"], "healthy", "{silent:#}");
+        assert_eq!(silent["queue"]["after"], 0, "{silent:#}");
+        assert_eq!(queue().length, 0);
+        assert_eq!(silent["left_waiting"], 0, "{silent:#}");
+        assert_eq!(items(&silent["findings"]).count(), 0, "{silent:#}");
+        for newcomer in items(&silent["newcomers"]) {
+            assert_eq!(newcomer["answered_bytes"], 0, "{newcomer:#}");
+            assert!(newcomer["accepted_us"].is_u64(), "{newcomer:#}");
+        }
+        let workers = items(&silent["listener"]["owners"]);
+        let worker = nginx.worker();
+        assert!(
+            workers.into_iter().any(|owner| owner["pid"] == worker),
+            "{silent:#}"
+        );
+
+        let mut request = tempfile::NamedTempFile::new().expect("there is room");
+        request
+            .write_all(b"GET / HTTP/1.0\r\n\r\n")
+            .expect("the file is ours");
+        let path = request.path().to_str().expect("temporary paths are UTF-8");
+        let asked = probe(&["--payload", path]);
+        assert_eq!(asked["behaviour"], "healthy", "{asked:#}");
+        let answered = asked["newcomers"][0]["answered_bytes"].as_u64();
+        assert!(answered > Some(5), "{asked:#}");
+    });
+}
+
+#[test]
+fn a_server_that_missed_one_edge_drains_fully_when_another_comes() {
+    in_private_network(|| {
+        let _server = patient(&["stall", "--stops", "at-limit", "--limit", "2"]);
+        let clients: Vec<_> = (0..2)
+            .map(|_| {
+                let mut client = connect();
+                talk(&mut client);
+                client
+            })
+            .collect();
+        let waiting = connect();
+        wait_for_queue(1);
+        outlast(SHORT_GRACE);
+        for client in clients {
+            close(client);
+        }
+        outlast(SHORT_GRACE);
+        assert_eq!(queue().length, 1);
+        let json = probe(&[]);
+        assert_eq!(json["behaviour"], "drains_fully", "{json:#}");
+        assert_eq!(json["queue"]["after"], 0, "{json:#}");
+        let finding = only_finding(&json, "edge-triggered-stall");
+        assert_eq!(finding["stance"], "supports", "{finding:#}");
+        drop(waiting);
+    });
+}
+
+#[test]
+fn newcomers_that_are_closed_at_once_are_told_from_those_that_are_served() {
+    in_private_network(|| {
+        let _server = StuckIncident::play(&["--cure", "drain"]);
+        wait_for_queue(0);
+        let json = probe(&[]);
+        assert_eq!(json["behaviour"], "closed_at_once", "{json:#}");
+        assert!(json["newcomers"][0]["closed_us"].is_u64(), "{json:#}");
+    });
+}
+
+#[test]
+fn a_listener_that_waits_for_data_is_not_taken_for_a_stuck_one() {
+    const SERVER: &str = "
+import socket, time
+listener = socket.create_server(('127.0.0.1', 8080))
+listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+print('ready', flush=True)
+clients = []
+while True:
+    clients.append(listener.accept())";
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", SERVER]));
+        server.wait_for_line("ready");
+        let json = probe(&["--timeout", "300ms"]);
+        assert_eq!(json["behaviour"], "awaits_data", "{json:#}");
+        assert_eq!(json["newcomers"][0]["kept_out"], true, "{json:#}");
+        assert_eq!(json["left_waiting"], 0, "{json:#}");
+    });
+}
+
+#[test]
+fn a_full_queue_refuses() {
+    in_private_network(|| {
+        let _server = patient(&["--backlog", "1", "never-accepts"]);
+        let _waiting = connect_many(2);
+        assert!(is_refused());
+        outlast(SHORT_GRACE);
+        let json = probe(&["--timeout", "200ms"]);
+        assert_eq!(json["behaviour"], "refuses", "{json:#}");
+        assert_eq!(json["newcomers"][0]["refusal"], "no_answer", "{json:#}");
+        assert_eq!(queue().length, 2);
+        let overflow = items(&json["findings"])
+            .find(|finding| finding["id"] == "accept-queue-overflow")
+            .unwrap_or_else(|| panic!("{json:#}"));
+        assert_eq!(overflow["stance"], "supports", "{json:#}");
+    });
+}
+
+#[test]
+fn a_listener_in_another_network_namespace_is_probed_from_within() {
+    in_private_network(|| {
+        let program = example("patient");
+        let start = "ip link set lo up && exec \"$0\" healthy";
+        let server = Program::start(
+            Command::new("unshare")
+                .args(["-n", "sh", "-c", start])
+                .arg(program),
+        );
+        server.wait_for_line("ready");
+        let pid = server.pid().to_string();
+        let here = doctor(&["probe", "--port", "8080"]);
+        assert!(
+            here.complaint().contains("nobody listens on port 8080"),
+            "{}",
+            here.stderr
+        );
+        let there = doctor(&[
+            "probe", "--port", "8080", "--netns", &pid, "--format", "json",
+        ])
+        .json();
+        assert_eq!(there["behaviour"], "healthy", "{there:#}");
+        assert_eq!(there["listener"]["netns"], pid, "{there:#}");
+    });
+}
+
+#[test]
+fn only_listeners_of_this_host_are_probed() {
+    in_private_network(|| {
+        let _server = patient(&["--address", "0.0.0.0", "healthy"]);
+        let elsewhere = doctor(&["probe", "198.51.100.7:8080"]);
+        assert!(
+            elsewhere
+                .complaint()
+                .contains("is no address of this network namespace"),
+            "{}",
+            elsewhere.stderr
+        );
+        let nobody = doctor(&["probe", "127.0.0.1:8081"]);
+        assert!(
+            nobody.complaint().contains("nobody listens"),
+            "{}",
+            nobody.stderr
+        );
+        let which = doctor(&["probe"]);
+        assert!(
+            which.complaint().contains("which listener"),
+            "{}",
+            which.stderr
+        );
+    });
+}
+
+#[test]
+fn a_dual_stack_listener_is_probed_by_either_address() {
+    in_private_network(|| {
+        let _server = patient(&["--address", "::", "healthy"]);
+        for address in ["[::1]:8080", "127.0.0.1:8080"] {
+            let json = doctor(&["probe", address, "--format", "json"]).json();
+            assert_eq!(json["behaviour"], "healthy", "{json:#}");
+            assert_eq!(json["listener"]["address"], address);
+            assert!(json["newcomers"][0]["accepted_us"].is_u64(), "{json:#}");
+        }
+        let json = doctor(&["probe", "--port", "8080", "--format", "json"]).json();
+        assert_eq!(json["behaviour"], "healthy", "{json:#}");
+    });
+}

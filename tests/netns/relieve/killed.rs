@@ -1,0 +1,173 @@
+//! Killed at any step, with its helper or without, `relieve` leaves nothing half-registered.
+
+use std::process::{Command, Stdio};
+
+use super::{
+    Aid, headline, helper, helper_waits, listener_lines, signal, steps, stick, with_faults,
+};
+use crate::support::{
+    Program, SHORT_GRACE, connect_many, doctor_command, have, in_private_network, outlast, patient,
+    queue, run, stop, talk, wait_for_queue, wait_until,
+};
+
+/// The helper is killed at each of its calls that change something, and then its parent as well.
+fn assert_survives_kills(patient_arguments: &[&str], method: &[&str], calls: usize) {
+    if !have("strace") {
+        return;
+    }
+    let server = patient(patient_arguments);
+    let before = listener_lines(server.pid());
+    assert_eq!(before.len(), 1);
+    let aid = Aid::new();
+    let mut clients = Vec::new();
+    for call in 1..=calls {
+        stick_more(&server, &mut clients);
+        let kill = format!("inject=epoll_ctl:signal=KILL:when={call}");
+        let json = with_faults(&aid, &[&kill], method).any_json();
+        assert_eq!(json["outcome"], "failed", "call {call}: {json:#}");
+        let repairs = steps(&json, "repair");
+        assert_eq!(repairs.len(), 1, "call {call}: {json:#}");
+        assert_eq!(repairs[0]["ok"], true, "call {call}: {json:#}");
+        assert_eq!(listener_lines(server.pid()), before, "call {call}");
+        assert!(aid.is_empty(), "call {call}");
+    }
+    for call in 1..=calls {
+        stick_more(&server, &mut clients);
+        let kill = format!("inject=epoll_ctl:signal=KILL:when={call}");
+        // Where the first helper is waited for, its successor has not been told anything yet.
+        let both = with_faults(&aid, &[&kill, "inject=wait4:signal=KILL"], method);
+        assert!(both.stdout.is_empty(), "call {call}: both were killed");
+        let left = listener_lines(server.pid());
+        assert!(!left.is_empty(), "call {call}: the server is deaf");
+        let undone = if left == before {
+            "nothing_to_do"
+        } else {
+            let refused = aid.comes_to("failed", &["--yes"]);
+            assert!(headline(&refused).contains("--undo"), "{refused:#}");
+            "undone"
+        };
+        aid.comes_to(undone, &["--undo", "--yes"]);
+        assert_eq!(listener_lines(server.pid()), before, "call {call}");
+        assert!(aid.is_empty(), "call {call}");
+    }
+    if queue().length > 0 {
+        aid.comes_to("relieved", &["--yes"]);
+    }
+    for client in &mut clients {
+        talk(client);
+    }
+}
+
+/// What a repair does wakes the server as well, so some are added for each fault.
+fn stick_more(server: &Program, clients: &mut Vec<std::net::TcpStream>) {
+    let waiting = queue().length;
+    stop(server.pid());
+    clients.extend(connect_many(8));
+    super::resume(server.pid());
+    wait_for_queue(waiting + 7);
+    outlast(SHORT_GRACE);
+}
+
+#[test]
+fn killed_at_any_step_of_rearm_it_leaves_nothing_half_registered() {
+    in_private_network(|| assert_survives_kills(&["stall"], &["--method", "rearm"], 1));
+}
+
+#[test]
+fn killed_at_any_step_of_an_exclusive_rearm_it_leaves_nothing_half_registered() {
+    in_private_network(|| {
+        assert_survives_kills(&["stall", "--exclusive"], &["--method", "rearm"], 4);
+    });
+}
+
+#[test]
+fn killed_at_any_step_of_level_it_leaves_nothing_half_registered() {
+    in_private_network(|| assert_survives_kills(&["stall"], &["--method", "level"], 1));
+}
+
+#[test]
+fn killed_while_it_watches_it_brings_back_the_edge() {
+    in_private_network(|| {
+        let server = patient(&["stall"]);
+        let _clients = stick(&server, 6);
+        let before = listener_lines(server.pid());
+        let aid = Aid::new();
+        let arguments = aid.arguments(&["--port", "8080", "--yes", "--method", "level"]);
+        let mut relieve = doctor_command(&arguments)
+            .arg("--watch=20s")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the doctor is built");
+        wait_until("the mask is changed", || {
+            listener_lines(server.pid()) != before
+        });
+        wait_for_queue(0);
+        relieve.kill().expect("it is our child");
+        relieve.wait().expect("it is our child");
+        wait_until("the mask is as it was", || {
+            listener_lines(server.pid()) == before
+        });
+    });
+}
+
+#[test]
+fn killed_with_its_helper_while_it_watches_it_can_be_undone() {
+    in_private_network(|| {
+        let server = patient(&["stall"]);
+        let _clients = stick(&server, 6);
+        let before = listener_lines(server.pid());
+        let aid = Aid::new();
+        let arguments = aid.arguments(&["--port", "8080", "--yes", "--method", "level"]);
+        let mut relieve = doctor_command(&arguments)
+            .arg("--watch=20s")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the doctor is built");
+        wait_until("the mask is changed", || {
+            listener_lines(server.pid()) != before
+        });
+        let helper = helper().expect("it is watching");
+        stop(helper);
+        relieve.kill().expect("it is our child");
+        relieve.wait().expect("it is our child");
+        signal(helper, rustix::process::Signal::KILL);
+        wait_until("the helper has ended", || !helper_waits());
+        assert_ne!(listener_lines(server.pid()), before);
+
+        let refused = aid.comes_to("failed", &["--yes"]);
+        assert!(headline(&refused).contains("--undo"), "{refused:#}");
+        aid.comes_to("undone", &["--undo", "--yes"]);
+        assert_eq!(listener_lines(server.pid()), before);
+        assert!(aid.is_empty());
+    });
+}
+
+#[test]
+fn killed_at_whatever_it_writes_it_leaves_the_registration_as_it_was() {
+    in_private_network(|| {
+        if !have("strace") {
+            return;
+        }
+        let server = patient(&["stall", "--exclusive"]);
+        let clients = stick(&server, 9);
+        let before = listener_lines(server.pid());
+        let aid = Aid::new();
+        for call in 1..=4 {
+            let mut strace = Command::new("strace");
+            // The parent alone, at each line that it writes to the journal or to its helper.
+            strace.args(["-qq", "-o", "/dev/null", "-e"]);
+            strace.arg(format!("inject=write:signal=KILL:when={call}"));
+            let doctor = env!("CARGO_BIN_EXE_closewait-doctor");
+            run(strace
+                .arg(doctor)
+                .args(aid.arguments(&["--port", "8080", "--yes"])));
+            wait_until("the registration is as it was", || {
+                listener_lines(server.pid()) == before
+            });
+            aid.run(&["--port", "8080", "--undo", "--yes"]).json();
+            assert!(aid.is_empty());
+        }
+        assert_eq!(listener_lines(server.pid()), before);
+        drop(clients);
+    });
+}
