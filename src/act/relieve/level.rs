@@ -43,10 +43,8 @@ pub(super) fn level(
     journal: &Journal,
 ) -> Deed {
     let mut log = Vec::new();
-    match switch(kernel, target, grips, bounds, journal, &mut log) {
-        Ok((outcome, headline)) => Deed::new(outcome, headline, log),
-        Err(fault) => Deed::failed(&fault, log),
-    }
+    let done = switch(kernel, target, grips, bounds, journal, &mut log);
+    Deed::of(done, log)
 }
 
 fn switch(

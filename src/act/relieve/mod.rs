@@ -136,6 +136,13 @@ impl Deed {
         }
     }
 
+    fn of(done: Result<(Outcome, String), Fault>, log: Vec<Entry>) -> Self {
+        match done {
+            Ok((outcome, headline)) => Self::new(outcome, headline, log),
+            Err(fault) => Self::failed(&fault, log),
+        }
+    }
+
     fn failed(fault: &Fault, log: Vec<Entry>) -> Self {
         Self::new(Outcome::Failed, fault.describe(), log)
     }

@@ -31,10 +31,8 @@ pub(super) fn rearm(
     journal: &Journal,
 ) -> Deed {
     let mut log = Vec::new();
-    match wake(kernel, target, grips, bounds, journal, &mut log) {
-        Ok((outcome, headline)) => Deed::new(outcome, headline, log),
-        Err(fault) => Deed::failed(&fault, log),
-    }
+    let done = wake(kernel, target, grips, bounds, journal, &mut log);
+    Deed::of(done, log)
 }
 
 fn wake(

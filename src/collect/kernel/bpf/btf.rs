@@ -254,6 +254,22 @@ fn same<T: Copy + PartialEq>(known: &mut Option<T>, new: T) -> Option<()> {
     (*known.get_or_insert(new) == new).then_some(())
 }
 
+/// What the tests of this folder take for a kernel's.
+#[cfg(test)]
+pub(super) const SAMPLE: Layout = Layout {
+    process: 1204,
+    thread: 1200,
+    inode: 32,
+    mode: 0,
+    number: 64,
+    sock: 24,
+    state: 18,
+    protocol: 532,
+    netns: 48,
+    netns_number: 136,
+    iterator: 10,
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,25 +383,8 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_name() {
-        let expected = Layout {
-            process: 1204,
-            thread: 1200,
-            inode: 32,
-            mode: 0,
-            number: 64,
-            sock: 24,
-            state: 18,
-            protocol: 532,
-            netns: 48,
-            netns_number: 136,
-            iterator: 10,
-        };
         for piece in [1, 7, 64, 4096] {
-            assert_eq!(
-                read_by(&kernel().finish(), piece),
-                Some(expected),
-                "{piece}"
-            );
+            assert_eq!(read_by(&kernel().finish(), piece), Some(SAMPLE), "{piece}");
         }
     }
 

@@ -285,25 +285,12 @@ fn instruction(code: u8, to: u8, from: u8, offset: i16, value: i32) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::btf::SAMPLE;
     use super::*;
-
-    const LAYOUT: Layout = Layout {
-        process: 1204,
-        thread: 1200,
-        inode: 32,
-        mode: 0,
-        number: 64,
-        sock: 24,
-        state: 18,
-        protocol: 532,
-        netns: 48,
-        netns_number: 136,
-        iterator: 7,
-    };
 
     #[test]
     fn what_is_not_there_is_passed_over_to_the_next_part() {
-        let program = assemble(&LAYOUT);
+        let program = assemble(&SAMPLE);
         let is_jump = |code: u8| code & 0x07 == 0x05 && code != 0x85 && code != 0x95;
         let landings: Vec<[u8; 8]> = program
             .iter()
@@ -315,7 +302,7 @@ mod tests {
             })
             .collect();
         let end = set(RESULT, 0);
-        let (other, write) = (other(&LAYOUT)[0], write()[0]);
+        let (other, write) = (other(&SAMPLE)[0], write()[0]);
         let after_socket = skip(3);
         let expected = [end, end, other, after_socket, after_socket, write];
         assert_eq!(landings, expected);
