@@ -70,11 +70,15 @@ pub fn write_relief_table(
     writeln!(out)?;
     if let Some(plan) = report.plan {
         write_text("why", [&plan.why], options, out)?;
-        let steps: Vec<String> = plan
+        let shown = if options.all { usize::MAX } else { SHOWN };
+        let mut steps: Vec<String> = plan
             .steps
             .iter()
+            .take(shown)
             .map(|(what, target)| format!("{target}: {what}"))
             .collect();
+        let more = plan.steps.len() - steps.len();
+        steps.extend((more > 0).then(|| format!("and {more} more like these")));
         write_text("plan", &steps, options, out)?;
         write_text("note", &plan.notes, options, out)?;
     }
@@ -82,8 +86,11 @@ pub fn write_relief_table(
     if let Some(after) = &report.after {
         write_state("now", after, options, out)?;
     }
-    write_log(report.deed, out)
+    write_log(report.deed, options, out)
 }
+
+/// So many steps of a plan are shown, and so many at the beginning and at the end of a log.
+const SHOWN: usize = 10;
 
 fn word(outcome: Outcome) -> (Style, &'static str) {
     let (color, word) = match outcome {
@@ -118,14 +125,25 @@ fn write_state(
     write_text(label, &lines, options, out)
 }
 
-fn write_log(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
+fn write_log(deed: &Deed, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     if deed.log.is_empty() {
         return Ok(());
     }
     let mut table = plain_table();
     table.set_header(["TIME", "STEP", "TARGET", "RESULT"]);
-    for entry in &deed.log {
+    let (begin, end) = (SHOWN, deed.log.len().saturating_sub(SHOWN));
+    let mut left_out = 0;
+    for (index, entry) in deed.log.iter().enumerate() {
+        if !options.all && entry.ok && (begin..end).contains(&index) {
+            left_out += 1;
+            continue;
+        }
+        if left_out > 0 {
+            let more = format!("and {left_out} more that went well (--verbose)");
+            table.add_row(["", "", "", &more]);
+            left_out = 0;
+        }
         let result = if entry.ok {
             escape(&entry.result).into_owned()
         } else {

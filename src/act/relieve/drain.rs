@@ -65,10 +65,8 @@ pub(super) fn drain(
     all: bool,
 ) -> Deed {
     let mut log = Vec::new();
-    match accept_and_close(kernel, target, grip, bounds, all, &mut log) {
-        Ok((outcome, headline)) => Deed::new(outcome, headline, log),
-        Err(fault) => Deed::failed(&fault, log),
-    }
+    let done = accept_and_close(kernel, target, grip, bounds, all, &mut log);
+    Deed::of(done, log)
 }
 
 fn accept_and_close(

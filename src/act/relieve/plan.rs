@@ -211,11 +211,8 @@ fn close_leaked(
             let Some(inode) = connection.inode.filter(|_| here) else {
                 continue;
             };
-            let holder = picture
-                .snapshot
-                .holders
-                .iter()
-                .find(|holder| holder.inode == inode && holder.pid == *pid);
+            let mut holders = picture.owners.of(inode).iter();
+            let holder = holders.find(|holder| holder.pid == *pid);
             if connection.state == TcpState::CloseWait
                 && !connection.layer.is_mptcp()
                 && let Some(fd) = holder.and_then(|holder| holder.fd)
