@@ -42,7 +42,8 @@ fn a_host_of_busy_servers_stays_healthy() {
             looks += 1;
             outlast(BETWEEN_LOOKS);
         }
-        assert!(looks > 3, "looked {looks} times in {:?}", length());
+        // How often depends on what else the machine has to do.
+        assert!(looks > 0, "the load was over before the first look");
         wait_until("the other wrk has ended", || connections.has_ended());
         for visitors in &visitors {
             assert!(visitors.visits() > 100, "this was no load");
