@@ -64,6 +64,7 @@ impl From<RecordedManner> for Plan {
 
 /// Takes one look, at one network namespace or at all that can be reached.
 pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Result<Vec<Snapshot>> {
+    kernel.begin_look();
     if scope.all_netns {
         return everywhere::look(kernel, scope, plan);
     }

@@ -71,7 +71,10 @@ pub(super) fn read_tables(procfs: &Path, pids: &[Pid], wanted: &InodeSet) -> Des
         found
     };
     let mut found = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(read_some)).collect();
+        // A host that has no thread to give is looked at with fewer.
+        let others: Vec<_> = (1..threads)
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, read_some).ok())
+            .collect();
         let mut found = read_some();
         for other in others {
             let more = other

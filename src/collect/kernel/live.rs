@@ -35,7 +35,7 @@ const FIRST_PROCESS: Pid = 1;
 /// was offered; one size for all reads avoids truncation, and 64 KiB pages need the larger one.
 const RECEIVE_BYTES: usize = 64 * 1024;
 
-/// Some hundred connections. Nobody has so many that one end has closed without being asked who holds
+/// Some hundred connections. Who has so many that one end has closed is most likely asked who holds
 /// them, so the search may begin while the others come.
 const MANY_BYTES: usize = 4 * RECEIVE_BYTES;
 
@@ -62,6 +62,11 @@ pub struct LiveKernel {
     /// A pass over all descriptors that goes on while sockets are dumped.
     #[cfg(feature = "bpf")]
     begun_pass: Option<std::thread::JoinHandle<Option<super::bpf::Pass>>>,
+    /// Whether this look has not asked for holders yet.
+    #[cfg(feature = "bpf")]
+    holders_unknown: bool,
+    #[cfg(feature = "bpf")]
+    passes: std::sync::Arc<super::bpf::Passes>,
 }
 
 impl LiveKernel {
@@ -75,10 +80,18 @@ impl LiveKernel {
             closed: None,
             #[cfg(feature = "bpf")]
             begun_pass: None,
+            #[cfg(feature = "bpf")]
+            holders_unknown: true,
+            #[cfg(feature = "bpf")]
+            passes: std::sync::Arc::default(),
         }
     }
 
     fn tables_of(&mut self, pids: &[Pid], wanted: &InodeSet) -> DescriptorTables {
+        #[cfg(feature = "bpf")]
+        {
+            self.holders_unknown = false;
+        }
         #[cfg(feature = "bpf")]
         if let Some(mut pass) = self.pass(wanted) {
             let closed = std::mem::take(&mut pass.closed);
@@ -95,25 +108,37 @@ impl LiveKernel {
     /// the latter.
     #[cfg(feature = "bpf")]
     fn pass(&mut self, wanted: &InodeSet) -> Option<super::bpf::Pass> {
-        let begun = self.begun_pass.take();
-        let early = begun.and_then(|thread| thread.join().ok().flatten());
-        early
+        self.finished_pass()
             .filter(|pass| pass.finds_all(wanted))
-            .or_else(|| super::bpf::pass(&self.procfs))
+            .or_else(|| self.passes.run(&self.procfs))
+    }
+
+    #[cfg(feature = "bpf")]
+    fn finished_pass(&mut self) -> Option<super::bpf::Pass> {
+        let begun = self.begun_pass.take();
+        begun.and_then(|thread| thread.join().ok().flatten())
     }
 
     #[cfg(feature = "bpf")]
     fn begin_pass(&mut self) {
-        let procfs = self.procfs.clone();
-        self.begun_pass
-            .get_or_insert_with(|| std::thread::spawn(move || super::bpf::pass(&procfs)));
+        if !self.holders_unknown || self.begun_pass.is_some() {
+            return;
+        }
+        let (procfs, passes) = (self.procfs.clone(), self.passes.clone());
+        // A host that has no thread to give is looked at without.
+        self.begun_pass = std::thread::Builder::new()
+            .spawn(move || passes.run(&procfs))
+            .ok();
     }
 
     /// Sockets whose connection is gone, by their own word.
     #[cfg(feature = "bpf")]
     fn closed_sockets(&mut self) -> Result<UnlistedSockets, KernelError> {
-        let pass = || super::bpf::pass(&self.procfs).map(|pass| pass.closed);
-        let closed = self.closed.take().or_else(pass);
+        let closed = self.closed.take().or_else(|| {
+            let pass = self.finished_pass();
+            let pass = pass.or_else(|| self.passes.run(&self.procfs));
+            pass.map(|pass| pass.closed)
+        });
         let closed = closed.ok_or_else(cannot_tell_closed)?;
         unlisted::of_closed(&self.procfs, &closed)
             .map_err(|error| KernelError::new("thread-self/ns/net", &error))
@@ -212,6 +237,15 @@ impl Kernel for LiveKernel {
             self.socket = Some(socket);
         }
         dumped.map_err(|error| KernelError::new(DIAG, &error))
+    }
+
+    fn begin_look(&mut self) {
+        #[cfg(feature = "bpf")]
+        {
+            self.begun_pass = None;
+            self.closed = None;
+            self.holders_unknown = true;
+        }
     }
 
     fn expect_descriptor_tables(&mut self) {

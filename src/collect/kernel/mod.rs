@@ -75,6 +75,9 @@ pub trait Kernel {
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), KernelError>;
 
+    /// Says that a look begins: what was prepared for an earlier one is out of date.
+    fn begin_look(&mut self) {}
+
     /// Says that [`Kernel::descriptor_tables`] will be asked for soon. What can be done for it while
     /// other questions are answered may be begun.
     fn expect_descriptor_tables(&mut self) {}

@@ -108,6 +108,10 @@ impl Kernel for Recorder<'_> {
         })
     }
 
+    fn begin_look(&mut self) {
+        self.kernel.begin_look();
+    }
+
     fn expect_descriptor_tables(&mut self) {
         self.kernel.expect_descriptor_tables();
     }
