@@ -26,7 +26,8 @@ listener = socket.create_server(('127.0.0.1', 8080), backlog=64)
 inner, outer = select.epoll(), select.epoll()
 inner.register(listener, select.EPOLLIN | select.EPOLLET)
 outer.register(inner.fileno(), select.EPOLLIN)
-others = [socket.socket(socket.AF_UNIX), socket.socket(type=socket.SOCK_DGRAM), socket.socket(), os.pipe(), os.eventfd(0)]
+others = [socket.socket(socket.AF_UNIX), socket.socket(type=socket.SOCK_DGRAM), os.pipe(), os.eventfd(0)]
+new = [socket.socket() for _ in range(30)]
 held = []
 print('ready', flush=True)
 for line in sys.stdin:
