@@ -33,6 +33,8 @@ pub struct Target {
     pub local: SocketAddr,
     /// Where a connection reaches it.
     pub address: SocketAddr,
+    /// The interface it is bound to; 0 for none.
+    pub interface: u32,
     /// The sockets.
     pub inodes: Vec<Inode>,
 }
@@ -89,7 +91,7 @@ impl std::error::Error for TargetError {}
 ///
 /// # Errors
 ///
-/// When there is none, when there are several, or when the address is not one of this host.
+/// When there is none, or when there are several.
 pub fn target(listeners: &[Listener], wanted: Wanted) -> Result<Target, TargetError> {
     let mut fitting: Vec<&Listener> = listeners
         .iter()
@@ -114,21 +116,40 @@ pub fn target(listeners: &[Listener], wanted: Wanted) -> Result<Target, TargetEr
     if addresses.len() > 1 {
         return Err(TargetError::Several(addresses));
     }
-    if first.interface != 0 {
-        return Err(TargetError::BoundToInterface(first.local));
-    }
-    let address = match wanted {
+    let mut address = match wanted {
         Wanted::Address(address) => address,
         Wanted::Port(_) => SocketAddr::new(reachable(first.local.ip()), first.local.port()),
     };
-    if !is_local(address.ip()) {
-        return Err(TargetError::NotLocal(address));
+    // Where IPv6 is switched off, a listener on every address is still reached over IPv4.
+    if address.ip() == Ipv6Addr::LOCALHOST
+        && first.v6_only == Some(false)
+        && !is_local(address.ip())
+    {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
     Ok(Target {
         local: first.local,
         address,
+        interface: first.interface,
         inodes: fitting.iter().filter_map(|one| one.inode).collect(),
     })
+}
+
+impl Target {
+    /// Makes sure that a connection from here reaches it.
+    ///
+    /// # Errors
+    ///
+    /// When the address is not one of this host, or the listener is bound to an interface.
+    pub fn expect_reachable(&self) -> Result<(), TargetError> {
+        if self.interface != 0 {
+            return Err(TargetError::BoundToInterface(self.local));
+        }
+        if !is_local(self.address.ip()) {
+            return Err(TargetError::NotLocal(self.address));
+        }
+        Ok(())
+    }
 }
 
 fn reaches(listener: &Listener, address: SocketAddr) -> bool {
@@ -253,9 +274,9 @@ mod tests {
     #[test]
     fn an_address_of_another_host_is_refused() {
         let all = [listener("0.0.0.0:80", 1)];
-        let elsewhere = address("198.51.100.7:80");
+        let elsewhere = target(&all, address("198.51.100.7:80")).unwrap();
         assert_eq!(
-            target(&all, elsewhere),
+            elsewhere.expect_reachable(),
             Err(TargetError::NotLocal("198.51.100.7:80".parse().unwrap()))
         );
     }

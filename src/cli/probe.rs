@@ -150,6 +150,7 @@ pub(super) fn run(arguments: &ProbeArgs, manner: Manner) -> Result<ExitStatus> {
     };
     let snapshot = which.look(&mut kernel, &scope)?;
     let target = act::target(&snapshot.sockets.listeners, wanted)?;
+    target.expect_reachable()?;
     let picture = Picture::new(&snapshot, which.grace());
     let findings = about(rules::diagnose(&picture), &target);
     let stuck = !findings.is_empty();

@@ -1,5 +1,6 @@
 //! `relieve`: first aid for a stuck queue. A plan, unless it is told to carry it out.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -215,7 +216,7 @@ impl Run<'_> {
             Ok(())
         };
         tidied
-            .and_then(|()| relieve::pending(self.journal, inodes))
+            .and_then(|()| relieve::pending(self.journal, inodes, &self.arguments.pids))
             .with_context(|| format!("the journal in {}", self.journal.folder().display()))
     }
 
@@ -300,6 +301,14 @@ impl Run<'_> {
         (Some(plan), deed)
     }
 
+    /// On the same port others may listen, on other addresses.
+    fn is_at_target(&self, local: SocketAddr) -> bool {
+        self.target.is_none_or(|target| {
+            let bound = target.local.ip();
+            bound.is_unspecified() || bound.to_canonical() == local.ip().to_canonical()
+        })
+    }
+
     fn findings(&self, picture: &Picture) -> Vec<Finding> {
         let findings = rules::diagnose(picture);
         match self.target {
@@ -331,6 +340,7 @@ impl Run<'_> {
                 .sum(),
             close_wait: connections
                 .filter(|connection| connection.state == TcpState::CloseWait)
+                .filter(|connection| self.is_at_target(connection.local))
                 .count(),
             findings,
         }

@@ -35,7 +35,7 @@ impl<'a> Listeners<'a> {
     ///
     /// A listener on the very address goes before one on all addresses, and of those the one that
     /// is bound to the interface.
-    pub(super) fn of(&self, connection: &Connection) -> Vec<usize> {
+    pub fn of(&self, connection: &Connection) -> Vec<usize> {
         let mut best = Vec::new();
         let mut best_score = None;
         for (index, score) in self.fitting(connection) {

@@ -128,6 +128,7 @@ mod tests {
             target: Target {
                 local,
                 address: local,
+                interface: 0,
                 inodes: Vec::new(),
             },
             before: Queue {

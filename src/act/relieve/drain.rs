@@ -12,7 +12,7 @@ use super::{Deed, Entry, Outcome};
 use crate::act::queue::Target;
 use crate::collect::kernel::Kernel;
 use crate::collect::sock_diag::{self, Wanted};
-use crate::correlate::age;
+use crate::correlate::{Listeners, age};
 use crate::model::{Connection, InodeSet, TcpState};
 
 /// Two that came within this time may stand in either order: the kernel's clocks tick every 1 to 10
@@ -30,25 +30,40 @@ pub(super) enum Head {
     PerhapsLive,
 }
 
+/// One that is seen to wait.
+#[derive(Debug, Clone)]
+pub(super) struct Waiter {
+    connection: Connection,
+    /// Whether it certainly waits in this very queue.
+    certain: bool,
+}
+
+impl Waiter {
+    /// One that may wait elsewhere proves nothing about this queue.
+    fn has_gone(&self) -> bool {
+        self.certain && self.connection.state == TcpState::CloseWait
+    }
+}
+
 /// Tells who comes first. A queue is first in, first out; those who were reset while they waited are
 /// in no list, and have gone wherever they stand.
-pub(super) fn head(visible: &[Connection], length: u32) -> Head {
+pub(super) fn head(visible: &[Waiter], length: u32) -> Head {
     if length == 0 {
         return Head::Nobody;
     }
-    let is_gone = |connection: &&Connection| connection.state == TcpState::CloseWait;
-    let longest = |connections: &mut dyn Iterator<Item = &Connection>| -> Option<Duration> {
-        connections
-            .map(age::waiting)
+    let is_gone = |waiter: &&Waiter| waiter.has_gone();
+    let longest = |waiters: &mut dyn Iterator<Item = &Waiter>| -> Option<Duration> {
+        waiters
+            .map(|waiter| age::waiting(&waiter.connection))
             .collect::<Option<Vec<Duration>>>()?
             .into_iter()
             .max()
     };
-    let any_live = visible.iter().any(|connection| !is_gone(&connection));
+    let any_live = visible.iter().any(|waiter| !waiter.has_gone());
     if !any_live {
         return Head::Gone;
     }
-    let live = longest(&mut visible.iter().filter(|connection| !is_gone(connection)));
+    let live = longest(&mut visible.iter().filter(|waiter| !is_gone(waiter)));
     let gone = longest(&mut visible.iter().filter(is_gone));
     match (live, gone) {
         (Some(live), Some(gone)) if gone > live + CLOCK => Head::Gone,
@@ -102,12 +117,21 @@ fn accept_and_close(
         let target = format!("process {}: listener fd {}", grip.pid, grip.through_fd);
         let text = answer.as_ref().map(describe);
         note(kernel, log, "accept and close", target, text);
-        match answer? {
-            Answer::Accepted { gone, .. } => {
+        match answer {
+            Ok(Answer::Accepted { gone, .. }) => {
                 closed += 1;
                 live += u32::from(!gone);
+                if !gone && !all {
+                    why = ": the last one was alive after all, so it stopped";
+                    break;
+                }
             }
-            _ => break,
+            Err(Fault::Failed(_)) if closed > 0 => {
+                why = ": the server took the next one itself";
+                break;
+            }
+            Err(fault) => return Err(fault),
+            Ok(_) => break,
         }
     }
     let left = length(kernel, target)?;
@@ -136,20 +160,38 @@ fn describe(answer: &Answer) -> String {
     }
 }
 
-/// Those who are seen to wait at a listener.
-fn waiting(kernel: &mut dyn Kernel, target: &Target) -> Result<Vec<Connection>, Fault> {
-    let listeners: InodeSet = target.inodes.iter().copied().collect();
+/// Those who are seen to wait at a listener, or may: others listen on the same port, perhaps, on other
+/// addresses.
+fn waiting(kernel: &mut dyn Kernel, target: &Target) -> Result<Vec<Waiter>, Fault> {
+    let failed = |error: crate::collect::kernel::KernelError| Fault::Failed(error.to_string());
     let port = target.local.port();
-    let (mut connections, _) =
-        sock_diag::read_connections(kernel, Wanted::Unaccepted, &[port.into()], &listeners)
-            .map_err(|error| Fault::Failed(error.to_string()))?;
-    connections.retain(|connection| {
+    let (listeners, _) = sock_diag::read_listeners(kernel, &[port.into()]).map_err(failed)?;
+    let inodes: InodeSet = listeners.iter().filter_map(|one| one.inode).collect();
+    let (connections, _) =
+        sock_diag::read_connections(kernel, Wanted::Unaccepted, &[port.into()], &inodes)
+            .map_err(failed)?;
+    let matching = Listeners::new(&listeners);
+    let is_meant = |index: &usize| {
+        let inode = listeners[*index].inode;
+        inode.is_some_and(|inode| target.inodes.contains(&inode))
+    };
+    let waits = |connection: &Connection| {
         connection.local.port() == port
-            && connection
-                .inode
-                .is_none_or(|inode| listeners.contains(&inode))
-    });
-    Ok(connections)
+            && connection.inode.is_none_or(|inode| inodes.contains(&inode))
+    };
+    Ok(connections
+        .into_iter()
+        .filter(waits)
+        .filter_map(|connection| {
+            let fitting = matching.of(&connection);
+            let certain = fitting.len() == 1 && fitting.iter().all(is_meant);
+            let possible = fitting.is_empty() || fitting.iter().any(is_meant);
+            possible.then_some(Waiter {
+                connection,
+                certain,
+            })
+        })
+        .collect())
 }
 
 #[cfg(test)]
@@ -157,16 +199,21 @@ mod tests {
     use super::*;
     use crate::correlate::samples::waiting_connection;
 
-    fn live(waited_ms: u32) -> Connection {
-        Connection {
-            state: TcpState::Established,
-            ..waiting_connection(waited_ms)
+    fn gone(waited_ms: u32) -> Waiter {
+        Waiter {
+            connection: waiting_connection(waited_ms),
+            certain: true,
         }
+    }
+
+    fn live(waited_ms: u32) -> Waiter {
+        let mut waiter = gone(waited_ms);
+        waiter.connection.state = TcpState::Established;
+        waiter
     }
 
     #[test]
     fn only_who_certainly_came_before_every_live_one_is_taken() {
-        let gone = waiting_connection;
         assert_eq!(head(&[], 0), Head::Nobody);
         assert_eq!(head(&[], 3), Head::Gone, "they were reset");
         assert_eq!(head(&[gone(10), gone(500)], 2), Head::Gone);
@@ -178,11 +225,17 @@ mod tests {
 
     #[test]
     fn one_without_a_clock_may_be_anywhere() {
-        let ageless = Connection {
-            ages: None,
-            ..live(0)
+        let mut ageless = live(0);
+        ageless.connection.ages = None;
+        assert_eq!(head(&[gone(900), ageless], 2), Head::PerhapsLive);
+    }
+
+    #[test]
+    fn one_that_may_wait_at_another_listener_proves_nothing() {
+        let elsewhere = Waiter {
+            certain: false,
+            ..gone(900)
         };
-        let gone = waiting_connection(900);
-        assert_eq!(head(&[gone, ageless], 2), Head::PerhapsLive);
+        assert_eq!(head(&[elsewhere, live(500)], 1), Head::PerhapsLive);
     }
 }

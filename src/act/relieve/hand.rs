@@ -10,6 +10,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use super::orders::{Answer, Command, Fault};
 use super::place::place;
@@ -269,9 +271,15 @@ impl Hand {
     }
 
     /// Accepts one connection and closes it. No flag of the listener is touched: they belong to the
-    /// server as well.
+    /// server as well. If it blocks, the server has just taken the last one, and the next may be alive:
+    /// then this process ends rather than wait for it.
     fn accept(&self) -> Result<Answer, Fault> {
         let listener = self.listener(&self.process()?)?;
+        let mut polled = [PollFd::new(&listener, PollFlags::IN)];
+        if rustix::event::poll(&mut polled, Some(&Timespec::default()))? == 0 {
+            return Ok(Answer::Empty);
+        }
+        let _ended = end_after(LONGEST_ACCEPT)?;
         let (connection, client) =
             match rustix::net::acceptfrom_with(&listener, SocketFlags::CLOEXEC) {
                 Ok(accepted) => accepted,
@@ -293,6 +301,21 @@ fn mask(events: u32) -> EventFlags {
 fn registrations(epoll: &OwnedFd) -> Result<Vec<Registration>, Fault> {
     let bytes = std::fs::read(format!("/proc/self/fdinfo/{}", epoll.as_raw_fd()))?;
     Ok(parse_registrations(&bytes))
+}
+
+/// Whoever is there is accepted at once.
+const LONGEST_ACCEPT: Duration = Duration::from_millis(50);
+
+/// Ends this process after a time, unless what is returned is dropped before.
+fn end_after(time: Duration) -> io::Result<Sender<()>> {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    std::thread::Builder::new().spawn(move || {
+        if receiver.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
+            #[expect(clippy::exit, reason = "nothing else ends a call that blocks")]
+            std::process::exit(1);
+        }
+    })?;
+    Ok(sender)
 }
 
 /// Opens a process, through a living thread where its main one has exited.

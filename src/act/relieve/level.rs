@@ -9,17 +9,20 @@ use super::journal::Journal;
 use super::meter::{percent, read_demand};
 use super::orders::Fault;
 use super::rearm::{length, now};
-use super::registration::Grip;
+use super::registration::{Grip, read_registrations, same_mask};
 use super::worker::{Worker, note};
 use super::{Deed, Entry, Outcome};
 use crate::act::queue::Target;
 use crate::collect::kernel::Kernel;
 use crate::model::Pid;
 
-/// A server that spins asks for a whole processor; this much more than before, over this time, while
-/// nobody leaves the queue, is spinning.
+/// A server that spins asks for a whole processor; this much more than before, over this time, and
+/// for hardly anybody who leaves the queue, is spinning.
 const SPINNING_PERCENT: u32 = 50;
 const SPINNING_TIME: Duration = Duration::from_millis(500);
+
+/// So much processor time for each who leaves the queue is work, and more is none.
+const WORK: Duration = Duration::from_millis(150);
 
 /// How long the server is watched before it is touched, and after it was rolled back.
 const BASELINE: Duration = Duration::from_millis(500);
@@ -60,6 +63,11 @@ fn switch(
     let first = length(kernel, target)?;
     let mut workers = Vec::new();
     for grip in grips {
+        if !workers.is_empty() && has_mask(grip, grip.level()) {
+            let result = "it shares its epoll set with one before it".to_owned();
+            note(kernel, log, "level", grip.name(), Ok(result));
+            continue;
+        }
         let mut worker = Worker::start(grip, journal)?;
         worker.announce(grip.level(), &target.local.to_string())?;
         let set = worker.set(kernel, log, grip.level(), true);
@@ -110,6 +118,15 @@ fn switch(
     }
 }
 
+/// Tells whether a registration has this mask now: forked processes have their sets in common.
+fn has_mask(grip: &Grip, mask: u32) -> bool {
+    let found = read_registrations(Path::new("/proc"), grip.pid, grip.tid, grip.epoll_fd);
+    found.is_ok_and(|found| {
+        let mut same = found.iter().filter(|one| grip.is(one));
+        same.any(|one| same_mask(one.events, mask))
+    })
+}
+
 /// What processes ask for, as a share of one processor in percent.
 fn measure(kernel: &mut dyn Kernel, pids: &[Pid]) -> Result<u32, Fault> {
     let (from, before) = (now(kernel)?, demand(pids));
@@ -151,12 +168,13 @@ fn watch(
             window.pop_front();
         }
         if let Some(asked) = spins(window.make_contiguous(), before) {
-            let result = format!("asks for {asked} % of a processor and accepts nobody");
+            let result = format!("asks for {asked} % of a processor, queue {}", sample.length);
             note(kernel, log, "watch", names.join(", "), Ok(result));
             return Ok(Some(asked));
         }
         if sample.at.saturating_sub(began) >= bounds.watch {
-            let result = format!("queue {}, no spinning", sample.length);
+            let asked = share(window.make_contiguous()).unwrap_or(before);
+            let result = format!("asks for {asked} % of a processor, queue {}", sample.length);
             note(kernel, log, "watch", names.join(", "), Ok(result));
             return Ok(None);
         }
@@ -167,12 +185,20 @@ fn watch(
 fn spins(window: &[Sample], before: u32) -> Option<u32> {
     let (first, last) = (window.first()?, window.last()?);
     let time = last.at.saturating_sub(first.at);
-    let stuck = window.iter().all(|sample| sample.length > 0) && last.length >= first.length;
-    if time < SPINNING_TIME || !stuck {
+    let left = first.length.saturating_sub(last.length);
+    let works = left > 0 && last.demand.saturating_sub(first.demand) <= WORK * left;
+    let waits = window.iter().all(|sample| sample.length > 0);
+    if time < SPINNING_TIME || !waits || works {
         return None;
     }
-    let asked = percent(last.demand.saturating_sub(first.demand), time);
-    (asked >= before.saturating_add(SPINNING_PERCENT)).then_some(asked)
+    share(window).filter(|asked| *asked >= before.saturating_add(SPINNING_PERCENT))
+}
+
+/// What was asked for from the first sample to the last.
+fn share(window: &[Sample]) -> Option<u32> {
+    let (first, last) = (window.first()?, window.last()?);
+    let time = last.at.saturating_sub(first.at);
+    Some(percent(last.demand.saturating_sub(first.demand), time))
 }
 
 fn roll_back(
@@ -218,6 +244,8 @@ mod tests {
     fn a_server_that_works_its_queue_off_does_not_spin() {
         let shrinking = [sample(0, 0, 9), sample(500, 490, 4)];
         assert_eq!(spins(&shrinking, 0), None);
+        let trickling = [sample(0, 0, 9), sample(500, 490, 7)];
+        assert_eq!(spins(&trickling, 0), Some(98));
         let emptied = [sample(0, 0, 0), sample(500, 490, 0)];
         assert_eq!(spins(&emptied, 0), None);
         let too_short = [sample(0, 0, 4), sample(400, 400, 4)];

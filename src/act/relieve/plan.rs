@@ -126,6 +126,14 @@ pub fn plan(
         .flat_map(|one| acceptor::acceptors(picture.snapshot, one).0)
         .filter(|acceptor| pids.is_empty() || pids.contains(&acceptor.process.pid))
         .collect();
+    if acceptors.is_empty() && !pids.is_empty() {
+        let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
+        return Err(impossible(format!(
+            "process {} is not seen to hold {}",
+            names.join(", "),
+            target.local
+        )));
+    }
     if acceptors.is_empty() {
         return Err(impossible(format!(
             "no process is seen that holds {}: run as root, or with CAP_SYS_PTRACE and \

@@ -57,16 +57,18 @@ fn wake(
         let before = left;
         for worker in &mut workers {
             let done = re_register(kernel, worker, target, log);
-            left = await_effect(kernel, target, before)?;
-            note(
-                kernel,
-                log,
-                "re-arm",
-                worker.grip.name(),
-                done.as_ref().map(|()| format!("queue {before} -> {left}")),
-            );
+            let rest = bounds
+                .timeout
+                .saturating_sub(now(kernel)?.saturating_sub(began));
+            let effect = await_effect(kernel, target, before, rest.min(REACTION));
+            let result = match (&done, &effect) {
+                (Err(fault), _) | (Ok(()), Err(fault)) => Err(fault),
+                (Ok(()), Ok(left)) => Ok(format!("queue {before} -> {left}")),
+            };
+            note(kernel, log, "re-arm", worker.grip.name(), result);
             done?;
-            if left < before {
+            left = effect?;
+            if left < before || rest.is_zero() {
                 break;
             }
         }
@@ -119,8 +121,13 @@ fn re_register(
     worker.forget()
 }
 
-/// Waits until the queue gets shorter and then stays as it is, or for as long as a server may take.
-fn await_effect(kernel: &mut dyn Kernel, target: &Target, before: u32) -> Result<u32, Fault> {
+/// Waits until the queue gets shorter and then stays as it is, or for this long.
+fn await_effect(
+    kernel: &mut dyn Kernel,
+    target: &Target,
+    before: u32,
+    patience: Duration,
+) -> Result<u32, Fault> {
     let began = now(kernel)?;
     let mut last = before;
     let mut changed = began;
@@ -132,7 +139,7 @@ fn await_effect(kernel: &mut dyn Kernel, target: &Target, before: u32) -> Result
             changed = at;
         }
         let settled = last < before && at.saturating_sub(changed) >= PAUSE;
-        if last == 0 || settled || at.saturating_sub(began) >= REACTION {
+        if last == 0 || settled || at.saturating_sub(began) >= patience {
             return Ok(last);
         }
         kernel.pause(TICK);

@@ -8,23 +8,28 @@ use super::registration::{Registration, living_thread, read_registrations, read_
 use super::worker::{Worker, note};
 use super::{Deed, Fault, Outcome};
 use crate::collect::kernel::Kernel;
-use crate::model::Inode;
+use crate::model::{Inode, Pid};
 
-/// The records about these listeners that are in force: the process lives, and its registration is
-/// neither as it was nor as the server made it since.
+/// The records about these listeners, or without any about these processes, that are in force: the
+/// process lives, and its registration is neither as it was nor as the server made it since.
 ///
 /// # Errors
 ///
 /// When the journal cannot be read.
-pub fn pending(journal: &Journal, inodes: &[Inode]) -> io::Result<Vec<Record>> {
+pub fn pending(journal: &Journal, inodes: &[Inode], pids: &[Pid]) -> io::Result<Vec<Record>> {
     let mut found = journal.read()?;
     found.retain(|record| {
-        let is_meant = |inode: &Inode| {
+        let is_its = |inode: &Inode| {
             inode
                 .number()
                 .is_some_and(|n| u64::from(n) == record.grip.inode)
         };
-        inodes.iter().any(is_meant) && is_in_force(record)
+        let is_meant = if inodes.is_empty() {
+            pids.contains(&record.grip.pid)
+        } else {
+            inodes.iter().any(is_its)
+        };
+        is_meant && is_in_force(record)
     });
     Ok(found)
 }
