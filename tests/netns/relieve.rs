@@ -4,6 +4,7 @@ mod elsewhere;
 mod fooled;
 mod gentle;
 mod killed;
+mod neighbours;
 mod other_means;
 mod rounds;
 

@@ -83,7 +83,7 @@ fn listener_flags(pid: u32) -> String {
     flags.expect("every descriptor has flags").to_owned()
 }
 
-fn is_open(client: &std::net::TcpStream) -> bool {
+pub(super) fn is_open(client: &std::net::TcpStream) -> bool {
     client.set_nonblocking(true).expect("a socket");
     let error = client.peek(&mut [0; 1]);
     error.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
