@@ -322,3 +322,66 @@ fn a_dual_stack_listener_is_probed_by_either_address() {
         assert_eq!(json["behaviour"], "healthy", "{json:#}");
     });
 }
+
+/// Many listeners on one address. Nobody accepts from the first, and in its queue ten wait.
+const GROUP: &str = "
+import socket, threading
+def listen():
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(('127.0.0.1', 8080))
+    listener.listen(50)
+    return listener
+def serve(listener):
+    clients = []
+    while True:
+        clients.append(listener.accept())
+stuck = listen()
+waiting = [socket.create_connection(('127.0.0.1', 8080)) for _ in range(10)]
+group = [listen() for _ in range(20)]
+for listener in group:
+    threading.Thread(target=serve, args=(listener,), daemon=True).start()
+print('ready', flush=True)
+threading.Event().wait()";
+
+#[test]
+fn a_newcomer_that_another_listener_of_the_group_accepts_says_nothing_of_the_stuck_one() {
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", GROUP]));
+        server.wait_for_line("ready");
+        outlast(SHORT_GRACE);
+        // One of 21 listeners is stuck: sooner or later a newcomer goes to another.
+        let json = (0..20)
+            .map(|_| {
+                doctor(&[
+                    "probe",
+                    "--port",
+                    "8080",
+                    "--format",
+                    "json",
+                    "--min-age",
+                    "300ms",
+                    "--timeout",
+                    "300ms",
+                ])
+                .json()
+            })
+            .find(|json| json["newcomers"][0]["accepted_us"].is_u64())
+            .expect("a newcomer is accepted");
+        assert_eq!(json["behaviour"], "awaits_data", "{json:#}");
+        assert!(
+            json["headline"]
+                .as_str()
+                .is_some_and(|text| text.contains("another listener of the group")),
+            "{json:#}"
+        );
+        assert_eq!(json["queue"]["before"], json["queue"]["after"], "{json:#}");
+        for finding in items(&json["findings"]) {
+            assert_eq!(finding["stance"], "silent", "{json:#}");
+        }
+        assert!(items(&json["findings"]).count() > 0, "{json:#}");
+    });
+}

@@ -52,6 +52,11 @@ impl Probe {
     pub fn left_waiting(&self) -> impl Iterator<Item = &Newcomer> {
         self.newcomers.iter().filter(|newcomer| newcomer.waits())
     }
+
+    /// How many left the queue, without those newcomers that were accepted at once.
+    pub(super) fn others_left(&self) -> u32 {
+        self.newcomers.iter().map(Newcomer::others_left).sum()
+    }
 }
 
 /// One connection of ours. Times are counted from its SYN.
@@ -86,6 +91,11 @@ impl Newcomer {
     /// Whether the server got it, however briefly: nobody else can close it.
     pub fn was_accepted(&self) -> bool {
         self.accepted.is_some() || self.answered_bytes > 0 || self.closed.is_some()
+    }
+
+    /// How many left the queue while it was watched, itself not counted.
+    fn others_left(&self) -> u32 {
+        self.taken.saturating_sub(u32::from(self.was_accepted()))
     }
 
     /// Whether it is left in the queue.

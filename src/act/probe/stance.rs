@@ -70,7 +70,7 @@ fn stance(id: &str, behaviour: Behaviour) -> (Stance, &'static str) {
 
 const MOVED_ON: &str = "newcomers are accepted: the queue moved on meanwhile";
 const NO_LISTENER: &str = "the listener is gone";
-const NOBODY_GOT_IN: &str = "no newcomer got as far as the server";
+const NOBODY_GOT_IN: &str = "no newcomer got into that queue";
 
 fn lost_edge(behaviour: Behaviour) -> (Stance, &'static str) {
     match behaviour {

@@ -25,13 +25,15 @@ pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
                 "a newcomer was enough: the server accepted all {waiting} who waited, and it too"
             )
         }
-        Behaviour::AcceptsNothing => format!(
-            "accepts nothing: nobody left the queue in {}",
-            span(probe.timeout)
-        ),
+        Behaviour::AcceptsNothing => accepts_nothing(probe),
         Behaviour::ClosedAtOnce => {
             "newcomers are accepted and closed at once, without an answer".to_owned()
         }
+        Behaviour::AwaitsData if probe.newcomers.iter().any(Newcomer::was_accepted) => format!(
+            "newcomers go to another listener of the group and are accepted there; the queue keeps \
+             those {} who wait",
+            probe.after.length
+        ),
         Behaviour::AwaitsData => {
             "newcomers do not get into the queue: the kernel waits for their data (TCP_DEFER_ACCEPT), \
              or leads them elsewhere"
@@ -49,6 +51,22 @@ pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
             }
         },
         Behaviour::ListenerGone => "the listener was closed while it was probed".to_owned(),
+    }
+}
+
+fn accepts_nothing(probe: &Probe) -> String {
+    let time = span(probe.timeout);
+    let accepted = probe.newcomers.iter().filter(|one| one.was_accepted());
+    match accepted.count() {
+        0 => format!("accepts nothing: nobody left the queue in {time}"),
+        _ if probe.target.inodes.len() > 1 => format!(
+            "one listener of the group accepts nothing: nobody left its queue in {time}; newcomers \
+             that go to another are accepted"
+        ),
+        accepted => format!(
+            "accepts no more: of {} newcomers {accepted} were accepted, the others not in {time}",
+            probe.newcomers.len()
+        ),
     }
 }
 
@@ -146,9 +164,10 @@ pub fn conclusion(behaviour: Behaviour) -> Option<&'static str> {
         Behaviour::ClosedAtOnce => {
             Some("the server is at its connection limit, or turns this client away")
         }
-        Behaviour::AwaitsData => {
-            Some("this tells nothing of the server: ask it something with --payload FILE")
-        }
+        Behaviour::AwaitsData => Some(
+            "this tells nothing of who should accept: where the kernel waits for data, send some \
+                 with --payload FILE; of a group of listeners, try more newcomers with --count",
+        ),
         Behaviour::Refuses => Some("clients are hurt now: nobody can connect"),
     }
 }
