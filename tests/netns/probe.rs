@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::{
@@ -383,5 +384,44 @@ fn a_newcomer_that_another_listener_of_the_group_accepts_says_nothing_of_the_stu
             assert_eq!(finding["stance"], "silent", "{json:#}");
         }
         assert!(items(&json["findings"]).count() > 0, "{json:#}");
+    });
+}
+
+#[test]
+fn a_server_at_its_limit_that_missed_one_edge_drains_fully_though_it_closes_the_newcomer() {
+    // Edge-triggered; it sleeps through the edge of those who come first, and closes all from then on.
+    const SERVER: &str = "
+import select, socket
+listener = socket.create_server(('127.0.0.1', 8080))
+listener.setblocking(False)
+events = select.epoll()
+events.register(listener, select.EPOLLIN | select.EPOLLET)
+print('ready', flush=True)
+events.poll()
+while True:
+    events.poll()
+    try:
+        while True:
+            listener.accept()[0].close()
+    except BlockingIOError:
+        pass";
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", SERVER]));
+        server.wait_for_line("ready");
+        stop(server.pid());
+        let _waiting = connect_many(10);
+        let pid = Pid::from_raw(server.pid().cast_signed()).expect("a pid");
+        kill_process(pid, Signal::CONT).expect("it is ours");
+        wait_for_queue(10);
+        outlast(SHORT_GRACE);
+        let json = probe(&[]);
+        assert_eq!(json["behaviour"], "drains_fully", "{json:#}");
+        assert_eq!(json["newcomers"][0]["taken"], 11, "{json:#}");
+        assert!(json["newcomers"][0]["closed_us"].is_u64(), "{json:#}");
+        let finding = only_finding(&json, "edge-triggered-stall");
+        assert_eq!(finding["stance"], "supports", "{finding:#}");
     });
 }

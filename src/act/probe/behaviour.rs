@@ -62,14 +62,15 @@ pub fn behaviour(probe: &Probe, stuck: bool) -> Behaviour {
         return Behaviour::Refuses;
     }
     if connected.iter().all(|newcomer| newcomer.was_accepted()) {
-        return if connected.iter().all(|newcomer| was_turned_away(newcomer)) {
-            Behaviour::ClosedAtOnce
-        } else if stuck && probe.before.length > 0 {
+        // First what became of those who were stuck: a server at its limit may close whom it accepts.
+        return if stuck && probe.before.length > 0 {
             if is_drained(probe) {
                 Behaviour::DrainsFully
             } else {
                 Behaviour::AwaitsData
             }
+        } else if connected.iter().all(|newcomer| was_turned_away(newcomer)) {
+            Behaviour::ClosedAtOnce
         } else {
             Behaviour::Healthy
         };
@@ -181,7 +182,9 @@ mod tests {
             closed: Some(Closed::Ended(Duration::from_millis(2))),
             ..newcomer(1, false)
         };
-        assert_eq!(of(0, vec![closed], false), Behaviour::ClosedAtOnce);
+        assert_eq!(of(0, vec![closed.clone()], false), Behaviour::ClosedAtOnce);
+        let drained = Newcomer { taken: 9, ..closed };
+        assert_eq!(of(8, vec![drained], true), Behaviour::DrainsFully);
         let refused = Newcomer {
             connected: None,
             refusal: Some(Refusal::NoAnswer),

@@ -20,11 +20,14 @@ pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
         Behaviour::SomePerNewcomer => {
             "a newcomer makes the server accept some of those who wait, and not all".to_owned()
         }
-        Behaviour::DrainsFully => {
-            format!(
-                "a newcomer was enough: the server accepted all {waiting} who waited, and it too"
-            )
-        }
+        Behaviour::DrainsFully => format!(
+            "a newcomer was enough: the server accepted all {waiting} who waited, and it too{}",
+            if probe.newcomers.iter().all(|one| one.closed.is_some()) {
+                ", which it closed"
+            } else {
+                ""
+            }
+        ),
         Behaviour::AcceptsNothing => accepts_nothing(probe),
         Behaviour::ClosedAtOnce => {
             "newcomers are accepted and closed at once, without an answer".to_owned()
