@@ -425,3 +425,16 @@ while True:
         assert_eq!(finding["stance"], "supports", "{finding:#}");
     });
 }
+
+#[test]
+fn a_listener_on_every_address_is_probed_by_each_way_to_write_it() {
+    in_private_network(|| {
+        let _server = patient(&["--address", "0.0.0.0", "healthy"]);
+        for address in ["0.0.0.0:8080", "[::ffff:127.0.0.1]:8080"] {
+            let json = doctor(&["probe", address, "--format", "json"]).json();
+            assert_eq!(json["behaviour"], "healthy", "{json:#}");
+            assert_eq!(json["listener"]["address"], "127.0.0.1:8080", "{json:#}");
+            assert!(json["newcomers"][0]["accepted_us"].is_u64(), "{json:#}");
+        }
+    });
+}
