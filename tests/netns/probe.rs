@@ -438,3 +438,25 @@ fn a_listener_on_every_address_is_probed_by_each_way_to_write_it() {
         }
     });
 }
+
+#[test]
+fn more_newcomers_than_workers_find_a_healthy_server_healthy() {
+    in_private_network(|| {
+        let _server = patient(&["gated", "--workers", "2"]);
+        let json = probe(&["--count", "6", "--timeout", "2s"]);
+        assert_eq!(json["behaviour"], "healthy", "{json:#}");
+        assert_eq!(items(&json["newcomers"]).count(), 6, "{json:#}");
+        assert_eq!(json["left_waiting"], 0, "{json:#}");
+    });
+}
+
+#[test]
+fn a_server_whose_workers_do_not_notice_a_close_gets_no_advice_about_epoll() {
+    in_private_network(|| {
+        let _server = patient(&["descriptor-limit", "--descriptors", "12", "--then", "stall"]);
+        let json = probe(&["--count", "12", "--timeout", "200ms"]);
+        assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
+        let remedies = json["remedies"].to_string();
+        assert!(!remedies.contains("EAGAIN"), "{json:#}");
+    });
+}

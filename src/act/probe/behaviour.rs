@@ -89,7 +89,8 @@ pub fn behaviour(probe: &Probe, stuck: bool) -> Behaviour {
             Behaviour::AwaitsData
         };
     }
-    if probe.others_left() == 0 {
+    // Where nobody waited before, those who wait now came too fast, or found no worker left.
+    if probe.others_left() == 0 || probe.before.length == 0 {
         Behaviour::AcceptsNothing
     } else if connected
         .iter()
@@ -217,6 +218,13 @@ mod tests {
             of_group(vec![elsewhere, newcomer(1, false)]),
             Behaviour::OnePerNewcomer
         );
+    }
+
+    #[test]
+    fn newcomers_that_take_all_workers_show_no_lost_edge() {
+        let taken = vec![newcomer(1, true), newcomer(0, false), newcomer(1, false)];
+        let busy = probe(0, taken);
+        assert_eq!(behaviour(&busy, false), Behaviour::AcceptsNothing);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The experiment: open a connection to a listener, and see what its queue and its server do.
 //!
-//! Nothing is sent unless it is asked for. All connections stay open until the last one was watched,
-//! so that what one does to the queue is not mistaken for what the next one does.
+//! Nothing is sent unless it is asked for. A connection that the server has accepted is closed when it
+//! was watched, so that it takes no worker from the next, nor from a client. Those that wait stay open
+//! until the last one was watched: who has left the queue is then not mistaken for one who has hung up.
 
 mod behaviour;
 mod newcomer;
@@ -36,7 +37,7 @@ pub struct Probe {
     pub target: Target,
     /// Its queue just before.
     pub before: Queue,
-    /// Its queue just after, with our connections still open.
+    /// Its queue just after, with those of our connections still open that wait in it.
     pub after: Queue,
     /// Our connections, in their order.
     pub newcomers: Vec<Newcomer>,
@@ -151,8 +152,9 @@ pub fn probe(
     for _ in 0..order.count {
         let (newcomer, socket) = newcomer::watch(kernel, target, order)?;
         let ends = newcomer.listener_gone;
+        // One that was accepted is closed here.
+        open.extend(socket.filter(|_| !newcomer.was_accepted()));
         newcomers.push(newcomer);
-        open.extend(socket);
         if ends {
             break;
         }

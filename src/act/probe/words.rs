@@ -61,6 +61,9 @@ fn accepts_nothing(probe: &Probe) -> String {
     let time = span(probe.timeout);
     let accepted = probe.newcomers.iter().filter(|one| one.was_accepted());
     match accepted.count() {
+        0 if probe.others_left() > 0 => {
+            format!("accepts too slowly: no newcomer was accepted in {time}")
+        }
         0 => format!("accepts nothing: nobody left the queue in {time}"),
         _ if probe.target.inodes.len() > 1 => format!(
             "one listener of the group accepts nothing: nobody left its queue in {time}; newcomers \
