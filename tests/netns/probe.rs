@@ -1,7 +1,10 @@
 //! `probe`: one more connection, and what the queue and the server do.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -244,8 +247,9 @@ fn a_full_queue_refuses() {
         let _waiting = connect_many(2);
         assert!(is_refused());
         outlast(SHORT_GRACE);
-        let json = probe(&["--timeout", "200ms"]);
+        let json = probe(&["--count", "5", "--timeout", "200ms"]);
         assert_eq!(json["behaviour"], "refuses", "{json:#}");
+        assert_eq!(items(&json["newcomers"]).count(), 1, "{json:#}");
         assert_eq!(json["newcomers"][0]["refusal"], "no_answer", "{json:#}");
         assert_eq!(queue().length, 2);
         let overflow = items(&json["findings"])
@@ -458,5 +462,44 @@ fn a_server_whose_workers_do_not_notice_a_close_gets_no_advice_about_epoll() {
         assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
         let remedies = json["remedies"].to_string();
         assert!(!remedies.contains("EAGAIN"), "{json:#}");
+    });
+}
+
+#[test]
+fn who_waits_at_another_address_of_the_port_did_not_come_to_this_queue() {
+    in_private_network(|| {
+        let _server = patient(&["never-accepts"]);
+        let _other = patient(&["--address", "127.0.0.2", "never-accepts"]);
+        let enough = AtomicBool::new(false);
+        let json = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut clients = Vec::new();
+                while !enough.load(Ordering::Relaxed) && clients.len() < 200 {
+                    clients.push(TcpStream::connect("127.0.0.2:8080").expect("it listens"));
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            });
+            let probe = ["probe", "127.0.0.1:8080", "--format", "json"];
+            let json = doctor(&[&probe[..], &["--timeout", "400ms"]].concat()).json();
+            enough.store(true, Ordering::Relaxed);
+            json
+        });
+        assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
+        assert_eq!(json["newcomers"][0]["taken"], 0, "{json:#}");
+    });
+}
+
+#[test]
+fn the_last_place_in_a_queue_is_left_to_a_client() {
+    in_private_network(|| {
+        let _server = patient(&["--backlog", "4", "never-accepts"]);
+        let _waiting = connect_many(2);
+        let json = probe(&["--count", "10", "--timeout", "100ms"]);
+        assert_eq!(items(&json["newcomers"]).count(), 2, "{json:#}");
+        assert!(
+            json["evidence"].to_string().contains("stopped after 2"),
+            "{json:#}"
+        );
+        assert!(!is_refused());
     });
 }

@@ -157,6 +157,7 @@ mod tests {
                 limit: Some(511),
             },
             newcomers,
+            cut_short: None,
             timeout: Duration::from_secs(1),
             elapsed: Duration::from_secs(1),
         }

@@ -41,6 +41,8 @@ pub struct Probe {
     pub after: Queue,
     /// Our connections, in their order.
     pub newcomers: Vec<Newcomer>,
+    /// Why there are fewer than were ordered.
+    pub cut_short: Option<CutShort>,
     /// How long each was watched at most.
     pub timeout: Duration,
     /// How long it took.
@@ -135,7 +137,17 @@ impl Closed {
     }
 }
 
-/// Opens the connections, one after another, and watches each.
+/// Why no further connection was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutShort {
+    /// One did not come about.
+    Refused,
+    /// One more would take the last place in the queue, and clients would be turned away.
+    NoPlaceLeft,
+}
+
+/// Opens the connections, one after another, and watches each. It stops where the next one would keep
+/// a client out.
 ///
 /// # Errors
 ///
@@ -149,7 +161,14 @@ pub fn probe(
     let before = read_queue(kernel, target)?.unwrap_or_default();
     let mut newcomers = Vec::new();
     let mut open = Vec::new();
-    for _ in 0..order.count {
+    let mut cut_short = None;
+    for number in 0..order.count {
+        if number > 0 {
+            cut_short = no_more(&newcomers, read_queue(kernel, target)?);
+        }
+        if cut_short.is_some() {
+            break;
+        }
         let (newcomer, socket) = newcomer::watch(kernel, target, order)?;
         let ends = newcomer.listener_gone;
         // One that was accepted is closed here.
@@ -166,7 +185,21 @@ pub fn probe(
         before,
         after,
         newcomers,
+        cut_short,
         timeout: order.timeout,
         elapsed: kernel.elapsed()?.saturating_sub(started),
     })
+}
+
+/// Whether a further newcomer would do harm.
+fn no_more(newcomers: &[Newcomer], queue: Option<Queue>) -> Option<CutShort> {
+    if newcomers.iter().any(|newcomer| newcomer.refusal.is_some()) {
+        return Some(CutShort::Refused);
+    }
+    let queue = queue?;
+    // The kernel admits one more than the limit: that place is left to a client.
+    let is_full = queue
+        .limit
+        .is_some_and(|limit| queue.length >= limit.max(1));
+    is_full.then_some(CutShort::NoPlaceLeft)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Behaviour, Closed, Newcomer, Probe, Refusal};
+use super::{Behaviour, Closed, CutShort, Newcomer, Probe, Refusal};
 
 /// The answer in one sentence.
 pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
@@ -95,6 +95,18 @@ pub fn evidence(probe: &Probe) -> Vec<String> {
         .iter()
         .map(|newcomer| describe(newcomer, probe.timeout))
         .collect();
+    let tried = probe.newcomers.len();
+    match probe.cut_short {
+        Some(CutShort::Refused) => {
+            seen.push(format!(
+                "stopped after {tried}, at the first that was refused"
+            ));
+        }
+        Some(CutShort::NoPlaceLeft) => seen.push(format!(
+            "stopped after {tried}: one more would have taken the last place in the queue"
+        )),
+        None => {}
+    }
     let limit = probe.after.limit.or(probe.before.limit);
     seen.push(format!(
         "accept queue {} before, {} after{}",
