@@ -486,6 +486,9 @@ fn who_waits_at_another_address_of_the_port_did_not_come_to_this_queue() {
         });
         assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
         assert_eq!(json["newcomers"][0]["taken"], 0, "{json:#}");
+        // The port alone would not say which.
+        let remedies = json["remedies"].to_string();
+        assert!(remedies.contains(" relieve 127.0.0.1:8080 "), "{json:#}");
     });
 }
 

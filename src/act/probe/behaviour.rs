@@ -148,6 +148,7 @@ mod tests {
                 address: local,
                 inodes: Vec::new(),
             },
+            port_is_shared: false,
             before: Queue {
                 length: before,
                 limit: Some(511),

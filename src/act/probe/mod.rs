@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::act::queue::{Queue, Target, read_queue};
 use crate::collect::kernel::{Kernel, KernelError};
+use crate::collect::sock_diag;
 
 pub use behaviour::{Behaviour, behaviour};
 pub use stance::{Stance, Weighed, weigh};
@@ -35,6 +36,8 @@ pub struct Order {
 pub struct Probe {
     /// The listener.
     pub target: Target,
+    /// Whether its port is listened on at other addresses too.
+    pub port_is_shared: bool,
     /// Its queue just before.
     pub before: Queue,
     /// Its queue just after, with those of our connections still open that wait in it.
@@ -158,6 +161,7 @@ pub fn probe(
     order: &Order,
 ) -> Result<Probe, KernelError> {
     let started = kernel.elapsed()?;
+    let port_is_shared = port_is_shared(kernel, target)?;
     let before = read_queue(kernel, target)?.unwrap_or_default();
     let mut newcomers = Vec::new();
     let mut open = Vec::new();
@@ -182,6 +186,7 @@ pub fn probe(
     drop(open);
     Ok(Probe {
         target: target.clone(),
+        port_is_shared,
         before,
         after,
         newcomers,
@@ -189,6 +194,15 @@ pub fn probe(
         timeout: order.timeout,
         elapsed: kernel.elapsed()?.saturating_sub(started),
     })
+}
+
+/// The port does not name the listener then.
+fn port_is_shared(kernel: &mut dyn Kernel, target: &Target) -> Result<bool, KernelError> {
+    let port = target.local.port();
+    let (listeners, _) = sock_diag::read_listeners(kernel, &[port.into()])?;
+    Ok(listeners
+        .iter()
+        .any(|other| other.local.port() == port && other.local != target.local))
 }
 
 /// Whether a further newcomer would do harm.

@@ -192,10 +192,19 @@ pub fn conclusion(behaviour: Behaviour) -> Option<&'static str> {
 
 /// What to do.
 pub fn remedies(probe: &Probe, behaviour: Behaviour) -> Vec<String> {
-    let relieve = format!(
-        "right now: closewait-doctor relieve --port {}     (shows a plan, changes nothing)",
-        probe.target.local.port()
-    );
+    let local = probe.target.local;
+    let which = if probe.port_is_shared {
+        // The brackets of an IPv6 address mean something to a shell.
+        if local.is_ipv6() {
+            format!("'{local}'")
+        } else {
+            local.to_string()
+        }
+    } else {
+        format!("--port {}", local.port())
+    };
+    let relieve =
+        format!("right now: closewait-doctor relieve {which}     (shows a plan, changes nothing)");
     let in_the_code =
         "in the code: accept until EAGAIN, at the connection limit too; or register the listener \
          without EPOLLET"
