@@ -24,6 +24,16 @@ impl Wanted {
             Self::Address(address) => address.port(),
         }
     }
+
+    /// `::ffff:a.b.c.d` is another way to write an IPv4 address.
+    fn canonical(self) -> Self {
+        match self {
+            Self::Address(address) if address.ip() != address.ip().to_canonical() => {
+                Self::Address(SocketAddr::new(address.ip().to_canonical(), address.port()))
+            }
+            other => other,
+        }
+    }
 }
 
 /// A listener, or several that share one address (`SO_REUSEPORT`).
@@ -93,6 +103,7 @@ impl std::error::Error for TargetError {}
 ///
 /// When there is none, or when there are several.
 pub fn target(listeners: &[Listener], wanted: Wanted) -> Result<Target, TargetError> {
+    let wanted = wanted.canonical();
     let mut fitting: Vec<&Listener> = listeners
         .iter()
         .filter(|listener| listener.local.port() == wanted.port())
@@ -117,7 +128,7 @@ pub fn target(listeners: &[Listener], wanted: Wanted) -> Result<Target, TargetEr
         return Err(TargetError::Several(addresses));
     }
     let mut address = match wanted {
-        Wanted::Address(address) => address,
+        Wanted::Address(address) => SocketAddr::new(reachable(address.ip()), address.port()),
         Wanted::Port(_) => SocketAddr::new(reachable(first.local.ip()), first.local.port()),
     };
     // Where IPv6 is switched off, a listener on every address is still reached over IPv4.
@@ -269,6 +280,25 @@ mod tests {
             target(&all[..1], address("127.0.0.1:80")).unwrap().inodes,
             [Inode::new(1).unwrap()]
         );
+    }
+
+    #[test]
+    fn a_mapped_address_is_that_of_the_other_family() {
+        let all = [listener("[::]:80", 1), listener("0.0.0.0:80", 2)];
+        let mapped = address("[::ffff:127.0.0.1]:80");
+        let found = target(&all, mapped).unwrap();
+        assert_eq!(found.inodes, [Inode::new(2).unwrap()]);
+        assert_eq!(found.address, "127.0.0.1:80".parse().unwrap());
+        let found = target(&all[..1], mapped).unwrap();
+        assert_eq!(found.inodes, [Inode::new(1).unwrap()]);
+    }
+
+    #[test]
+    fn a_listener_on_every_address_may_be_named_by_that() {
+        let all = [listener("0.0.0.0:80", 1), listener("127.0.0.1:80", 2)];
+        let found = target(&all, address("0.0.0.0:80")).unwrap();
+        assert_eq!(found.inodes, [Inode::new(1).unwrap()]);
+        assert_eq!(found.address, "127.0.0.1:80".parse().unwrap());
     }
 
     #[test]

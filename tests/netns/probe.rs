@@ -1,8 +1,12 @@
 //! `probe`: one more connection, and what the queue and the server do.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::{
@@ -243,8 +247,9 @@ fn a_full_queue_refuses() {
         let _waiting = connect_many(2);
         assert!(is_refused());
         outlast(SHORT_GRACE);
-        let json = probe(&["--timeout", "200ms"]);
+        let json = probe(&["--count", "5", "--timeout", "200ms"]);
         assert_eq!(json["behaviour"], "refuses", "{json:#}");
+        assert_eq!(items(&json["newcomers"]).count(), 1, "{json:#}");
         assert_eq!(json["newcomers"][0]["refusal"], "no_answer", "{json:#}");
         assert_eq!(queue().length, 2);
         let overflow = items(&json["findings"])
@@ -320,5 +325,184 @@ fn a_dual_stack_listener_is_probed_by_either_address() {
         }
         let json = doctor(&["probe", "--port", "8080", "--format", "json"]).json();
         assert_eq!(json["behaviour"], "healthy", "{json:#}");
+    });
+}
+
+/// Many listeners on one address. Nobody accepts from the first, and in its queue ten wait.
+const GROUP: &str = "
+import socket, threading
+def listen():
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(('127.0.0.1', 8080))
+    listener.listen(50)
+    return listener
+def serve(listener):
+    clients = []
+    while True:
+        clients.append(listener.accept())
+stuck = listen()
+waiting = [socket.create_connection(('127.0.0.1', 8080)) for _ in range(10)]
+group = [listen() for _ in range(20)]
+for listener in group:
+    threading.Thread(target=serve, args=(listener,), daemon=True).start()
+print('ready', flush=True)
+threading.Event().wait()";
+
+#[test]
+fn a_newcomer_that_another_listener_of_the_group_accepts_says_nothing_of_the_stuck_one() {
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", GROUP]));
+        server.wait_for_line("ready");
+        outlast(SHORT_GRACE);
+        // One of 21 listeners is stuck: sooner or later a newcomer goes to another.
+        let json = (0..20)
+            .map(|_| {
+                doctor(&[
+                    "probe",
+                    "--port",
+                    "8080",
+                    "--format",
+                    "json",
+                    "--min-age",
+                    "300ms",
+                    "--timeout",
+                    "300ms",
+                ])
+                .json()
+            })
+            .find(|json| json["newcomers"][0]["accepted_us"].is_u64())
+            .expect("a newcomer is accepted");
+        assert_eq!(json["behaviour"], "awaits_data", "{json:#}");
+        assert!(
+            json["headline"]
+                .as_str()
+                .is_some_and(|text| text.contains("another listener of the group")),
+            "{json:#}"
+        );
+        assert_eq!(json["queue"]["before"], json["queue"]["after"], "{json:#}");
+        for finding in items(&json["findings"]) {
+            assert_eq!(finding["stance"], "silent", "{json:#}");
+        }
+        assert!(items(&json["findings"]).count() > 0, "{json:#}");
+    });
+}
+
+#[test]
+fn a_server_at_its_limit_that_missed_one_edge_drains_fully_though_it_closes_the_newcomer() {
+    // Edge-triggered; it sleeps through the edge of those who come first, and closes all from then on.
+    const SERVER: &str = "
+import select, socket
+listener = socket.create_server(('127.0.0.1', 8080))
+listener.setblocking(False)
+events = select.epoll()
+events.register(listener, select.EPOLLIN | select.EPOLLET)
+print('ready', flush=True)
+events.poll()
+while True:
+    events.poll()
+    try:
+        while True:
+            listener.accept()[0].close()
+    except BlockingIOError:
+        pass";
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", SERVER]));
+        server.wait_for_line("ready");
+        stop(server.pid());
+        let _waiting = connect_many(10);
+        let pid = Pid::from_raw(server.pid().cast_signed()).expect("a pid");
+        kill_process(pid, Signal::CONT).expect("it is ours");
+        wait_for_queue(10);
+        outlast(SHORT_GRACE);
+        let json = probe(&[]);
+        assert_eq!(json["behaviour"], "drains_fully", "{json:#}");
+        assert_eq!(json["newcomers"][0]["taken"], 11, "{json:#}");
+        assert!(json["newcomers"][0]["closed_us"].is_u64(), "{json:#}");
+        let finding = only_finding(&json, "edge-triggered-stall");
+        assert_eq!(finding["stance"], "supports", "{finding:#}");
+    });
+}
+
+#[test]
+fn a_listener_on_every_address_is_probed_by_each_way_to_write_it() {
+    in_private_network(|| {
+        let _server = patient(&["--address", "0.0.0.0", "healthy"]);
+        for address in ["0.0.0.0:8080", "[::ffff:127.0.0.1]:8080"] {
+            let json = doctor(&["probe", address, "--format", "json"]).json();
+            assert_eq!(json["behaviour"], "healthy", "{json:#}");
+            assert_eq!(json["listener"]["address"], "127.0.0.1:8080", "{json:#}");
+            assert!(json["newcomers"][0]["accepted_us"].is_u64(), "{json:#}");
+        }
+    });
+}
+
+#[test]
+fn more_newcomers_than_workers_find_a_healthy_server_healthy() {
+    in_private_network(|| {
+        let _server = patient(&["gated", "--workers", "2"]);
+        let json = probe(&["--count", "6", "--timeout", "2s"]);
+        assert_eq!(json["behaviour"], "healthy", "{json:#}");
+        assert_eq!(items(&json["newcomers"]).count(), 6, "{json:#}");
+        assert_eq!(json["left_waiting"], 0, "{json:#}");
+    });
+}
+
+#[test]
+fn a_server_whose_workers_do_not_notice_a_close_gets_no_advice_about_epoll() {
+    in_private_network(|| {
+        let _server = patient(&["descriptor-limit", "--descriptors", "12", "--then", "stall"]);
+        let json = probe(&["--count", "12", "--timeout", "200ms"]);
+        assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
+        let remedies = json["remedies"].to_string();
+        assert!(!remedies.contains("EAGAIN"), "{json:#}");
+    });
+}
+
+#[test]
+fn who_waits_at_another_address_of_the_port_did_not_come_to_this_queue() {
+    in_private_network(|| {
+        let _server = patient(&["never-accepts"]);
+        let _other = patient(&["--address", "127.0.0.2", "never-accepts"]);
+        let enough = AtomicBool::new(false);
+        let json = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut clients = Vec::new();
+                while !enough.load(Ordering::Relaxed) && clients.len() < 200 {
+                    clients.push(TcpStream::connect("127.0.0.2:8080").expect("it listens"));
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            });
+            let probe = ["probe", "127.0.0.1:8080", "--format", "json"];
+            let json = doctor(&[&probe[..], &["--timeout", "400ms"]].concat()).json();
+            enough.store(true, Ordering::Relaxed);
+            json
+        });
+        assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
+        assert_eq!(json["newcomers"][0]["taken"], 0, "{json:#}");
+        // The port alone would not say which.
+        let remedies = json["remedies"].to_string();
+        assert!(remedies.contains(" relieve 127.0.0.1:8080 "), "{json:#}");
+    });
+}
+
+#[test]
+fn the_last_place_in_a_queue_is_left_to_a_client() {
+    in_private_network(|| {
+        let _server = patient(&["--backlog", "4", "never-accepts"]);
+        let _waiting = connect_many(2);
+        let json = probe(&["--count", "10", "--timeout", "100ms"]);
+        assert_eq!(items(&json["newcomers"]).count(), 2, "{json:#}");
+        assert!(
+            json["evidence"].to_string().contains("stopped after 2"),
+            "{json:#}"
+        );
+        assert!(!is_refused());
     });
 }

@@ -19,7 +19,8 @@ pub enum Behaviour {
     AcceptsNothing,
     /// It closes whom it has just accepted.
     ClosedAtOnce,
-    /// Its kernel waits for data before it lets a newcomer into the queue.
+    /// Its kernel waits for data before it lets a newcomer into the queue, or leads it to another
+    /// listener of the group.
     AwaitsData,
     /// No connection comes about.
     Refuses,
@@ -61,10 +62,15 @@ pub fn behaviour(probe: &Probe, stuck: bool) -> Behaviour {
         return Behaviour::Refuses;
     }
     if connected.iter().all(|newcomer| newcomer.was_accepted()) {
-        return if connected.iter().all(|newcomer| was_turned_away(newcomer)) {
+        // First what became of those who were stuck: a server at its limit may close whom it accepts.
+        return if stuck && probe.before.length > 0 {
+            if is_drained(probe) {
+                Behaviour::DrainsFully
+            } else {
+                Behaviour::AwaitsData
+            }
+        } else if connected.iter().all(|newcomer| was_turned_away(newcomer)) {
             Behaviour::ClosedAtOnce
-        } else if stuck && probe.before.length > 0 {
-            Behaviour::DrainsFully
         } else {
             Behaviour::Healthy
         };
@@ -83,17 +89,25 @@ pub fn behaviour(probe: &Probe, stuck: bool) -> Behaviour {
             Behaviour::AwaitsData
         };
     }
-    let taken: u32 = connected.iter().map(|newcomer| newcomer.taken).sum();
-    if taken == 0 {
+    // Where nobody waited before, those who wait now came too fast, or found no worker left.
+    if probe.others_left() == 0 || probe.before.length == 0 {
         Behaviour::AcceptsNothing
     } else if connected
         .iter()
-        .all(|newcomer| newcomer.waits() && newcomer.taken == 1)
+        .all(|newcomer| !newcomer.kept_out && newcomer.others_left() == u32::from(newcomer.waits()))
     {
         Behaviour::OnePerNewcomer
     } else {
         Behaviour::SomePerNewcomer
     }
+}
+
+/// Whether all who waited have left, now that each newcomer was accepted. A queue is served in its
+/// order, so that of one listener they have; of a group each has a queue of its own.
+fn is_drained(probe: &Probe) -> bool {
+    let others = probe.others_left();
+    let alone = probe.target.inodes.len() <= 1;
+    probe.after.length == 0 || others >= probe.before.length || alone && others > 0
 }
 
 fn was_turned_away(newcomer: &Newcomer) -> bool {
@@ -105,6 +119,7 @@ mod tests {
     use super::super::{Closed, Refusal};
     use super::*;
     use crate::act::queue::{Queue, Target};
+    use crate::model::Inode;
 
     fn newcomer(taken: u32, accepted: bool) -> Newcomer {
         Newcomer {
@@ -115,7 +130,7 @@ mod tests {
             closed: None,
             answered_bytes: 0,
             queue_before: 8,
-            queue_after: 9 - taken,
+            queue_after: 9_u32.saturating_sub(taken),
             taken,
             kept_out: false,
             listener_gone: false,
@@ -124,6 +139,9 @@ mod tests {
 
     fn probe(before: u32, newcomers: Vec<Newcomer>) -> Probe {
         let local: std::net::SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let left: u32 = newcomers.iter().map(Newcomer::others_left).sum();
+        let wait = newcomers.iter().filter(|newcomer| newcomer.waits());
+        let wait = u32::try_from(wait.count()).unwrap();
         Probe {
             target: Target {
                 local,
@@ -131,12 +149,17 @@ mod tests {
                 interface: 0,
                 inodes: Vec::new(),
             },
+            port_is_shared: false,
             before: Queue {
                 length: before,
                 limit: Some(511),
             },
-            after: Queue::default(),
+            after: Queue {
+                length: (before + wait).saturating_sub(left),
+                limit: Some(511),
+            },
             newcomers,
+            cut_short: None,
             timeout: Duration::from_secs(1),
             elapsed: Duration::from_secs(1),
         }
@@ -163,7 +186,9 @@ mod tests {
             closed: Some(Closed::Ended(Duration::from_millis(2))),
             ..newcomer(1, false)
         };
-        assert_eq!(of(0, vec![closed], false), Behaviour::ClosedAtOnce);
+        assert_eq!(of(0, vec![closed.clone()], false), Behaviour::ClosedAtOnce);
+        let drained = Newcomer { taken: 9, ..closed };
+        assert_eq!(of(8, vec![drained], true), Behaviour::DrainsFully);
         let refused = Newcomer {
             connected: None,
             refusal: Some(Refusal::NoAnswer),
@@ -176,6 +201,33 @@ mod tests {
     fn a_busy_queue_that_nobody_was_stuck_in_is_healthy() {
         let busy = probe(2, vec![newcomer(3, true)]);
         assert_eq!(behaviour(&busy, false), Behaviour::Healthy);
+    }
+
+    #[test]
+    fn a_newcomer_that_another_of_the_group_took_tells_nothing_of_those_who_wait() {
+        let of_group = |newcomers| {
+            let mut probe = probe(10, newcomers);
+            probe.target.inodes = (1..=3).filter_map(Inode::new).collect();
+            behaviour(&probe, true)
+        };
+        let (elsewhere, waits) = (newcomer(1, true), newcomer(0, false));
+        assert_eq!(of_group(vec![elsewhere.clone()]), Behaviour::AwaitsData);
+        assert_eq!(of_group(vec![newcomer(11, true)]), Behaviour::DrainsFully);
+        assert_eq!(
+            of_group(vec![elsewhere.clone(), waits]),
+            Behaviour::AcceptsNothing
+        );
+        assert_eq!(
+            of_group(vec![elsewhere, newcomer(1, false)]),
+            Behaviour::OnePerNewcomer
+        );
+    }
+
+    #[test]
+    fn newcomers_that_take_all_workers_show_no_lost_edge() {
+        let taken = vec![newcomer(1, true), newcomer(0, false), newcomer(1, false)];
+        let busy = probe(0, taken);
+        assert_eq!(behaviour(&busy, false), Behaviour::AcceptsNothing);
     }
 
     #[test]

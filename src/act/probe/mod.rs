@@ -1,7 +1,8 @@
 //! The experiment: open a connection to a listener, and see what its queue and its server do.
 //!
-//! Nothing is sent unless it is asked for. All connections stay open until the last one was watched,
-//! so that what one does to the queue is not mistaken for what the next one does.
+//! Nothing is sent unless it is asked for. A connection that the server has accepted is closed when it
+//! was watched, so that it takes no worker from the next, nor from a client. Those that wait stay open
+//! until the last one was watched: who has left the queue is then not mistaken for one who has hung up.
 
 mod behaviour;
 mod newcomer;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use crate::act::queue::{Queue, Target, read_queue};
 use crate::collect::kernel::{Kernel, KernelError};
+use crate::collect::sock_diag;
 
 pub use behaviour::{Behaviour, behaviour};
 pub use stance::{Stance, Weighed, weigh};
@@ -34,12 +36,16 @@ pub struct Order {
 pub struct Probe {
     /// The listener.
     pub target: Target,
+    /// Whether its port is listened on at other addresses too.
+    pub port_is_shared: bool,
     /// Its queue just before.
     pub before: Queue,
-    /// Its queue just after, with our connections still open.
+    /// Its queue just after, with those of our connections still open that wait in it.
     pub after: Queue,
     /// Our connections, in their order.
     pub newcomers: Vec<Newcomer>,
+    /// Why there are fewer than were ordered.
+    pub cut_short: Option<CutShort>,
     /// How long each was watched at most.
     pub timeout: Duration,
     /// How long it took.
@@ -51,6 +57,11 @@ impl Probe {
     /// accepts them.
     pub fn left_waiting(&self) -> impl Iterator<Item = &Newcomer> {
         self.newcomers.iter().filter(|newcomer| newcomer.waits())
+    }
+
+    /// How many left the queue, without those newcomers that were accepted at once.
+    pub(super) fn others_left(&self) -> u32 {
+        self.newcomers.iter().map(Newcomer::others_left).sum()
     }
 }
 
@@ -86,6 +97,11 @@ impl Newcomer {
     /// Whether the server got it, however briefly: nobody else can close it.
     pub fn was_accepted(&self) -> bool {
         self.accepted.is_some() || self.answered_bytes > 0 || self.closed.is_some()
+    }
+
+    /// How many left the queue while it was watched, itself not counted.
+    fn others_left(&self) -> u32 {
+        self.taken.saturating_sub(u32::from(self.was_accepted()))
     }
 
     /// Whether it is left in the queue.
@@ -124,7 +140,17 @@ impl Closed {
     }
 }
 
-/// Opens the connections, one after another, and watches each.
+/// Why no further connection was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutShort {
+    /// One did not come about.
+    Refused,
+    /// One more would take the last place in the queue, and clients would be turned away.
+    NoPlaceLeft,
+}
+
+/// Opens the connections, one after another, and watches each. It stops where the next one would keep
+/// a client out.
 ///
 /// # Errors
 ///
@@ -135,14 +161,23 @@ pub fn probe(
     order: &Order,
 ) -> Result<Probe, KernelError> {
     let started = kernel.elapsed()?;
+    let port_is_shared = port_is_shared(kernel, target)?;
     let before = read_queue(kernel, target)?.unwrap_or_default();
     let mut newcomers = Vec::new();
     let mut open = Vec::new();
-    for _ in 0..order.count {
+    let mut cut_short = None;
+    for number in 0..order.count {
+        if number > 0 {
+            cut_short = no_more(&newcomers, read_queue(kernel, target)?);
+        }
+        if cut_short.is_some() {
+            break;
+        }
         let (newcomer, socket) = newcomer::watch(kernel, target, order)?;
         let ends = newcomer.listener_gone;
+        // One that was accepted is closed here.
+        open.extend(socket.filter(|_| !newcomer.was_accepted()));
         newcomers.push(newcomer);
-        open.extend(socket);
         if ends {
             break;
         }
@@ -151,10 +186,34 @@ pub fn probe(
     drop(open);
     Ok(Probe {
         target: target.clone(),
+        port_is_shared,
         before,
         after,
         newcomers,
+        cut_short,
         timeout: order.timeout,
         elapsed: kernel.elapsed()?.saturating_sub(started),
     })
+}
+
+/// The port does not name the listener then.
+fn port_is_shared(kernel: &mut dyn Kernel, target: &Target) -> Result<bool, KernelError> {
+    let port = target.local.port();
+    let (listeners, _) = sock_diag::read_listeners(kernel, &[port.into()])?;
+    Ok(listeners
+        .iter()
+        .any(|other| other.local.port() == port && other.local != target.local))
+}
+
+/// Whether a further newcomer would do harm.
+fn no_more(newcomers: &[Newcomer], queue: Option<Queue>) -> Option<CutShort> {
+    if newcomers.iter().any(|newcomer| newcomer.refusal.is_some()) {
+        return Some(CutShort::Refused);
+    }
+    let queue = queue?;
+    // The kernel admits one more than the limit: that place is left to a client.
+    let is_full = queue
+        .limit
+        .is_some_and(|limit| queue.length >= limit.max(1));
+    is_full.then_some(CutShort::NoPlaceLeft)
 }

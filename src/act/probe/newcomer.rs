@@ -187,6 +187,13 @@ fn same(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
 }
 
+/// Whether a connection to this address may wait at a listener on that one.
+fn comes_in_at(listener: SocketAddr, local: SocketAddr) -> bool {
+    let (bound, ip) = (listener.ip().to_canonical(), local.ip().to_canonical());
+    let any = bound.is_unspecified() && (bound.is_ipv6() || ip.is_ipv4());
+    listener.port() == local.port() && (any || bound == ip)
+}
+
 /// Clients that are seen to wait in the queue.
 fn waiting_clients(
     kernel: &mut dyn Kernel,
@@ -197,7 +204,7 @@ fn waiting_clients(
     let (connections, _) =
         sock_diag::read_connections(kernel, Wanted::Unaccepted, &[port.into()], &listeners)?;
     let waiting = connections.into_iter().filter(|connection| {
-        connection.local.port() == port
+        comes_in_at(target.local, connection.local)
             && connection
                 .inode
                 .is_none_or(|inode| listeners.contains(&inode))
@@ -231,4 +238,24 @@ fn settle(
         .saturating_add(came)
         .saturating_sub(newcomer.queue_after);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_waits_where_its_local_address_is_listened_on() {
+        let comes = |listener: &str, local: &str| {
+            comes_in_at(listener.parse().unwrap(), local.parse().unwrap())
+        };
+        assert!(comes("127.0.0.1:80", "127.0.0.1:80"));
+        assert!(comes("127.0.0.1:80", "[::ffff:127.0.0.1]:80"));
+        assert!(comes("0.0.0.0:80", "127.0.0.2:80"));
+        assert!(comes("[::]:80", "[::ffff:127.0.0.2]:80"));
+        assert!(comes("[::]:80", "[::1]:80"));
+        assert!(!comes("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(!comes("127.0.0.1:80", "127.0.0.1:81"));
+        assert!(!comes("0.0.0.0:80", "[::1]:80"));
+    }
 }

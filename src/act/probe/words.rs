@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Behaviour, Closed, Newcomer, Probe, Refusal};
+use super::{Behaviour, Closed, CutShort, Newcomer, Probe, Refusal};
 
 /// The answer in one sentence.
 pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
@@ -20,18 +20,23 @@ pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
         Behaviour::SomePerNewcomer => {
             "a newcomer makes the server accept some of those who wait, and not all".to_owned()
         }
-        Behaviour::DrainsFully => {
-            format!(
-                "a newcomer was enough: the server accepted all {waiting} who waited, and it too"
-            )
-        }
-        Behaviour::AcceptsNothing => format!(
-            "accepts nothing: nobody left the queue in {}",
-            span(probe.timeout)
+        Behaviour::DrainsFully => format!(
+            "a newcomer was enough: the server accepted all {waiting} who waited, and it too{}",
+            if probe.newcomers.iter().all(|one| one.closed.is_some()) {
+                ", which it closed"
+            } else {
+                ""
+            }
         ),
+        Behaviour::AcceptsNothing => accepts_nothing(probe),
         Behaviour::ClosedAtOnce => {
             "newcomers are accepted and closed at once, without an answer".to_owned()
         }
+        Behaviour::AwaitsData if probe.newcomers.iter().any(Newcomer::was_accepted) => format!(
+            "newcomers go to another listener of the group and are accepted there; the queue keeps \
+             those {} who wait",
+            probe.after.length
+        ),
         Behaviour::AwaitsData => {
             "newcomers do not get into the queue: the kernel waits for their data (TCP_DEFER_ACCEPT), \
              or leads them elsewhere"
@@ -49,6 +54,25 @@ pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
             }
         },
         Behaviour::ListenerGone => "the listener was closed while it was probed".to_owned(),
+    }
+}
+
+fn accepts_nothing(probe: &Probe) -> String {
+    let time = span(probe.timeout);
+    let accepted = probe.newcomers.iter().filter(|one| one.was_accepted());
+    match accepted.count() {
+        0 if probe.others_left() > 0 => {
+            format!("accepts too slowly: no newcomer was accepted in {time}")
+        }
+        0 => format!("accepts nothing: nobody left the queue in {time}"),
+        _ if probe.target.inodes.len() > 1 => format!(
+            "one listener of the group accepts nothing: nobody left its queue in {time}; newcomers \
+             that go to another are accepted"
+        ),
+        accepted => format!(
+            "accepts no more: of {} newcomers {accepted} were accepted, the others not in {time}",
+            probe.newcomers.len()
+        ),
     }
 }
 
@@ -71,6 +95,18 @@ pub fn evidence(probe: &Probe) -> Vec<String> {
         .iter()
         .map(|newcomer| describe(newcomer, probe.timeout))
         .collect();
+    let tried = probe.newcomers.len();
+    match probe.cut_short {
+        Some(CutShort::Refused) => {
+            seen.push(format!(
+                "stopped after {tried}, at the first that was refused"
+            ));
+        }
+        Some(CutShort::NoPlaceLeft) => seen.push(format!(
+            "stopped after {tried}: one more would have taken the last place in the queue"
+        )),
+        None => {}
+    }
     let limit = probe.after.limit.or(probe.before.limit);
     seen.push(format!(
         "accept queue {} before, {} after{}",
@@ -146,19 +182,29 @@ pub fn conclusion(behaviour: Behaviour) -> Option<&'static str> {
         Behaviour::ClosedAtOnce => {
             Some("the server is at its connection limit, or turns this client away")
         }
-        Behaviour::AwaitsData => {
-            Some("this tells nothing of the server: ask it something with --payload FILE")
-        }
+        Behaviour::AwaitsData => Some(
+            "this tells nothing of who should accept: where the kernel waits for data, send some \
+                 with --payload FILE; of a group of listeners, try more newcomers with --count",
+        ),
         Behaviour::Refuses => Some("clients are hurt now: nobody can connect"),
     }
 }
 
 /// What to do.
 pub fn remedies(probe: &Probe, behaviour: Behaviour) -> Vec<String> {
-    let relieve = format!(
-        "right now: closewait-doctor relieve --port {}     (shows a plan, changes nothing)",
-        probe.target.local.port()
-    );
+    let local = probe.target.local;
+    let which = if probe.port_is_shared {
+        // The brackets of an IPv6 address mean something to a shell.
+        if local.is_ipv6() {
+            format!("'{local}'")
+        } else {
+            local.to_string()
+        }
+    } else {
+        format!("--port {}", local.port())
+    };
+    let relieve =
+        format!("right now: closewait-doctor relieve {which}     (shows a plan, changes nothing)");
     let in_the_code =
         "in the code: accept until EAGAIN, at the connection limit too; or register the listener \
          without EPOLLET"
