@@ -27,7 +27,7 @@ struct ProbeV1<'a> {
     elapsed_ms: u64,
     listener: ProbedV1<'a>,
     /// `healthy`, `one_per_newcomer`, `some_per_newcomer`, `drains_fully`, `accepts_nothing`,
-    /// `closed_at_once`, `awaits_data`, `refuses` or `listener_gone`.
+    /// `closed_at_once`, `taken_elsewhere`, `awaits_data`, `refuses` or `listener_gone`.
     behaviour: &'static str,
     headline: String,
     /// What was seen.
@@ -69,7 +69,7 @@ pub(super) struct HolderV1<'a> {
 #[derive(Serialize, JsonSchema)]
 struct QueueChangeV1 {
     before: u32,
-    /// With our connections still open.
+    /// While those of our connections that wait are still open.
     after: u32,
     /// The queue holds one more than this.
     limit: Option<u32>,

@@ -83,6 +83,7 @@ fn word(behaviour: Behaviour) -> (Style, &'static str) {
         Behaviour::DrainsFully => (AnsiColor::Yellow, "DRAINS FULLY"),
         Behaviour::AcceptsNothing => (AnsiColor::Red, "ACCEPTS NOTHING"),
         Behaviour::ClosedAtOnce => (AnsiColor::Yellow, "CLOSED AT ONCE"),
+        Behaviour::TakenElsewhere => (AnsiColor::Yellow, "TAKEN ELSEWHERE"),
         Behaviour::AwaitsData => (AnsiColor::Yellow, "AWAITS DATA"),
         Behaviour::Refuses => (AnsiColor::Red, "REFUSES"),
         Behaviour::ListenerGone => (AnsiColor::Yellow, "LISTENER GONE"),

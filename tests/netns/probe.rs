@@ -376,7 +376,7 @@ fn a_newcomer_that_another_listener_of_the_group_accepts_says_nothing_of_the_stu
             })
             .find(|json| json["newcomers"][0]["accepted_us"].is_u64())
             .expect("a newcomer is accepted");
-        assert_eq!(json["behaviour"], "awaits_data", "{json:#}");
+        assert_eq!(json["behaviour"], "taken_elsewhere", "{json:#}");
         assert!(
             json["headline"]
                 .as_str()

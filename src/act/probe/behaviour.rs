@@ -19,8 +19,9 @@ pub enum Behaviour {
     AcceptsNothing,
     /// It closes whom it has just accepted.
     ClosedAtOnce,
-    /// Its kernel waits for data before it lets a newcomer into the queue, or leads it to another
-    /// listener of the group.
+    /// Another listener of the group (`SO_REUSEPORT`) accepts newcomers, and those who wait stay.
+    TakenElsewhere,
+    /// Its kernel waits for data before it lets a newcomer into the queue.
     AwaitsData,
     /// No connection comes about.
     Refuses,
@@ -38,6 +39,7 @@ impl Behaviour {
             Self::DrainsFully => "drains_fully",
             Self::AcceptsNothing => "accepts_nothing",
             Self::ClosedAtOnce => "closed_at_once",
+            Self::TakenElsewhere => "taken_elsewhere",
             Self::AwaitsData => "awaits_data",
             Self::Refuses => "refuses",
             Self::ListenerGone => "listener_gone",
@@ -67,7 +69,7 @@ pub fn behaviour(probe: &Probe, stuck: bool) -> Behaviour {
             if is_drained(probe) {
                 Behaviour::DrainsFully
             } else {
-                Behaviour::AwaitsData
+                Behaviour::TakenElsewhere
             }
         } else if connected.iter().all(|newcomer| was_turned_away(newcomer)) {
             Behaviour::ClosedAtOnce
@@ -211,7 +213,7 @@ mod tests {
             behaviour(&probe, true)
         };
         let (elsewhere, waits) = (newcomer(1, true), newcomer(0, false));
-        assert_eq!(of_group(vec![elsewhere.clone()]), Behaviour::AwaitsData);
+        assert_eq!(of_group(vec![elsewhere.clone()]), Behaviour::TakenElsewhere);
         assert_eq!(of_group(vec![newcomer(11, true)]), Behaviour::DrainsFully);
         assert_eq!(
             of_group(vec![elsewhere.clone(), waits]),

@@ -88,7 +88,9 @@ fn lost_edge(behaviour: Behaviour) -> (Stance, &'static str) {
              limit or a lock",
         ),
         Behaviour::Healthy | Behaviour::ClosedAtOnce => (Stance::Contradicts, MOVED_ON),
-        Behaviour::Refuses | Behaviour::AwaitsData => (Stance::Silent, NOBODY_GOT_IN),
+        Behaviour::Refuses | Behaviour::TakenElsewhere | Behaviour::AwaitsData => {
+            (Stance::Silent, NOBODY_GOT_IN)
+        }
         Behaviour::ListenerGone => (Stance::Contradicts, NO_LISTENER),
     }
 }
@@ -101,7 +103,9 @@ fn nobody_accepts(behaviour: Behaviour) -> (Stance, &'static str) {
             "the newcomer made the server accept: somebody does wait for this listener",
         ),
         Behaviour::Healthy | Behaviour::ClosedAtOnce => (Stance::Contradicts, MOVED_ON),
-        Behaviour::Refuses | Behaviour::AwaitsData => (Stance::Silent, NOBODY_GOT_IN),
+        Behaviour::Refuses | Behaviour::TakenElsewhere | Behaviour::AwaitsData => {
+            (Stance::Silent, NOBODY_GOT_IN)
+        }
         Behaviour::ListenerGone => (Stance::Contradicts, NO_LISTENER),
     }
 }
@@ -124,7 +128,9 @@ fn at_descriptor_limit(behaviour: Behaviour) -> (Stance, &'static str) {
             Stance::Contradicts,
             "connections were accepted: there are descriptors again",
         ),
-        Behaviour::Refuses | Behaviour::AwaitsData => (Stance::Silent, NOBODY_GOT_IN),
+        Behaviour::Refuses | Behaviour::TakenElsewhere | Behaviour::AwaitsData => {
+            (Stance::Silent, NOBODY_GOT_IN)
+        }
         Behaviour::ListenerGone => (Stance::Contradicts, NO_LISTENER),
     }
 }
@@ -133,7 +139,7 @@ fn overflow(behaviour: Behaviour) -> (Stance, &'static str) {
     match behaviour {
         Behaviour::Refuses => (Stance::Supports, "the newcomer was dropped"),
         Behaviour::ListenerGone => (Stance::Contradicts, NO_LISTENER),
-        Behaviour::AwaitsData => (Stance::Silent, NOBODY_GOT_IN),
+        Behaviour::TakenElsewhere | Behaviour::AwaitsData => (Stance::Silent, NOBODY_GOT_IN),
         Behaviour::AcceptsNothing
         | Behaviour::OnePerNewcomer
         | Behaviour::SomePerNewcomer
@@ -159,7 +165,9 @@ fn stranded(behaviour: Behaviour) -> (Stance, &'static str) {
             "nobody accepts: the server is stopped, busy, parked, or does not watch the listener",
         ),
         Behaviour::Healthy | Behaviour::ClosedAtOnce => (Stance::Contradicts, MOVED_ON),
-        Behaviour::Refuses | Behaviour::AwaitsData => (Stance::Silent, NOBODY_GOT_IN),
+        Behaviour::Refuses | Behaviour::TakenElsewhere | Behaviour::AwaitsData => {
+            (Stance::Silent, NOBODY_GOT_IN)
+        }
         Behaviour::ListenerGone => (Stance::Contradicts, NO_LISTENER),
     }
 }

@@ -32,7 +32,7 @@ pub fn headline(probe: &Probe, behaviour: Behaviour) -> String {
         Behaviour::ClosedAtOnce => {
             "newcomers are accepted and closed at once, without an answer".to_owned()
         }
-        Behaviour::AwaitsData if probe.newcomers.iter().any(Newcomer::was_accepted) => format!(
+        Behaviour::TakenElsewhere => format!(
             "newcomers go to another listener of the group and are accepted there; the queue keeps \
              those {} who wait",
             probe.after.length
@@ -182,9 +182,13 @@ pub fn conclusion(behaviour: Behaviour) -> Option<&'static str> {
         Behaviour::ClosedAtOnce => {
             Some("the server is at its connection limit, or turns this client away")
         }
+        Behaviour::TakenElsewhere => Some(
+            "this tells nothing of those who wait: the kernel chooses one of the group for each \
+             newcomer; try more of them with --count",
+        ),
         Behaviour::AwaitsData => Some(
-            "this tells nothing of who should accept: where the kernel waits for data, send some \
-                 with --payload FILE; of a group of listeners, try more newcomers with --count",
+            "this tells nothing of who should accept: send the kernel what it waits for, with \
+             --payload FILE",
         ),
         Behaviour::Refuses => Some("clients are hurt now: nobody can connect"),
     }
@@ -213,6 +217,7 @@ pub fn remedies(probe: &Probe, behaviour: Behaviour) -> Vec<String> {
         Behaviour::Healthy
         | Behaviour::ListenerGone
         | Behaviour::ClosedAtOnce
+        | Behaviour::TakenElsewhere
         | Behaviour::AwaitsData => Vec::new(),
         Behaviour::OnePerNewcomer | Behaviour::SomePerNewcomer => vec![in_the_code, relieve],
         Behaviour::DrainsFully => vec![in_the_code],
