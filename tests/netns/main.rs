@@ -24,6 +24,7 @@ mod limit;
 mod mptcp;
 mod namespaces;
 mod one_end_closed;
+#[cfg(feature = "bpf")]
 mod owners;
 mod privileges;
 mod probe;
