@@ -40,7 +40,7 @@ impl StuckIncident {
     }
 }
 
-fn probe(more: &[&str]) -> Value {
+fn probe_once(more: &[&str]) -> Value {
     let arguments = [
         "probe",
         "--port",
@@ -50,8 +50,12 @@ fn probe(more: &[&str]) -> Value {
         "--min-age",
         "300ms",
     ];
+    doctor(&[&arguments, more].concat()).json()
+}
+
+fn probe(more: &[&str]) -> Value {
     let before = queue();
-    let json = doctor(&[&arguments, more].concat()).json();
+    let json = probe_once(more);
     assert_eq!(json["schema"], "closewait-doctor.probe/v1");
     assert_eq!(json["queue"]["before"], before.length, "{json:#}");
     assert_eq!(json["queue"]["limit"], before.limit, "{json:#}");
@@ -360,20 +364,7 @@ fn a_newcomer_that_another_listener_of_the_group_accepts_says_nothing_of_the_stu
         outlast(SHORT_GRACE);
         // One of 21 listeners is stuck: sooner or later a newcomer goes to another.
         let json = (0..20)
-            .map(|_| {
-                doctor(&[
-                    "probe",
-                    "--port",
-                    "8080",
-                    "--format",
-                    "json",
-                    "--min-age",
-                    "300ms",
-                    "--timeout",
-                    "300ms",
-                ])
-                .json()
-            })
+            .map(|_| probe_once(&["--timeout", "300ms"]))
             .find(|json| json["newcomers"][0]["accepted_us"].is_u64())
             .expect("a newcomer is accepted");
         assert_eq!(json["behaviour"], "taken_elsewhere", "{json:#}");

@@ -1,6 +1,6 @@
 //! Killed at any step, with its helper or without, `relieve` leaves nothing half-registered.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::{
     Aid, headline, helper, helper_waits, listener_lines, signal, steps, stick, with_faults,
@@ -85,6 +85,18 @@ fn killed_at_any_step_of_level_it_leaves_nothing_half_registered() {
     in_private_network(|| assert_survives_kills(&["stall"], &["--method", "level"], 1));
 }
 
+/// `relieve --method level`, from the moment on from which it watches.
+fn watching(aid: &Aid, server: u32, before: &[String]) -> Child {
+    let arguments = aid.arguments(&["--port", "8080", "--yes", "--method", "level"]);
+    let relieve = doctor_command(&arguments)
+        .arg("--watch=20s")
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the doctor is built");
+    wait_until("the mask is changed", || listener_lines(server) != before);
+    relieve
+}
+
 #[test]
 fn killed_while_it_watches_it_brings_back_the_edge() {
     in_private_network(|| {
@@ -92,15 +104,7 @@ fn killed_while_it_watches_it_brings_back_the_edge() {
         let _clients = stick(&server, 6);
         let before = listener_lines(server.pid());
         let aid = Aid::new();
-        let arguments = aid.arguments(&["--port", "8080", "--yes", "--method", "level"]);
-        let mut relieve = doctor_command(&arguments)
-            .arg("--watch=20s")
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the doctor is built");
-        wait_until("the mask is changed", || {
-            listener_lines(server.pid()) != before
-        });
+        let mut relieve = watching(&aid, server.pid(), &before);
         wait_for_queue(0);
         relieve.kill().expect("it is our child");
         relieve.wait().expect("it is our child");
@@ -117,15 +121,7 @@ fn killed_with_its_helper_while_it_watches_it_can_be_undone() {
         let _clients = stick(&server, 6);
         let before = listener_lines(server.pid());
         let aid = Aid::new();
-        let arguments = aid.arguments(&["--port", "8080", "--yes", "--method", "level"]);
-        let mut relieve = doctor_command(&arguments)
-            .arg("--watch=20s")
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the doctor is built");
-        wait_until("the mask is changed", || {
-            listener_lines(server.pid()) != before
-        });
+        let mut relieve = watching(&aid, server.pid(), &before);
         let helper = helper().expect("it is watching");
         stop(helper);
         relieve.kill().expect("it is our child");
