@@ -6,10 +6,10 @@
 //! - [`model`]: the vocabulary below everything else;
 //! - [`collect`]: kernel bytes to facts, live or from a recording;
 //! - [`correlate`]: one fact related to another;
-//! - [`rules`]: the correlated picture to findings;
+//! - [`rules`]: the correlated analysis to findings;
 //! - [`report`]: what renderers see;
 //! - [`render`]: reports to bytes;
-//! - [`act`]: what touches the patient, and returns what came of it;
+//! - [`act`]: what touches the server, and returns what came of it;
 //! - [`cli`]: the only place that knows the user.
 //!
 //! The library serves the program and its tests; its interface is not promised to be stable.

@@ -138,7 +138,7 @@ fn closed(processes: usize) -> Vec<Holder> {
     of_size(processes * CONNECTIONS)
 }
 
-/// Waits until the connections are older than the grace period, and so patients.
+/// Waits until the connections are older than the grace period, and so servers.
 fn of_size(sockets: usize) -> Vec<Holder> {
     let connections = CONNECTIONS.min(sockets).to_string();
     let holders = (1..=sockets.div_ceil(CONNECTIONS))

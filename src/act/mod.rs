@@ -1,4 +1,4 @@
-//! What touches the patient: `probe` asks it, `relieve` frees it. Both return what was done and what
+//! What touches the server: `probe` asks it, `relieve` frees it. Both return what was done and what
 //! came of it; they print nothing and decide nothing that the user has to decide.
 #![expect(
     clippy::disallowed_methods,

@@ -113,7 +113,7 @@ pub(super) fn unknown_mptcp_ages(number: usize) -> BlindSpot {
     }
 }
 
-/// A recording holds no glances at what is suspicious now.
+/// A recording holds no samples at what is suspicious now.
 pub(super) fn not_watched() -> BlindSpot {
     BlindSpot {
         what: "what threads do while connections wait".to_owned(),

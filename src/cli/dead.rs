@@ -15,7 +15,7 @@ const WORTH_A_WALK: u64 = 64;
 
 /// What one search found.
 #[derive(Debug, Default)]
-pub(super) struct Sighting {
+pub(super) struct DeadScan {
     /// When, since the look began.
     pub at: Duration,
     /// Processes with enough of them to speak of.
@@ -38,30 +38,30 @@ pub(super) fn is_worth_a_search(kernel: &mut dyn Kernel, walked: bool) -> bool {
 }
 
 /// Searches once; nothing where the kernel does not answer.
-pub(super) fn sight(kernel: &mut dyn Kernel, scope: &Scope, at: Duration) -> Option<Sighting> {
+pub(super) fn sight(kernel: &mut dyn Kernel, scope: &Scope, at: Duration) -> Option<DeadScan> {
     let unlisted = kernel.unlisted_sockets(None).ok().or_else(|| {
         let (listed, _) = sock_diag::read_inodes(kernel).ok()?;
         kernel.unlisted_sockets(Some(&listed)).ok()
     })?;
-    let mut sighting = Sighting {
+    let mut scan = DeadScan {
         at,
         complete: unlisted.complete,
-        ..Sighting::default()
+        ..DeadScan::default()
     };
     for table in &unlisted.tables {
         let dead = dead_of(table, scope);
         if dead.sockets.len() >= DEAD_FEWEST {
-            sighting.open.insert(table.pid, table.open);
-            sighting.found.push(dead);
+            scan.open.insert(table.pid, table.open);
+            scan.found.push(dead);
         }
     }
-    Some(sighting)
+    Some(scan)
 }
 
 /// Keeps what was there both times: a connection that was reset a moment ago is normal.
 pub(super) fn confirm(
     first: Vec<DeadDescriptors>,
-    second: &Sighting,
+    second: &DeadScan,
     over: Duration,
 ) -> Vec<DeadDescriptors> {
     let still: InodeSet = second
@@ -219,9 +219,9 @@ mod tests {
     fn what_is_closed_between_two_looks_is_forgotten() {
         let everything = scope(&[], &[]);
         let first = || vec![dead_of(&table(1..41, "10.0.0.1:8080"), &everything)];
-        let second = |inodes| Sighting {
+        let second = |inodes| DeadScan {
             found: vec![dead_of(&table(inodes, "10.0.0.1:8080"), &everything)],
-            ..Sighting::default()
+            ..DeadScan::default()
         };
         let over = Duration::from_millis(150);
         let left = confirm(first(), &second(20..60), over);

@@ -7,14 +7,14 @@ use super::blind_spots;
 use super::look::{Looker, Plan, Progress, Search};
 use crate::collect::kernel::{FoundNamespace, Kernel};
 use crate::collect::proc;
-use crate::correlate::Attention;
+use crate::correlate::Triage;
 use crate::model::{BlindSpot, InodeSet, Namespace, Origin, Scope, Snapshot};
 
 /// A namespace whose sockets were read.
 struct UnderWay {
     path: String,
     snapshot: Snapshot,
-    seen: Attention,
+    seen: Triage,
     /// The sockets whose holders are to be found, if any are.
     wanted: Option<InodeSet>,
     progress: Progress,
@@ -61,13 +61,13 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
             wanted: &wanted,
             tables,
         });
-        snapshots.push(looker.further_breaths(snapshot, seen, search));
+        snapshots.push(looker.further_phases(snapshot, seen, search));
     }
     note(&mut snapshots, refused)?;
     Ok(snapshots)
 }
 
-/// The first breath in one namespace, and the sockets whose holders are to be found.
+/// The first phase in one namespace, and the sockets whose holders are to be found.
 fn first(
     kernel: &mut dyn Kernel,
     scope: &Scope,
@@ -77,7 +77,7 @@ fn first(
 ) -> Result<UnderWay> {
     kernel.enter(path)?;
     let mut looker = Looker::new(kernel, scope, plan, Progress::default());
-    let (snapshot, seen) = looker.first_breath(namespace)?;
+    let (snapshot, seen) = looker.first_phase(namespace)?;
     let wanted = looker.wanted(&snapshot, &seen);
     Ok(UnderWay {
         path: path.to_owned(),

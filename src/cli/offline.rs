@@ -12,7 +12,7 @@ use super::text_blind_spots;
 use crate::collect::kernel::RecordedKernel;
 use crate::collect::sock_diag::retain_ports;
 use crate::collect::text::{Text, parse_text};
-use crate::correlate::Picture;
+use crate::correlate::Analysis;
 use crate::model::{
     Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
     TcpState,
@@ -89,7 +89,7 @@ pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         dead: Vec::new(),
         processes: text.processes,
         peers: Vec::new(),
-        glances: Vec::new(),
+        samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),
         elapsed: Duration::ZERO,
@@ -108,7 +108,7 @@ pub(super) fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         look::restrict_to_pids(&mut snapshot, &scope.pids);
     }
     let spots = text_blind_spots::of(
-        &Picture::new(&snapshot, grace),
+        &Analysis::new(&snapshot, grace),
         &text.tables,
         text.odd_lines,
         text.rows_without_state,

@@ -15,9 +15,9 @@ use crate::act::relieve::{
 };
 use crate::act::{self, Target};
 use crate::collect::kernel::{Kernel, LiveKernel};
-use crate::correlate::Picture;
+use crate::correlate::Analysis;
 use crate::model::{Scope, Snapshot, TcpState};
-use crate::render::{self, PatientState, ReliefReport, TableOptions};
+use crate::render::{self, ReliefReport, ServerState, TableOptions};
 use crate::rules::{self, Finding};
 
 /// Free a stuck accept queue without a restart: prints a plan, and carries it out with --yes.
@@ -256,16 +256,16 @@ impl Run<'_> {
         if let Some(record) = left_in_force.first() {
             return (None, refuse_on_top(record));
         }
-        let picture = Picture::new(before, arguments.which.grace());
+        let analysis = Analysis::new(before, arguments.which.grace());
         let wishes = Wishes {
             method: arguments.method.map(Into::into),
             all: arguments.all,
             force: arguments.force,
         };
         let planned_as = relieve::plan(
-            &picture,
+            &analysis,
             self.target,
-            &self.findings(&picture),
+            &self.findings(&analysis),
             &arguments.pids,
             wishes,
             &arguments.which.procfs,
@@ -309,17 +309,17 @@ impl Run<'_> {
         })
     }
 
-    fn findings(&self, picture: &Picture) -> Vec<Finding> {
-        let findings = rules::diagnose(picture);
+    fn findings(&self, analysis: &Analysis) -> Vec<Finding> {
+        let findings = rules::diagnose(analysis);
         match self.target {
             Some(target) => about(findings, target),
             None => findings,
         }
     }
 
-    /// What a look says about the patient.
-    fn state(&self, snapshot: &Snapshot) -> PatientState {
-        let picture = Picture::new(snapshot, self.arguments.which.grace());
+    /// What a look says about the server.
+    fn state(&self, snapshot: &Snapshot) -> ServerState {
+        let analysis = Analysis::new(snapshot, self.arguments.which.grace());
         let is_meant = |inode| {
             self.target
                 .is_none_or(|target| target.inodes.contains(&inode))
@@ -327,13 +327,13 @@ impl Run<'_> {
         let listeners = snapshot.sockets.listeners.iter();
         let connections = snapshot.sockets.connections.iter();
         let findings = match self.target {
-            Some(target) => rules::diagnose(&picture)
+            Some(target) => rules::diagnose(&analysis)
                 .into_iter()
                 .filter(|finding| finding.subject.local == Some(target.local))
                 .collect(),
-            None => rules::diagnose(&picture),
+            None => rules::diagnose(&analysis),
         };
-        PatientState {
+        ServerState {
             queue: listeners
                 .filter(|listener| listener.inode.is_some_and(is_meant))
                 .map(|listener| listener.accept_queue_len)

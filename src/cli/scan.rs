@@ -13,7 +13,7 @@ use super::{ExitStatus, Manner, output};
 use crate::collect::kernel::{Kernel, LiveKernel, RecordedKernel};
 use crate::collect::netns;
 use crate::collect::text::Text;
-use crate::correlate::Picture;
+use crate::correlate::Analysis;
 use crate::model::{Scope, Snapshot};
 use crate::render::{self, TableOptions};
 use crate::report::{Circumstances, Report};
@@ -196,19 +196,19 @@ fn conclude(
     replayed: bool,
     answer: impl FnOnce(&Report) -> Result<ExitStatus>,
 ) -> Result<ExitStatus> {
-    let pictures: Vec<Picture> = snapshots
+    let analyses: Vec<Analysis> = snapshots
         .iter()
-        .map(|snapshot| Picture::new(snapshot, grace))
+        .map(|snapshot| Analysis::new(snapshot, grace))
         .collect();
-    let report = pictures
+    let report = analyses
         .iter()
-        .map(|picture| {
+        .map(|analysis| {
             let circumstances = Circumstances {
                 taken_at: taken_at.to_owned(),
                 scope,
                 replayed,
             };
-            Report::new(picture, rules::diagnose(picture), circumstances)
+            Report::new(analysis, rules::diagnose(analysis), circumstances)
         })
         .reduce(Report::merge)
         .context("nothing was looked at")?;

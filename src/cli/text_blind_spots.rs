@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::collect::text::{Fact, Kind, TableSummary};
-use crate::correlate::{Picture, Place, Waiting};
+use crate::correlate::{Analysis, Place, Waiting};
 use crate::model::{BlindSpot, Connection, Listener, SocketSource, TcpState};
 
 /// The command that shows the most.
@@ -11,19 +11,19 @@ const BEST: &str = "as root: ss -tanpoie";
 
 /// Tells what a text leaves open, of what would matter.
 pub(super) fn of(
-    picture: &Picture,
+    analysis: &Analysis,
     tables: &[TableSummary],
     odd_lines: usize,
     rows_without_state: usize,
 ) -> Vec<BlindSpot> {
     let spots = [
-        undecided(picture, tables),
-        ages(picture, tables),
-        limits(picture, tables),
-        owners(picture, tables),
-        threads(picture),
-        listeners(picture),
-        connections(picture, tables),
+        undecided(analysis, tables),
+        ages(analysis, tables),
+        limits(analysis, tables),
+        owners(analysis, tables),
+        threads(analysis),
+        listeners(analysis),
+        connections(analysis, tables),
         moments(tables),
         unreadable(odd_lines),
         without_state(rows_without_state),
@@ -44,8 +44,8 @@ fn plural(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-fn undecided(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
-    let number = closed_by_peer(picture)
+fn undecided(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot> {
+    let number = closed_by_peer(analysis)
         .filter(|(_, place)| *place == Place::Undecided)
         .count();
     (number > 0).then(|| {
@@ -63,9 +63,9 @@ fn undecided(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
     })
 }
 
-fn ages(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
-    let ageless = closed_by_peer(picture).any(|(connection, _)| connection.ages.is_none());
-    let queued = waiting_at(picture, |index| picture.queues[index].oldest.is_none());
+fn ages(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot> {
+    let ageless = closed_by_peer(analysis).any(|(connection, _)| connection.ages.is_none());
+    let queued = waiting_at(analysis, |index| analysis.queues[index].oldest.is_none());
     (ageless || queued.is_some()).then(|| {
         spot(
             "how long connections have been in CLOSE_WAIT or in an accept queue".to_owned(),
@@ -75,10 +75,10 @@ fn ages(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
     })
 }
 
-fn limits(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
-    let listeners = &picture.snapshot.sockets.listeners;
+fn limits(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot> {
+    let listeners = &analysis.snapshot.sockets.listeners;
     let unlimited = |index: usize| listeners[index].accept_queue_limit.known().is_none();
-    waiting_at(picture, unlimited).map(|names| {
+    waiting_at(analysis, unlimited).map(|names| {
         spot(
             format!("whether the accept queue of {names} is full"),
             lacking(tables, Fact::Limit),
@@ -87,16 +87,16 @@ fn limits(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
     })
 }
 
-fn owners(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
-    let leaked: usize = picture
+fn owners(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot> {
+    let leaked: usize = analysis
         .leaks()
         .iter()
         .filter(|leak| leak.pids.is_empty())
         .map(|leak| leak.connections.len())
         .sum();
-    let holders = &picture.snapshot.holders;
-    let listeners = &picture.snapshot.sockets.listeners;
-    let unheld = waiting_at(picture, |index| {
+    let holders = &analysis.snapshot.holders;
+    let listeners = &analysis.snapshot.sockets.listeners;
+    let unheld = waiting_at(analysis, |index| {
         !holders
             .iter()
             .any(|holder| Some(holder.inode) == listeners[index].inode)
@@ -122,10 +122,12 @@ fn owners(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
 }
 
 /// No table shows why a process does not accept or read.
-fn threads(picture: &Picture) -> Option<BlindSpot> {
-    let stuck = picture.cases().any(|case| case.waiting != Waiting::Briefly);
-    let undecided = closed_by_peer(picture).any(|(_, place)| place == Place::Undecided);
-    (stuck || undecided || !picture.leaks().is_empty()).then(|| {
+fn threads(analysis: &Analysis) -> Option<BlindSpot> {
+    let stuck = analysis
+        .stuck_listeners()
+        .any(|stuck| stuck.waiting != Waiting::Briefly);
+    let undecided = closed_by_peer(analysis).any(|(_, place)| place == Place::Undecided);
+    (stuck || undecided || !analysis.leaks().is_empty()).then(|| {
         spot(
             "what threads wait for, epoll sets, and descriptor limits".to_owned(),
             "no table of sockets has them, and they tell why nobody accepts or reads",
@@ -134,8 +136,8 @@ fn threads(picture: &Picture) -> Option<BlindSpot> {
     })
 }
 
-fn listeners(picture: &Picture) -> Option<BlindSpot> {
-    let sockets = &picture.snapshot.sockets;
+fn listeners(analysis: &Analysis) -> Option<BlindSpot> {
+    let sockets = &analysis.snapshot.sockets;
     sockets.listeners.is_empty().then(|| {
         spot(
             "accept queues".to_owned(),
@@ -145,9 +147,9 @@ fn listeners(picture: &Picture) -> Option<BlindSpot> {
     })
 }
 
-fn connections(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> {
+fn connections(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot> {
     // A table that was not filtered has clients as well.
-    let only_listeners = picture.snapshot.sockets.connections.is_empty() && !is_whole(picture);
+    let only_listeners = analysis.snapshot.sockets.connections.is_empty() && !is_whole(analysis);
     (only_listeners && !tables.is_empty()).then(|| {
         spot(
             "connections in CLOSE_WAIT".to_owned(),
@@ -157,8 +159,8 @@ fn connections(picture: &Picture, tables: &[TableSummary]) -> Option<BlindSpot> 
     })
 }
 
-fn is_whole(picture: &Picture) -> bool {
-    picture.snapshot.source == SocketSource::Text { whole: true }
+fn is_whole(analysis: &Analysis) -> bool {
+    analysis.snapshot.source == SocketSource::Text { whole: true }
 }
 
 fn moments(tables: &[TableSummary]) -> Option<BlindSpot> {
@@ -196,18 +198,18 @@ fn without_state(rows: usize) -> Option<BlindSpot> {
     })
 }
 
-fn closed_by_peer<'p>(picture: &'p Picture) -> impl Iterator<Item = (&'p Connection, Place)> {
-    let connections = picture.snapshot.sockets.connections.iter();
+fn closed_by_peer<'p>(analysis: &'p Analysis) -> impl Iterator<Item = (&'p Connection, Place)> {
+    let connections = analysis.snapshot.sockets.connections.iter();
     connections
-        .zip(picture.places.iter().copied())
+        .zip(analysis.places.iter().copied())
         .filter(|(connection, _)| connection.state == TcpState::CloseWait)
 }
 
 /// The addresses of the listeners, by index, of which this is so and where connections wait.
-fn waiting_at(picture: &Picture, is_so: impl Fn(usize) -> bool) -> Option<String> {
-    let listeners: &[Listener] = &picture.snapshot.sockets.listeners;
+fn waiting_at(analysis: &Analysis, is_so: impl Fn(usize) -> bool) -> Option<String> {
+    let listeners: &[Listener] = &analysis.snapshot.sockets.listeners;
     let names: BTreeSet<String> = (0..listeners.len())
-        .filter(|index| picture.queues[*index].length > 0 && is_so(*index))
+        .filter(|index| analysis.queues[*index].length > 0 && is_so(*index))
         .map(|index| listeners[index].local.to_string())
         .collect();
     let names: Vec<String> = names.into_iter().collect();

@@ -36,14 +36,14 @@ pub struct AcceptQueue {
     /// Whether members wait for whom it cannot be known how long.
     pub unknown_waits: bool,
     /// How its length went over the look.
-    pub course: Course,
+    pub trend: QueueTrend,
     /// Other listeners on the same address (`SO_REUSEPORT`), by index.
     pub siblings: Vec<usize>,
 }
 
 /// How the length of a queue went over a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Course {
+pub struct QueueTrend {
     /// How often it was read.
     pub looks: usize,
     /// The least it ever was; above 0 means that somebody waited all the time.
@@ -54,7 +54,7 @@ pub struct Course {
     pub shrank: bool,
 }
 
-impl Course {
+impl QueueTrend {
     fn of(lengths: &[u32]) -> Self {
         Self {
             looks: lengths.len(),
@@ -193,7 +193,7 @@ fn choose(
     // through the whole look, at the only one that never was.
     let waited = age::waiting(connection);
     if waited.is_some_and(|waited| waited > lengths.span) {
-        return only(&|index| queues[index].course.shortest > 0);
+        return only(&|index| queues[index].trend.shortest > 0);
     }
     only(&|index| lengths.longest(&listeners[index]) > 0)
 }
@@ -223,7 +223,7 @@ fn count(
         queue.seen_waiting = Some(later.after);
     }
     // First in, first out: while it never got shorter, its head stayed.
-    if queue.course.looks > 2 && queue.course.shortest > 0 && !queue.course.shrank {
+    if queue.trend.looks > 2 && queue.trend.shortest > 0 && !queue.trend.shrank {
         queue.seen_waiting = queue.seen_waiting.max(Some(span));
     }
     if doubtful || hides_subflows(&members) {
@@ -241,7 +241,7 @@ fn count(
     queue.established = in_state(TcpState::CloseWait).map(|close_wait| visible - close_wait);
     let unchanged = lengths.first() == lengths.get(1);
     let old = queue.oldest.is_some_and(|oldest| oldest >= grace);
-    let watched = queue.course.steady && queue.course.looks > 2;
+    let watched = queue.trend.steady && queue.trend.looks > 2;
     queue.reset = match queue.length.checked_sub(visible) {
         Some(0) => Some(0),
         Some(missing) if unchanged && (old || watched) => Some(missing),
@@ -334,12 +334,12 @@ impl Lengths {
                     .push(listener.accept_queue_len);
             }
         }
-        for glance in &snapshot.glances {
-            for (inode, length) in glance.before.iter().chain(&glance.after) {
+        for sample in &snapshot.samples {
+            for (inode, length) in sample.before.iter().chain(&sample.after) {
                 by_inode.entry(*inode).or_default().push(*length);
             }
         }
-        let span = match (snapshot.glances.first(), snapshot.glances.last()) {
+        let span = match (snapshot.samples.first(), snapshot.samples.last()) {
             (Some(first), Some(last)) => last.at.saturating_sub(first.at),
             _ => Duration::ZERO,
         };
@@ -370,7 +370,7 @@ impl Lengths {
             oldest: None,
             seen_waiting: None,
             unknown_waits: false,
-            course: Course::of(&lengths),
+            trend: QueueTrend::of(&lengths),
             siblings,
         }
     }
@@ -379,14 +379,14 @@ impl Lengths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::samples::{self, listener, waiting_connection};
+    use crate::correlate::fixtures::{self, listener, waiting_connection};
     use crate::model::SocketTable;
     use std::num::NonZeroU64;
 
     const GRACE: Duration = Duration::from_secs(3);
 
     fn snapshot(listeners: Vec<Listener>, connections: Vec<Connection>) -> Snapshot {
-        samples::snapshot(SocketTable {
+        fixtures::snapshot(SocketTable {
             listeners,
             other_listeners: Vec::new(),
             connections,

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::acceptor_state::state_of;
 use super::activity::Activity;
-use super::standing::standing;
 use super::threads::{ThreadRecord, first_look, later_look};
 use super::watch::{Watch, Watches};
 use crate::model::{Examination, Gap, Inode, Listener, Pid, Process, Reading, RunState, Snapshot};
@@ -20,12 +20,12 @@ pub struct Acceptor<'a> {
     /// What its threads were seen doing while connections waited.
     pub threads: Vec<ThreadRecord>,
     /// What keeps it from accepting.
-    pub standing: Standing,
+    pub state: AcceptorState,
 }
 
 /// What keeps a process from accepting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum AcceptorState {
     /// It does not run at all.
     Halted(Halt),
     /// It has no descriptor left below its limit.
@@ -212,9 +212,9 @@ fn acceptor<'a>(
             .collect(),
         threads: thread_records(snapshot, process, inode),
         fds,
-        standing: Standing::Serving,
+        state: AcceptorState::Serving,
     };
-    acceptor.standing = standing(&acceptor, &all_watches);
+    acceptor.state = state_of(&acceptor, &all_watches);
     acceptor
 }
 
@@ -232,7 +232,7 @@ fn thread_records(snapshot: &Snapshot, process: &Process, inode: Inode) -> Vec<T
             looks: Vec::new(),
         })
         .collect();
-    if snapshot.glances.is_empty() {
+    if snapshot.samples.is_empty() {
         for (record, thread) in records.iter_mut().zip(threads) {
             record
                 .looks
@@ -241,12 +241,12 @@ fn thread_records(snapshot: &Snapshot, process: &Process, inode: Inode) -> Vec<T
         return records;
     }
     let waits = |lengths: &BTreeMap<Inode, u32>| lengths.get(&inode).is_some_and(|len| *len > 0);
-    for glance in &snapshot.glances {
-        if !waits(&glance.before) || !waits(&glance.after) {
+    for sample in &snapshot.samples {
+        if !waits(&sample.before) || !waits(&sample.after) {
             continue;
         }
-        for seen in glance.threads.iter().filter(|seen| seen.pid == process.pid) {
-            let look = later_look(&snapshot.host.machine, glance.at, seen);
+        for seen in sample.threads.iter().filter(|seen| seen.pid == process.pid) {
+            let look = later_look(&snapshot.host.machine, sample.at, seen);
             match records.iter_mut().find(|record| record.tid == seen.tid) {
                 Some(record) => record.looks.push(look),
                 None => records.push(ThreadRecord {

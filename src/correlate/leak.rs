@@ -27,7 +27,7 @@ pub struct Leak<'a> {
     /// Which end of the service they are.
     pub endpoint: Endpoint,
     /// What is wrong with them.
-    pub trouble: Trouble,
+    pub kind: LeakKind,
     /// The connections.
     pub connections: Vec<&'a Connection>,
     /// For how long the look saw all of them so; for those that have no clocks.
@@ -45,7 +45,7 @@ pub enum Endpoint {
 
 /// What is wrong with a connection that only one end has closed; the first that fits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Trouble {
+pub enum LeakKind {
     /// Nobody is seen to hold it.
     Unattributed,
     /// The peer has closed, and several processes hold our end.
@@ -95,7 +95,7 @@ pub(super) fn leaks<'a>(
 }
 
 /// A connection's holders, its end, and what is wrong with it.
-type Sorted<'a> = (&'a [Holder], Endpoint, Trouble);
+type Sorted<'a> = (&'a [Holder], Endpoint, LeakKind);
 
 #[derive(Default)]
 struct Groups<'a> {
@@ -105,7 +105,7 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    fn add(&mut self, connection: &'a Connection, (owners, endpoint, trouble): Sorted<'a>) {
+    fn add(&mut self, connection: &'a Connection, (owners, endpoint, kind): Sorted<'a>) {
         let pids = || {
             owners
                 .chunk_by(|one, other| one.pid == other.pid)
@@ -114,14 +114,14 @@ impl<'a> Groups<'a> {
         let same_hands = self.by_hands.entry((pids().next(), endpoint)).or_default();
         let same = same_hands.iter().find(|index| {
             let leak = &self.leaks[**index];
-            leak.trouble == trouble && leak.pids.iter().copied().eq(pids())
+            leak.kind == kind && leak.pids.iter().copied().eq(pids())
         });
         let index = same.copied().unwrap_or_else(|| {
             same_hands.push(self.leaks.len());
             self.leaks.push(Leak {
                 pids: pids().collect(),
                 endpoint,
-                trouble,
+                kind,
                 connections: Vec::new(),
                 seen_for: None,
             });
@@ -273,20 +273,20 @@ impl<'a> Sorter<'a> {
         };
         let several = owners.iter().any(|owner| owner.pid != owners[0].pid);
         let endpoint = self.endpoint(connection);
-        let trouble = match connection.state {
+        let kind = match connection.state {
             TcpState::CloseWait if self.at_second(|second| second.was_brief(connection)) => None,
             TcpState::CloseWait if !is_old(connection, self.grace) => self
                 .at_second(|second| second.sends_on(connection))
-                .then_some(Trouble::HalfClosed),
-            TcpState::CloseWait if owners.is_empty() => Some(Trouble::Unattributed),
-            TcpState::CloseWait if several => Some(Trouble::Inherited),
+                .then_some(LeakKind::HalfClosed),
+            TcpState::CloseWait if owners.is_empty() => Some(LeakKind::Unattributed),
+            TcpState::CloseWait if several => Some(LeakKind::Inherited),
             TcpState::CloseWait if is_stuck_writer(connection, self.grace) => {
-                Some(Trouble::StuckWriter)
+                Some(LeakKind::StuckWriter)
             }
             TcpState::CloseWait => Some(match endpoint {
-                Endpoint::Client(_) => Trouble::IdlePool,
+                Endpoint::Client(_) => LeakKind::IdlePool,
                 Endpoint::Server(_) => {
-                    Trouble::NotClosed(self.suspects.reader(connection, inode, owners))
+                    LeakKind::NotClosed(self.suspects.reader(connection, inode, owners))
                 }
             }),
             // What is unread in it is our own program's to read first.
@@ -295,11 +295,11 @@ impl<'a> Sorter<'a> {
                     && age::quiet_for(connection, self.grace)
                     && !owners.is_empty() =>
             {
-                Some(Trouble::PeerNotClosing)
+                Some(LeakKind::PeerNotClosing)
             }
             _ => None,
         };
-        Some((owners, endpoint, trouble?))
+        Some((owners, endpoint, kind?))
     }
 
     fn at_second(&self, fits: impl Fn(&Second) -> bool) -> bool {
@@ -347,11 +347,11 @@ fn pair_relays(leaks: &mut Vec<Leak>) {
     let mut waiting: BTreeMap<Vec<Pid>, usize> = BTreeMap::new();
     let mut kept: BTreeMap<Vec<Pid>, usize> = BTreeMap::new();
     for leak in leaks.iter() {
-        match leak.trouble {
-            Trouble::PeerNotClosing => {
+        match leak.kind {
+            LeakKind::PeerNotClosing => {
                 *waiting.entry(leak.pids.clone()).or_default() += leak.connections.len();
             }
-            Trouble::NotClosed(_) | Trouble::IdlePool => {
+            LeakKind::NotClosed(_) | LeakKind::IdlePool => {
                 *kept.entry(leak.pids.clone()).or_default() += leak.connections.len();
             }
             _ => {}
@@ -365,12 +365,12 @@ fn pair_relays(leaks: &mut Vec<Leak>) {
         let Some(other_side) = pairs(&leak.pids) else {
             return true;
         };
-        match leak.trouble {
-            Trouble::NotClosed(_) | Trouble::IdlePool => {
-                leak.trouble = Trouble::Relay { other_side };
+        match leak.kind {
+            LeakKind::NotClosed(_) | LeakKind::IdlePool => {
+                leak.kind = LeakKind::Relay { other_side };
                 true
             }
-            Trouble::PeerNotClosing => false,
+            LeakKind::PeerNotClosing => false,
             _ => true,
         }
     });
@@ -379,7 +379,7 @@ fn pair_relays(leaks: &mut Vec<Leak>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::samples;
+    use crate::correlate::fixtures;
     use crate::model::SocketTable;
 
     const GRACE: Duration = Duration::from_secs(3);
@@ -389,7 +389,7 @@ mod tests {
             inode: Inode::new(u32::from(*port)),
             remote: (std::net::Ipv4Addr::LOCALHOST, *port).into(),
             ages: None,
-            ..samples::waiting_connection(0)
+            ..fixtures::waiting_connection(0)
         };
         SocketTable {
             connections: ports.iter().map(connection).collect(),
@@ -398,7 +398,7 @@ mod tests {
     }
 
     fn found(later: Option<&[u16]>) -> Vec<(u16, Option<Duration>)> {
-        let mut snapshot = samples::snapshot(table(&[5001, 5002]));
+        let mut snapshot = fixtures::snapshot(table(&[5001, 5002]));
         snapshot.later = later.map(|ports| Later {
             after: GRACE,
             sockets: table(ports),

@@ -88,17 +88,17 @@ fn accepts_any(listener: &Listener, address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::samples;
+    use crate::correlate::fixtures;
 
     fn matched(listeners: &[Listener], local: &str, interface: u32) -> Vec<usize> {
-        let mut connection = samples::waiting_connection(1);
+        let mut connection = fixtures::waiting_connection(1);
         connection.local = local.parse().unwrap();
         connection.interface = interface;
         Listeners::new(listeners).of(&connection)
     }
 
     fn listener(local: &str) -> Listener {
-        samples::listener(local, 1)
+        fixtures::listener(local, 1)
     }
 
     #[test]

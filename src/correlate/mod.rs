@@ -3,35 +3,35 @@
 
 mod accept_queue;
 pub mod acceptor;
+mod acceptor_state;
 mod activity;
 pub mod age;
-mod attention;
+mod analysis;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod growth;
 mod leak;
 mod matching;
 mod mptcp;
 mod owners;
-mod picture;
 mod reader;
-#[cfg(test)]
-pub(crate) mod samples;
-mod standing;
 mod threads;
+mod triage;
 mod undecided;
 mod watch;
 
-pub use accept_queue::{AcceptQueue, Course, Place};
+pub use accept_queue::{AcceptQueue, Place, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
-pub use attention::{
-    Attention, attention, blocked_descriptors, foresees_trouble, may_wait, needs_unaccepted,
-    threads_to_watch, unknown_waits, unnamed_sockets, why_threads_are_hidden,
-};
+pub use analysis::{Analysis, StuckListener, Waiting};
 pub use growth::Growth;
-pub use leak::{Endpoint, Leak, Trouble};
+pub use leak::{Endpoint, Leak, LeakKind};
 pub use matching::Listeners;
 pub use mptcp::{join_subflows, unknown_mptcp_ages};
 pub use owners::Owners;
-pub use picture::{Case, Picture, Waiting};
 pub use reader::Reader;
 pub use threads::ThreadRecord;
+pub use triage::{
+    Triage, blocked_descriptors, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch,
+    triage, unknown_waits, unnamed_sockets, why_threads_are_hidden,
+};
 pub use watch::Watch;

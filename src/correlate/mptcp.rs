@@ -81,7 +81,7 @@ pub fn unknown_mptcp_ages(snapshot: &Snapshot, grace: Duration) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::samples::waiting_connection;
+    use crate::correlate::fixtures::waiting_connection;
     use crate::model::Inode;
 
     fn subflow(remote: &str, layer: Layer) -> Connection {

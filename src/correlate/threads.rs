@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::acceptor::Unwatched;
 use super::activity::{self, Activity};
-use crate::model::{Descriptor, Pid, Process, Reading, RunState, Snapshot, Thread, ThreadGlance};
+use crate::model::{Descriptor, Pid, Process, Reading, RunState, Snapshot, Thread, ThreadSample};
 
 /// A thread over all looks during which connections waited.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub(super) fn first_look(machine: &str, thread: &Thread) -> ThreadLook {
     }
 }
 
-pub(super) fn later_look(machine: &str, at: Duration, seen: &ThreadGlance) -> ThreadLook {
+pub(super) fn later_look(machine: &str, at: Duration, seen: &ThreadSample) -> ThreadLook {
     ThreadLook {
         at,
         state: seen.state,
@@ -49,7 +49,7 @@ pub(super) fn later_look(machine: &str, at: Duration, seen: &ThreadGlance) -> Th
     }
 }
 
-/// What each thread of a process was seen doing, at the first look and at every glance.
+/// What each thread of a process was seen doing, at the first look and at every sample.
 pub(super) fn records(process: &Process, snapshot: &Snapshot) -> Vec<ThreadRecord> {
     let machine = &snapshot.host.machine;
     let threads = process
@@ -59,16 +59,16 @@ pub(super) fn records(process: &Process, snapshot: &Snapshot) -> Vec<ThreadRecor
         .flatten();
     threads
         .map(|thread| {
-            let glances = snapshot.glances.iter().flat_map(|glance| {
-                let seen = glance.threads.iter();
+            let samples = snapshot.samples.iter().flat_map(|sample| {
+                let seen = sample.threads.iter();
                 seen.filter(|seen| seen.pid == process.pid && seen.tid == thread.tid)
-                    .map(|seen| later_look(machine, glance.at, seen))
+                    .map(|seen| later_look(machine, sample.at, seen))
             });
             ThreadRecord {
                 tid: thread.tid,
                 command: thread.command.clone(),
                 looks: std::iter::once(first_look(machine, thread))
-                    .chain(glances)
+                    .chain(samples)
                     .collect(),
             }
         })

@@ -65,21 +65,21 @@ fn nobody_waits(connection: &Connection, snapshot: &Snapshot, listeners: &Listen
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::samples;
+    use crate::correlate::fixtures;
     use crate::model::{Holder, Listener, SocketTable, Via};
 
     fn decide(recv_q: u32, queue: Option<u32>, held: bool) -> Place {
         let inode = Inode::stand_in(7);
         let listener = queue.map(|length| Listener {
             accept_queue_len: length,
-            ..samples::listener("127.0.0.1:8080", 1)
+            ..fixtures::listener("127.0.0.1:8080", 1)
         });
         let connection = Connection {
             inode: Some(inode),
             recv_q,
-            ..samples::waiting_connection(5000)
+            ..fixtures::waiting_connection(5000)
         };
-        let mut snapshot = samples::snapshot(SocketTable {
+        let mut snapshot = fixtures::snapshot(SocketTable {
             listeners: listener.into_iter().collect(),
             connections: vec![connection.clone()],
             ..SocketTable::default()

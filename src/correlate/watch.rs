@@ -118,7 +118,7 @@ impl<'a> Watches<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::samples;
+    use crate::correlate::fixtures;
     use crate::model::{EpollSet, Reading};
 
     fn watch(target_fd: u32, events: u32, inode: u64) -> EpollWatch {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn process(sets: Vec<(u32, Vec<EpollWatch>)>) -> Process {
-        let mut process = samples::process(1);
+        let mut process = fixtures::process(1);
         process.examination.as_mut().unwrap().epoll_sets = sets
             .into_iter()
             .map(|(fd, watches)| EpollSet {

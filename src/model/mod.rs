@@ -16,9 +16,8 @@ pub use process::{
 pub use reading::{Gap, Reading};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
-    BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, Glance, HiddenSearch, Holder,
-    HolderSource, Host, Later, Namespace, Origin, Snapshot, SocketSource, SocketTable,
-    ThreadGlance, Via,
+    BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder, HolderSource,
+    Host, Later, Namespace, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample, Via,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer};
 pub use syscall::{Call, CallKind};

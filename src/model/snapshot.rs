@@ -1,4 +1,4 @@
-//! One look at the patient: everything that was read, before anything is concluded.
+//! One look at the server: everything that was read, before anything is concluded.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -172,20 +172,20 @@ pub struct DroppedCounters {
 
 /// One of several quick looks at suspicious listeners and the threads that should serve them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glance {
+pub struct Sample {
     /// When it was taken, since the look began.
     pub at: Duration,
     /// Accept queue lengths just before the threads were read.
     pub before: BTreeMap<Inode, u32>,
     /// The threads.
-    pub threads: Vec<ThreadGlance>,
+    pub threads: Vec<ThreadSample>,
     /// Accept queue lengths just after.
     pub after: BTreeMap<Inode, u32>,
 }
 
-/// What one thread was doing at a glance.
+/// What one thread was doing at a sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThreadGlance {
+pub struct ThreadSample {
     /// Its process.
     pub pid: Pid,
     /// The thread.
@@ -240,8 +240,8 @@ pub struct Snapshot {
     pub processes: BTreeMap<Pid, Process>,
     /// Accepted connections that threads are blocked on.
     pub peers: Vec<Connection>,
-    /// Repeated glances at suspicious listeners.
-    pub glances: Vec<Glance>,
+    /// Repeated samples at suspicious listeners.
+    pub samples: Vec<Sample>,
     /// Drop counters before and after the observation.
     pub dropped: Option<(DroppedCounters, DroppedCounters)>,
     /// What could not be seen.

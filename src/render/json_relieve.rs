@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::json::{ConfidenceV1, SeverityV1, schema_of, write_value};
-use super::relieve::{PatientState, ReliefReport};
+use super::relieve::{ReliefReport, ServerState};
 use crate::act::relieve::Plan;
 
 /// The schema's name and version.
@@ -75,7 +75,7 @@ struct EntryV1<'a> {
     ok: bool,
 }
 
-/// What a look said about the patient.
+/// What a look said about the server.
 #[derive(Serialize, JsonSchema)]
 struct StateV1<'a> {
     /// How many wait to be accepted.
@@ -151,7 +151,7 @@ fn plan(plan: &Plan) -> PlanV1<'_> {
     }
 }
 
-fn state(state: &PatientState) -> StateV1<'_> {
+fn state(state: &ServerState) -> StateV1<'_> {
     StateV1 {
         accept_queue: state.queue,
         close_wait: state.close_wait,

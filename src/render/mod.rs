@@ -22,5 +22,5 @@ pub use json_relieve::{RELIEVE_SCHEMA, relieve_schema, write_relieve_json};
 pub use junit::{write_failed_junit, write_junit};
 pub use line::{write_failed_line, write_line};
 pub use probe::{ProbeReport, write_probe_table};
-pub use relieve::{PatientState, ReliefReport, write_relief_table};
+pub use relieve::{ReliefReport, ServerState, write_relief_table};
 pub use table::{TableOptions, write_table};

@@ -26,15 +26,15 @@ pub struct ReliefReport<'a> {
     /// What was done, and what came of it.
     pub deed: &'a Deed,
     /// The look before.
-    pub before: PatientState,
+    pub before: ServerState,
     /// The look after, where anything was done.
-    pub after: Option<PatientState>,
+    pub after: Option<ServerState>,
     /// How long all of it took.
     pub elapsed: Duration,
 }
 
-/// What a look says about the patient.
-pub struct PatientState {
+/// What a look says about the server.
+pub struct ServerState {
     /// How many wait to be accepted.
     pub queue: u32,
     /// How many connections are in `CLOSE_WAIT`, accepted or not.
@@ -108,7 +108,7 @@ fn word(outcome: Outcome) -> (Style, &'static str) {
 
 fn write_state(
     label: &str,
-    state: &PatientState,
+    state: &ServerState,
     options: TableOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::correlate::acceptor;
 use crate::correlate::age::{self, Age};
-use crate::correlate::{AcceptQueue, Activity, Picture, Place, Watch, interpret};
+use crate::correlate::{AcceptQueue, Activity, Analysis, Place, Watch, interpret};
 use crate::model::{
     BlindSpot, Connection, Holder, HolderSource, Host, Listener, Namespace, Pid, Process, Scope,
     SocketSource, TcpState, Thread,
@@ -37,7 +37,7 @@ pub struct Report<'a> {
     pub owner_source: Option<HolderSource>,
     /// The answer in one word.
     pub verdict: Verdict,
-    /// The age from which on an untended connection is a patient.
+    /// The age from which on an untended connection is a server.
     pub grace: Duration,
     /// Numbers of connections in `CLOSE_WAIT` by place.
     pub close_wait: CloseWaitTotals,
@@ -52,7 +52,7 @@ pub struct Report<'a> {
     /// The network namespaces that were looked into.
     pub namespaces: Vec<&'a Namespace>,
     /// What was seen in each of them.
-    pictures: Vec<&'a Picture<'a>>,
+    analyses: Vec<&'a Analysis<'a>>,
 }
 
 /// Where the sockets of a report came from.
@@ -158,7 +158,7 @@ pub struct ProcessRow<'a> {
     pub close_wait: usize,
 }
 
-/// What a report needs to know besides the picture.
+/// What a report needs to know besides the analysis.
 pub struct Circumstances<'a> {
     /// When the look began (RFC 3339, UTC).
     pub taken_at: String,
@@ -171,12 +171,12 @@ pub struct Circumstances<'a> {
 impl<'a> Report<'a> {
     /// Gathers the answer.
     pub fn new(
-        picture: &'a Picture<'a>,
+        analysis: &'a Analysis<'a>,
         findings: Vec<Finding>,
         circumstances: Circumstances<'a>,
     ) -> Self {
-        let snapshot = picture.snapshot;
-        let (close_wait, held) = count(picture);
+        let snapshot = analysis.snapshot;
+        let (close_wait, held) = count(analysis);
         Self {
             taken_at: circumstances.taken_at,
             elapsed: snapshot.elapsed,
@@ -190,14 +190,14 @@ impl<'a> Report<'a> {
             },
             owner_source: snapshot.holder_source,
             verdict: verdict(&findings, snapshot.blind_spots.iter()),
-            grace: picture.grace,
+            grace: analysis.grace,
             close_wait,
-            listeners: listener_rows(picture),
-            processes: process_rows(picture, &held),
+            listeners: listener_rows(analysis),
+            processes: process_rows(analysis, &held),
             findings,
             blind_spots: snapshot.blind_spots.iter().collect(),
             namespaces: vec![&snapshot.namespace],
-            pictures: vec![picture],
+            analyses: vec![analysis],
         }
     }
 
@@ -214,7 +214,7 @@ impl<'a> Report<'a> {
         rules::sort(&mut merged.findings);
         merged.listeners.extend(other.listeners);
         merged.namespaces.extend(other.namespaces);
-        merged.pictures.extend(other.pictures);
+        merged.analyses.extend(other.analyses);
         for spot in other.blind_spots {
             if !merged.blind_spots.contains(&spot) {
                 merged.blind_spots.push(spot);
@@ -229,7 +229,7 @@ impl<'a> Report<'a> {
     /// Connections in `CLOSE_WAIT`, and those that wait in a queue. There can be very many, so a row is
     /// made when it is asked for.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionRow<'a>> {
-        self.pictures.iter().copied().flat_map(connection_rows)
+        self.analyses.iter().copied().flat_map(connection_rows)
     }
 
     /// How many findings are of this severity.
@@ -278,25 +278,27 @@ fn merge_processes<'a>(all: &mut Vec<ProcessRow<'a>>, more: Vec<ProcessRow<'a>>)
     }
 }
 
-fn listener_rows<'a>(picture: &'a Picture<'a>) -> Vec<ListenerRow<'a>> {
-    picture
+fn listener_rows<'a>(analysis: &'a Analysis<'a>) -> Vec<ListenerRow<'a>> {
+    analysis
         .snapshot
         .sockets
         .listeners
         .iter()
-        .zip(&picture.queues)
+        .zip(&analysis.queues)
         .map(|(listener, queue)| ListenerRow {
-            netns: &picture.snapshot.namespace.name,
+            netns: &analysis.snapshot.namespace.name,
             listener,
             queue: queue.clone(),
-            owners: listener.inode.map_or(&[], |inode| picture.owners.of(inode)),
-            watchers: watchers(picture, listener),
+            owners: listener
+                .inode
+                .map_or(&[], |inode| analysis.owners.of(inode)),
+            watchers: watchers(analysis, listener),
         })
         .collect()
 }
 
-fn watchers(picture: &Picture, listener: &Listener) -> Vec<(Pid, Watch)> {
-    let (acceptors, _) = acceptor::acceptors(picture.snapshot, listener);
+fn watchers(analysis: &Analysis, listener: &Listener) -> Vec<(Pid, Watch)> {
+    let (acceptors, _) = acceptor::acceptors(analysis.snapshot, listener);
     acceptors
         .into_iter()
         .flat_map(|acceptor| {
@@ -306,9 +308,9 @@ fn watchers(picture: &Picture, listener: &Listener) -> Vec<(Pid, Watch)> {
         .collect()
 }
 
-fn connection_rows<'a>(picture: &'a Picture<'a>) -> impl Iterator<Item = ConnectionRow<'a>> {
-    let netns = &picture.snapshot.namespace.name;
-    shown(picture).map(|(connection, place, owners)| ConnectionRow {
+fn connection_rows<'a>(analysis: &'a Analysis<'a>) -> impl Iterator<Item = ConnectionRow<'a>> {
+    let netns = &analysis.snapshot.namespace.name;
+    shown(analysis).map(|(connection, place, owners)| ConnectionRow {
         netns,
         connection,
         place,
@@ -318,12 +320,12 @@ fn connection_rows<'a>(picture: &'a Picture<'a>) -> impl Iterator<Item = Connect
 }
 
 fn shown<'a>(
-    picture: &'a Picture<'a>,
+    analysis: &'a Analysis<'a>,
 ) -> impl Iterator<Item = (&'a Connection, Place, &'a [Holder])> {
-    let connections = picture.snapshot.sockets.connections.iter();
-    let placed = connections.zip(picture.places.iter().copied());
+    let connections = analysis.snapshot.sockets.connections.iter();
+    let placed = connections.zip(analysis.places.iter().copied());
     placed
-        .zip(picture.owners.of_connections())
+        .zip(analysis.owners.of_connections())
         .map(|((connection, place), owners)| (connection, place, owners))
         .filter(|(connection, place, _)| {
             connection.state == TcpState::CloseWait || matches!(place, Place::AcceptQueue(_))
@@ -331,10 +333,10 @@ fn shown<'a>(
 }
 
 /// Counts connections in `CLOSE_WAIT`, by place and by process.
-fn count(picture: &Picture) -> (CloseWaitTotals, HashMap<Pid, usize>) {
+fn count(analysis: &Analysis) -> (CloseWaitTotals, HashMap<Pid, usize>) {
     let mut totals = CloseWaitTotals::default();
     let mut held: HashMap<Pid, usize> = HashMap::new();
-    for (connection, place, owners) in shown(picture) {
+    for (connection, place, owners) in shown(analysis) {
         if connection.state != TcpState::CloseWait {
             continue;
         }
@@ -352,21 +354,21 @@ fn count(picture: &Picture) -> (CloseWaitTotals, HashMap<Pid, usize>) {
 }
 
 fn process_rows<'a>(
-    picture: &'a Picture<'a>,
+    analysis: &'a Analysis<'a>,
     close_wait: &HashMap<Pid, usize>,
 ) -> Vec<ProcessRow<'a>> {
-    let processes: &BTreeMap<Pid, Process> = &picture.snapshot.processes;
+    let processes: &BTreeMap<Pid, Process> = &analysis.snapshot.processes;
     processes
         .values()
         .map(|process| ProcessRow {
             process,
-            threads: threads(picture, process),
+            threads: threads(analysis, process),
             close_wait: close_wait.get(&process.pid).copied().unwrap_or(0),
         })
         .collect()
 }
 
-fn threads<'a>(picture: &Picture, process: &'a Process) -> Vec<(&'a Thread, Activity)> {
+fn threads<'a>(analysis: &Analysis, process: &'a Process) -> Vec<(&'a Thread, Activity)> {
     process
         .examination
         .iter()
@@ -374,7 +376,7 @@ fn threads<'a>(picture: &Picture, process: &'a Process) -> Vec<(&'a Thread, Acti
         .flatten()
         .map(|thread| {
             let activity = interpret(
-                &picture.snapshot.host.machine,
+                &analysis.snapshot.host.machine,
                 thread.state,
                 thread.syscall,
                 thread.polled_fds.as_ref(),

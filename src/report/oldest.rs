@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use crate::correlate::Place;
     use crate::correlate::age::Age;
-    use crate::correlate::samples::waiting_connection;
+    use crate::correlate::fixtures::waiting_connection;
     use proptest::prelude::*;
     use std::time::Duration;
 

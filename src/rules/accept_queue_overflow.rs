@@ -2,7 +2,7 @@
 
 use super::evidence::{self, listener_subject, queue_evidence};
 use super::{Check, Confidence, Finding, Rule, Severity};
-use crate::correlate::{Case, Picture, Waiting};
+use crate::correlate::{Analysis, StuckListener, Waiting};
 
 pub(super) const RULE: Rule = Rule {
     id: "accept-queue-overflow",
@@ -10,30 +10,30 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Queue(check),
 };
 
-fn check(picture: &Picture, case: &Case) -> Option<Finding> {
-    let limit = case.listener.accept_queue_limit.copied()?;
+fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
+    let limit = stuck.listener.accept_queue_limit.copied()?;
     // The kernel refuses when there are more than the limit, so the queue holds one more.
-    if case.queue.length <= limit {
+    if stuck.queue.length <= limit {
         return None;
     }
-    let dropped = picture
+    let dropped = analysis
         .snapshot
         .dropped
         .map(|(before, after)| after.overflows.saturating_sub(before.overflows));
-    let always = case.queue.course.shortest > limit;
-    let stuck = matches!(case.waiting, Waiting::TooLong(_));
-    let severity = if always && (stuck || case.queue.course.looks > 2) {
+    let always = stuck.queue.trend.shortest > limit;
+    let too_long = matches!(stuck.waiting, Waiting::TooLong(_));
+    let severity = if always && (too_long || stuck.queue.trend.looks > 2) {
         Severity::Critical
     } else if dropped.is_some_and(|dropped| dropped > 0) {
         Severity::Warning
     } else {
         Severity::Info
     };
-    let mut seen = queue_evidence(picture, case);
+    let mut seen = queue_evidence(analysis, stuck);
     if let Some(dropped) = dropped {
         seen.push(format!(
             "ListenOverflows of this network namespace rose by {dropped} in {}",
-            evidence::seconds(case.span)
+            evidence::seconds(stuck.span)
         ));
     }
     Some(Finding {
@@ -45,15 +45,16 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
             Confidence::Likely
         },
         subject: listener_subject(
-            case,
-            case.acceptors
+            stuck,
+            stuck
+                .acceptors
                 .iter()
                 .map(|acceptor| acceptor.process.pid)
                 .collect(),
         ),
         headline: format!(
             "the accept queue is full, {} for a limit of {limit}: new connections are dropped",
-            case.queue.length
+            stuck.queue.length
         ),
         evidence: seen,
         conclusion: None,
@@ -63,6 +64,6 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
              listen(2) and net.core.somaxconn, which caps it"
                 .to_owned(),
         ],
-        connections: case.queue.length as usize,
+        connections: stuck.queue.length as usize,
     })
 }

@@ -2,8 +2,8 @@
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::{Check, Confidence, Finding, Rule};
-use crate::correlate::acceptor::{Doubt, Standing};
-use crate::correlate::{Case, Picture, Waiting};
+use crate::correlate::acceptor::{AcceptorState, Doubt};
+use crate::correlate::{Analysis, StuckListener, Waiting};
 use crate::model::{Gap, Reading};
 
 pub(super) const RULE: Rule = Rule {
@@ -12,76 +12,79 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Cause(check),
 };
 
-fn check(picture: &Picture, case: &Case) -> Option<Finding> {
-    if case.waiting == Waiting::Briefly {
+fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
+    if stuck.waiting == Waiting::Briefly {
         return None;
     }
-    let mut seen = queue_evidence(picture, case);
-    seen.extend(acceptor_evidence(picture, case));
-    let missing = missing(picture, case);
+    let mut seen = queue_evidence(analysis, stuck);
+    seen.extend(acceptor_evidence(analysis, stuck));
+    let missing = missing(analysis, stuck);
     Some(Finding {
         id: RULE.id,
-        severity: evidence::queue_severity(case),
-        confidence: match case.waiting {
+        severity: evidence::queue_severity(stuck),
+        confidence: match stuck.waiting {
             Waiting::TooLong(_) => Confidence::Certain,
             Waiting::Unknown | Waiting::Briefly => Confidence::Possible,
         },
         subject: listener_subject(
-            case,
-            case.acceptors
+            stuck,
+            stuck
+                .acceptors
                 .iter()
                 .map(|acceptor| acceptor.process.pid)
                 .collect(),
         ),
-        headline: headline(picture, case),
+        headline: headline(analysis, stuck),
         evidence: seen,
         conclusion: Some(missing),
-        remedies: remedies(picture, case),
-        connections: case.queue.length as usize,
+        remedies: remedies(analysis, stuck),
+        connections: stuck.queue.length as usize,
     })
 }
 
-fn headline(picture: &Picture, case: &Case) -> String {
-    let clause = evidence::waiting_clause(case);
-    if picture.snapshot.source.is_text() && case.waiting == Waiting::Unknown {
+fn headline(analysis: &Analysis, stuck: &StuckListener) -> String {
+    let clause = evidence::waiting_clause(stuck);
+    if analysis.snapshot.source.is_text() && stuck.waiting == Waiting::Unknown {
         return format!("{clause}; for how long, and whether anybody accepts them, is not shown");
     }
     format!("{clause} and nobody accepts them; why could not be established")
 }
 
 /// What was missing for a better answer.
-fn missing(picture: &Picture, case: &Case) -> String {
-    let Some(first) = case.acceptors.first() else {
-        return match picture.snapshot.holders_complete {
+fn missing(analysis: &Analysis, stuck: &StuckListener) -> String {
+    let Some(first) = stuck.acceptors.first() else {
+        return match analysis.snapshot.holders_complete {
             Reading::Known(()) => "no process that can be seen holds the listener: it may be in \
                 another pid namespace, or held by the kernel"
                 .to_owned(),
             Reading::Unknown(_) => "who holds the listener could not be seen".to_owned(),
         };
     };
-    match first.standing {
-        Standing::Unclear(doubt) => evidence::doubt_clause(doubt),
-        Standing::NotWoken => "all that would accept sleep, and the kernel woke none of them for \
+    match first.state {
+        AcceptorState::Unclear(doubt) => evidence::doubt_clause(doubt),
+        AcceptorState::NotWoken => {
+            "all that would accept sleep, and the kernel woke none of them for \
             these connections"
-            .to_owned(),
+                .to_owned()
+        }
         _ => "those who would accept were seen at it, and still it takes too long".to_owned(),
     }
 }
 
-fn remedies(picture: &Picture, case: &Case) -> Vec<String> {
-    if picture.snapshot.source.is_text() {
+fn remedies(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
+    if analysis.snapshot.source.is_text() {
         return vec![format!(
             "as root on that host: closewait-doctor scan --port {}, or record -o FILE; it reads \
              what the process's threads wait for, which no copied table shows",
-            case.listener.local.port()
+            stuck.listener.local.port()
         )];
     }
     let hidden =
-        case.acceptors.is_empty() && picture.snapshot.holders_complete != Reading::Known(());
-    let refused = case
+        stuck.acceptors.is_empty() && analysis.snapshot.holders_complete != Reading::Known(());
+    let refused = stuck
         .acceptors
         .iter()
-        .any(|acceptor| acceptor.standing == Standing::Unclear(Doubt::Unseen(Gap::NotPermitted)));
+        .any(|acceptor| acceptor.state == AcceptorState::Unclear(Doubt::Unseen(Gap::NotPermitted)));
     if hidden || refused {
         return vec![
             "run it again as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: then it can \
@@ -89,7 +92,7 @@ fn remedies(picture: &Picture, case: &Case) -> Vec<String> {
                 .to_owned(),
         ];
     }
-    if case.acceptors.is_empty() {
+    if stuck.acceptors.is_empty() {
         return vec![
             "run it on the host rather than in the container, or with --procfs where the host's \
              /proc is mounted"

@@ -3,8 +3,8 @@
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule};
-use crate::correlate::acceptor::{Acceptor, Standing};
-use crate::correlate::{Activity, Case, Picture, ThreadRecord, Waiting};
+use crate::correlate::acceptor::{Acceptor, AcceptorState};
+use crate::correlate::{Activity, Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::Pid;
 
 pub(super) const RULE: Rule = Rule {
@@ -21,15 +21,15 @@ struct Busy<'a> {
     sole: bool,
 }
 
-fn check(picture: &Picture, case: &Case) -> Option<Finding> {
-    if case.waiting == Waiting::Briefly {
+fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
+    if stuck.waiting == Waiting::Briefly {
         return None;
     }
-    let busy: Vec<Busy> = case
+    let busy: Vec<Busy> = stuck
         .acceptors
         .iter()
-        .filter_map(|acceptor| match &acceptor.standing {
-            Standing::Busy {
+        .filter_map(|acceptor| match &acceptor.state {
+            AcceptorState::Busy {
                 tid,
                 activity,
                 constant,
@@ -46,33 +46,33 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         .collect();
     let first = busy.first()?;
     // Where nobody registers the listener, a supervisor that holds it may be who accepts.
-    let registered = case
+    let registered = stuck
         .acceptors
         .iter()
         .any(|acceptor| !acceptor.watches.is_empty());
-    let all = busy.len() == case.acceptors.len() && (registered || case.holders.is_empty());
-    let confidence = match case.waiting {
-        Waiting::TooLong(_) if all && is_plain(&busy) && evidence::watched_long_enough(case) => {
+    let all = busy.len() == stuck.acceptors.len() && (registered || stuck.holders.is_empty());
+    let confidence = match stuck.waiting {
+        Waiting::TooLong(_) if all && is_plain(&busy) && evidence::watched_long_enough(stuck) => {
             Confidence::Certain
         }
         Waiting::TooLong(_) => Confidence::Likely,
         Waiting::Unknown | Waiting::Briefly => Confidence::Possible,
     };
-    let mut seen = queue_evidence(picture, case);
-    seen.extend(acceptor_evidence(picture, case));
+    let mut seen = queue_evidence(analysis, stuck);
+    seen.extend(acceptor_evidence(analysis, stuck));
     Some(Finding {
         id: RULE.id,
-        severity: evidence::queue_severity(case),
+        severity: evidence::queue_severity(stuck),
         confidence,
         subject: listener_subject(
-            case,
+            stuck,
             busy.iter().map(|busy| busy.acceptor.process.pid).collect(),
         ),
-        headline: headline(picture, case, &busy),
+        headline: headline(analysis, stuck, &busy),
         evidence: seen,
         conclusion: None,
         remedies: remedies(first),
-        connections: case.queue.length as usize,
+        connections: stuck.queue.length as usize,
     })
 }
 
@@ -82,10 +82,10 @@ fn is_plain(busy: &[Busy]) -> bool {
     busy.iter().all(|busy| busy.constant && busy.sole)
 }
 
-fn headline(picture: &Picture, case: &Case, busy: &[Busy]) -> String {
+fn headline(analysis: &Analysis, stuck: &StuckListener, busy: &[Busy]) -> String {
     let first = &busy[0];
-    let doing = picture.describe_activity(first.acceptor.process, first.activity);
-    let waiting = evidence::waiting_clause(case);
+    let doing = analysis.describe_activity(first.acceptor.process, first.activity);
+    let waiting = evidence::waiting_clause(stuck);
     let name = evidence::process_name(first.acceptor.process);
     match (busy.len(), first.sole) {
         (1, true) => format!(

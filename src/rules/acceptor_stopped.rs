@@ -2,8 +2,8 @@
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::{Check, Confidence, Finding, Rule};
-use crate::correlate::acceptor::{Acceptor, Halt, Standing};
-use crate::correlate::{Activity, Case, Picture, Waiting};
+use crate::correlate::acceptor::{Acceptor, AcceptorState, Halt};
+use crate::correlate::{Activity, Analysis, StuckListener, Waiting};
 
 pub(super) const RULE: Rule = Rule {
     id: "acceptor-stopped",
@@ -11,27 +11,27 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Cause(check),
 };
 
-fn check(picture: &Picture, case: &Case) -> Option<Finding> {
-    if case.waiting == Waiting::Briefly {
+fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
+    if stuck.waiting == Waiting::Briefly {
         return None;
     }
     // One that was not woken because a stopped one was chosen does not help, and one that waits
     // for a lock waits for the stopped one to release it.
-    let helpless = |standing: &Standing| match standing {
-        Standing::Halted(_) | Standing::NotWoken => true,
-        Standing::Busy { activity, .. } => waits_for_a_lock(activity),
+    let helpless = |state: &AcceptorState| match state {
+        AcceptorState::Halted(_) | AcceptorState::NotWoken => true,
+        AcceptorState::Busy { activity, .. } => waits_for_a_lock(activity),
         _ => false,
     };
-    if !case.all_stand(helpless) {
+    if !stuck.all_in_state(helpless) {
         return None;
     }
-    let all =
-        case.all_stand(|standing| matches!(standing, Standing::Halted(_) | Standing::NotWoken));
-    let halted: Vec<(&Acceptor, Halt)> = case
+    let all = stuck
+        .all_in_state(|state| matches!(state, AcceptorState::Halted(_) | AcceptorState::NotWoken));
+    let halted: Vec<(&Acceptor, Halt)> = stuck
         .acceptors
         .iter()
-        .filter_map(|acceptor| match acceptor.standing {
-            Standing::Halted(halt) => Some((acceptor, halt)),
+        .filter_map(|acceptor| match acceptor.state {
+            AcceptorState::Halted(halt) => Some((acceptor, halt)),
             _ => None,
         })
         .collect();
@@ -42,31 +42,31 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
     } else {
         evidence::halt_clause(*halt).replacen("is ", "are ", 1)
     };
-    let mut seen = queue_evidence(picture, case);
-    seen.extend(acceptor_evidence(picture, case));
+    let mut seen = queue_evidence(analysis, stuck);
+    seen.extend(acceptor_evidence(analysis, stuck));
     Some(Finding {
         id: RULE.id,
-        severity: evidence::queue_severity(case),
-        confidence: if matches!(case.waiting, Waiting::TooLong(_)) && all {
+        severity: evidence::queue_severity(stuck),
+        confidence: if matches!(stuck.waiting, Waiting::TooLong(_)) && all {
             Confidence::Certain
         } else {
             Confidence::Likely
         },
         subject: listener_subject(
-            case,
+            stuck,
             halted
                 .iter()
                 .map(|(acceptor, _)| acceptor.process.pid)
                 .collect(),
         ),
-        headline: format!("{}, and {names} {clause}", evidence::waiting_clause(case)),
+        headline: format!("{}, and {names} {clause}", evidence::waiting_clause(stuck)),
         evidence: seen,
         conclusion: Some("nobody else would accept them".to_owned()),
         remedies: halted
             .iter()
             .map(|(acceptor, halt)| remedy(acceptor, *halt))
             .collect(),
-        connections: case.queue.length as usize,
+        connections: stuck.queue.length as usize,
     })
 }
 

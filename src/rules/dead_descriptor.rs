@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::evidence::{count, process_name, seconds};
 use super::thresholds::{DEAD_FEWEST, DEAD_MANY, DEAD_WARNING_PERCENT, LEAK_CRITICAL_PERCENT};
 use super::{Check, Confidence, Finding, Rule, Severity, Subject, SubjectKind};
-use crate::correlate::Picture;
+use crate::correlate::Analysis;
 use crate::model::{DeadDescriptors, Process};
 
 pub(super) const RULE: Rule = Rule {
@@ -15,12 +15,12 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Dead(check),
 };
 
-fn check(picture: &Picture, dead: &DeadDescriptors) -> Option<Finding> {
+fn check(analysis: &Analysis, dead: &DeadDescriptors) -> Option<Finding> {
     let number = dead.sockets.len();
     if number < DEAD_FEWEST {
         return None;
     }
-    let process = picture.process(dead.pid)?;
+    let process = analysis.process(dead.pid)?;
     let services = services(dead);
     let asked = dead.sockets.iter().all(|socket| socket.local.is_some());
     Some(Finding {
@@ -32,7 +32,7 @@ fn check(picture: &Picture, dead: &DeadDescriptors) -> Option<Finding> {
             Confidence::Likely
         },
         subject: Subject {
-            netns: picture.snapshot.namespace.name.clone(),
+            netns: analysis.snapshot.namespace.name.clone(),
             kind: SubjectKind::Process,
             local: match services[..] {
                 [(local, all)] if all == number => Some(local),
@@ -177,13 +177,13 @@ fn remedies(dead: &DeadDescriptors) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::samples;
+    use crate::correlate::fixtures;
     use crate::model::{DeadSocket, FdLimit, Inode, Reading, Snapshot, SocketTable};
     use std::time::Duration;
 
     fn snapshot(number: u32, soft: u64, local: Option<&str>) -> Snapshot {
-        let mut snapshot = samples::snapshot(SocketTable::default());
-        let mut process = samples::process(7);
+        let mut snapshot = fixtures::snapshot(SocketTable::default());
+        let mut process = fixtures::process(7);
         process.fd_limit = Reading::Known(FdLimit { soft, hard: soft });
         snapshot.processes.insert(7, process);
         snapshot.dead.push(DeadDescriptors {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn finding(snapshot: &Snapshot) -> Option<Finding> {
-        check(&Picture::new(snapshot, Duration::ZERO), &snapshot.dead[0])
+        check(&Analysis::new(snapshot, Duration::ZERO), &snapshot.dead[0])
     }
 
     fn severity_of(number: u32, soft: u64) -> Option<Severity> {

@@ -4,8 +4,8 @@ use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence}
 use super::software::{self, Ailment};
 use super::thresholds::{PROOF_LOOKS, PROOF_SHARE_PERCENT};
 use super::{Check, Confidence, Finding, Rule, Severity};
-use crate::correlate::acceptor::{Acceptor, Standing};
-use crate::correlate::{Case, Picture, Waiting};
+use crate::correlate::acceptor::{Acceptor, AcceptorState};
+use crate::correlate::{Analysis, StuckListener, Waiting};
 use crate::model::Scope;
 
 pub(super) const RULE: Rule = Rule {
@@ -14,28 +14,28 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Cause(check),
 };
 
-fn check(picture: &Picture, case: &Case) -> Option<Finding> {
-    if case.waiting == Waiting::Briefly {
+fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
+    if stuck.waiting == Waiting::Briefly {
         return None;
     }
-    let asleep: Vec<&Acceptor> = case
-        .with_standing(|standing| matches!(standing, Standing::AsleepOnEdge { .. }))
+    let asleep: Vec<&Acceptor> = stuck
+        .in_state(|state| matches!(state, AcceptorState::AsleepOnEdge { .. }))
         .collect();
     let first = asleep.first()?;
-    let confidence = confidence(case, &asleep)?;
-    let mut seen = queue_evidence(picture, case);
-    seen.extend(acceptor_evidence(picture, case));
+    let confidence = confidence(stuck, &asleep)?;
+    let mut seen = queue_evidence(analysis, stuck);
+    seen.extend(acceptor_evidence(analysis, stuck));
     Some(Finding {
         id: RULE.id,
         severity: Severity::Critical,
         confidence,
         subject: listener_subject(
-            case,
+            stuck,
             asleep.iter().map(|acceptor| acceptor.process.pid).collect(),
         ),
         headline: format!(
             "{}, and {} {}",
-            evidence::waiting_clause(case),
+            evidence::waiting_clause(stuck),
             evidence::process_names(asleep.iter().map(|acceptor| acceptor.process)),
             if is_mostly_asleep(first) {
                 "sleeps in epoll_wait: nothing will wake it for them"
@@ -45,29 +45,29 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: Some(conclusion(first)),
-        remedies: remedies(case, first),
-        connections: case.queue.length as usize,
+        remedies: remedies(stuck, first),
+        connections: stuck.queue.length as usize,
     })
 }
 
 /// Asleep on the very set that holds the listener while connections wait cannot be under level
 /// triggering; seen often enough and over long enough, it is no moment before a wake-up either.
-fn confidence(case: &Case, asleep: &[&Acceptor]) -> Option<Confidence> {
-    let Standing::AsleepOnEdge {
+fn confidence(stuck: &StuckListener, asleep: &[&Acceptor]) -> Option<Confidence> {
+    let AcceptorState::AsleepOnEdge {
         asleep: times,
         looks,
         other_at_work,
         ..
-    } = asleep.first()?.standing
+    } = asleep.first()?.state
     else {
         return None;
     };
     let often = times >= PROOF_LOOKS && times * 100 >= looks * PROOF_SHARE_PERCENT;
-    let alone = !other_at_work && asleep.len() == case.acceptors.len();
-    if evidence::watched_long_enough(case) && often && alone {
+    let alone = !other_at_work && asleep.len() == stuck.acceptors.len();
+    if evidence::watched_long_enough(stuck) && often && alone {
         return Some(Confidence::Certain);
     }
-    match case.waiting {
+    match stuck.waiting {
         Waiting::TooLong(_) => Some(Confidence::Likely),
         // Seen once, and nobody is known to have waited: a healthy server looks like that too.
         Waiting::Unknown | Waiting::Briefly => often.then_some(Confidence::Likely),
@@ -75,8 +75,8 @@ fn confidence(case: &Case, asleep: &[&Acceptor]) -> Option<Confidence> {
 }
 
 fn is_mostly_asleep(acceptor: &Acceptor) -> bool {
-    match acceptor.standing {
-        Standing::AsleepOnEdge { asleep, looks, .. } => 2 * asleep >= looks,
+    match acceptor.state {
+        AcceptorState::AsleepOnEdge { asleep, looks, .. } => 2 * asleep >= looks,
         _ => false,
     }
 }
@@ -94,7 +94,7 @@ fn conclusion(acceptor: &Acceptor) -> String {
     }
 }
 
-fn remedies(case: &Case, acceptor: &Acceptor) -> Vec<String> {
+fn remedies(stuck: &StuckListener, acceptor: &Acceptor) -> Vec<String> {
     let runtime = evidence::runtime(acceptor);
     let mut remedies = Vec::new();
     if runtime.registers_edge_triggered() {
@@ -119,16 +119,16 @@ fn remedies(case: &Case, acceptor: &Acceptor) -> Vec<String> {
     remedies.push(format!(
         "right now: closewait-doctor relieve {} shows how to wake it without a restart (a plan: it \
          changes nothing); restarting {} resets all that wait",
-        where_it_listens(case, acceptor),
+        where_it_listens(stuck, acceptor),
         evidence::process_name(acceptor.process)
     ));
     remedies
 }
 
 /// The options that name a listener.
-fn where_it_listens(case: &Case, acceptor: &Acceptor) -> String {
-    let port = case.listener.local.port();
-    if case.netns == Scope::CURRENT_NETNS {
+fn where_it_listens(stuck: &StuckListener, acceptor: &Acceptor) -> String {
+    let port = stuck.listener.local.port();
+    if stuck.netns == Scope::CURRENT_NETNS {
         format!("--port {port}")
     } else {
         format!("--port {port} --netns {}", acceptor.process.pid)

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::thresholds::{PROOF_LOOKS, PROOF_SPAN};
 use super::{Severity, Subject, SubjectKind};
-use crate::correlate::acceptor::{Acceptor, Doubt, Halt, Standing, Unwatched};
-use crate::correlate::{Activity, Case, Picture, ThreadRecord, Waiting};
+use crate::correlate::acceptor::{Acceptor, AcceptorState, Doubt, Halt, Unwatched};
+use crate::correlate::{Activity, Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::{Pid, Process, Reading, Runtime};
 
 /// A number of things, with the plural's s.
@@ -49,26 +49,26 @@ pub(super) fn process_names<'a>(processes: impl Iterator<Item = &'a Process>) ->
 }
 
 /// The listener as the subject of a finding, with those who should do something.
-pub(super) fn listener_subject(case: &Case, pids: Vec<Pid>) -> Subject {
+pub(super) fn listener_subject(stuck: &StuckListener, pids: Vec<Pid>) -> Subject {
     Subject {
-        netns: case.netns.to_owned(),
+        netns: stuck.netns.to_owned(),
         kind: SubjectKind::Listener,
-        local: Some(case.listener.local),
+        local: Some(stuck.listener.local),
         remote: None,
         pids,
     }
 }
 
 /// `22 connections wait in the accept queue`.
-pub(super) fn waiting_clause(case: &Case) -> String {
-    let length = case.queue.length as usize;
+pub(super) fn waiting_clause(stuck: &StuckListener) -> String {
+    let length = stuck.queue.length as usize;
     let verb = if length == 1 { "waits" } else { "wait" };
     format!("{} {verb} in the accept queue", count(length, "connection"))
 }
 
 /// What the queue holds and how long it has.
-pub(super) fn queue_evidence(picture: &Picture, case: &Case) -> Vec<String> {
-    let queue = case.queue;
+pub(super) fn queue_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
+    let queue = stuck.queue;
     let mut parts = Vec::new();
     for (number, state) in [
         (queue.close_wait, "CLOSE_WAIT"),
@@ -80,7 +80,7 @@ pub(super) fn queue_evidence(picture: &Picture, case: &Case) -> Vec<String> {
             Some(number) => parts.push(format!("{number} {state}")),
         }
     }
-    let limit = match &case.listener.accept_queue_limit {
+    let limit = match &stuck.listener.accept_queue_limit {
         Reading::Known(limit) => format!("{} of {limit}", queue.length),
         Reading::Unknown(_) => format!("{}, limit unknown", queue.length),
     };
@@ -89,20 +89,20 @@ pub(super) fn queue_evidence(picture: &Picture, case: &Case) -> Vec<String> {
         line = format!("{line}: {}", parts.join(", "));
     }
     let mut evidence = vec![line];
-    evidence.extend(possible_evidence(picture, case));
-    evidence.extend(oldest_evidence(picture, case));
-    if queue.course.looks > 2 {
-        let progress = if queue.course.steady {
+    evidence.extend(possible_evidence(analysis, stuck));
+    evidence.extend(oldest_evidence(analysis, stuck));
+    if queue.trend.looks > 2 {
+        let progress = if queue.trend.steady {
             "its length did not change"
-        } else if queue.course.shrank {
+        } else if queue.trend.shrank {
             "it was never empty, though some left it"
         } else {
             "nobody left it"
         };
         evidence.push(format!(
             "{progress} in {} looks over {}",
-            queue.course.looks,
-            seconds(case.span)
+            queue.trend.looks,
+            seconds(stuck.span)
         ));
     }
     if !queue.siblings.is_empty() {
@@ -116,10 +116,10 @@ pub(super) fn queue_evidence(picture: &Picture, case: &Case) -> Vec<String> {
 }
 
 /// Connections that may be among the waiting, where the source leaves that open.
-fn possible_evidence(picture: &Picture, case: &Case) -> Vec<String> {
-    let possible = case.queue.possible.iter();
+fn possible_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
+    let possible = stuck.queue.possible.iter();
     let (closed, open): (Vec<_>, Vec<_>) = possible
-        .map(|index| &picture.snapshot.sockets.connections[*index])
+        .map(|index| &analysis.snapshot.sockets.connections[*index])
         .partition(|connection| connection.state == crate::model::TcpState::CloseWait);
     let mut evidence = Vec::new();
     if !closed.is_empty() {
@@ -143,17 +143,17 @@ fn possible_evidence(picture: &Picture, case: &Case) -> Vec<String> {
     evidence
 }
 
-fn oldest_evidence(picture: &Picture, case: &Case) -> Option<String> {
-    let age = match case.waiting {
+fn oldest_evidence(analysis: &Analysis, stuck: &StuckListener) -> Option<String> {
+    let age = match stuck.waiting {
         Waiting::TooLong(oldest) => seconds(oldest),
         Waiting::Unknown => return Some("how long they have waited is not known".to_owned()),
-        Waiting::Briefly => seconds(case.queue.oldest?),
+        Waiting::Briefly => seconds(stuck.queue.oldest?),
     };
-    let oldest = case
+    let oldest = stuck
         .queue
         .members
         .iter()
-        .map(|index| &picture.snapshot.sockets.connections[*index])
+        .map(|index| &analysis.snapshot.sockets.connections[*index])
         .max_by_key(|connection| crate::correlate::age::waiting(connection));
     let closed = oldest.filter(|connection| connection.state == crate::model::TcpState::CloseWait);
     Some(match closed {
@@ -171,36 +171,40 @@ fn oldest_evidence(picture: &Picture, case: &Case) -> Option<String> {
 }
 
 /// What each acceptor was seen doing.
-pub(super) fn acceptor_evidence(picture: &Picture, case: &Case) -> Vec<String> {
+pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
     const SHOWN: usize = 4;
-    let mut evidence: Vec<String> = case
+    let mut evidence: Vec<String> = stuck
         .acceptors
         .iter()
         .take(SHOWN)
-        .flat_map(|acceptor| standing_evidence(picture, acceptor, case))
+        .flat_map(|acceptor| state_evidence(analysis, acceptor, stuck))
         .collect();
-    if case.acceptors.len() > SHOWN {
+    if stuck.acceptors.len() > SHOWN {
         evidence.push(format!(
             "and {} more of the processes that would accept",
-            case.acceptors.len() - SHOWN
+            stuck.acceptors.len() - SHOWN
         ));
     }
-    if !case.holders.is_empty() {
+    if !stuck.holders.is_empty() {
         evidence.push(format!(
             "{} also {} the listener, and {} not seen to accept from it",
-            process_names(case.holders.iter().copied()),
-            if case.holders.len() == 1 {
+            process_names(stuck.holders.iter().copied()),
+            if stuck.holders.len() == 1 {
                 "holds"
             } else {
                 "hold"
             },
-            if case.holders.len() == 1 { "is" } else { "are" },
+            if stuck.holders.len() == 1 {
+                "is"
+            } else {
+                "are"
+            },
         ));
     }
     evidence
 }
 
-fn standing_evidence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Vec<String> {
+fn state_evidence(analysis: &Analysis, acceptor: &Acceptor, stuck: &StuckListener) -> Vec<String> {
     let name = process_name(acceptor.process);
     let mut evidence = Vec::new();
     for watch in &acceptor.watches {
@@ -225,7 +229,7 @@ fn standing_evidence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Vec
             format!("{name} holds the listener as fd {}", fd_list(&acceptor.fds))
         });
     }
-    evidence.push(standing_sentence(picture, acceptor, case));
+    evidence.push(state_sentence(analysis, acceptor, stuck));
     evidence
 }
 
@@ -234,15 +238,15 @@ fn fd_list(fds: &[u32]) -> String {
     numbers.join(", ")
 }
 
-fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> String {
+fn state_sentence(analysis: &Analysis, acceptor: &Acceptor, stuck: &StuckListener) -> String {
     let name = process_name(acceptor.process);
-    match &acceptor.standing {
-        Standing::Halted(halt) => format!("{name} {}", halt_clause(*halt)),
-        Standing::AtFdLimit { limit } => format!(
+    match &acceptor.state {
+        AcceptorState::Halted(halt) => format!("{name} {}", halt_clause(*halt)),
+        AcceptorState::AtFdLimit { limit } => format!(
             "{name} has every descriptor number below {limit} in use (RLIMIT_NOFILE): the next \
              accept fails"
         ),
-        Standing::AsleepOnEdge {
+        AcceptorState::AsleepOnEdge {
             watch,
             tid,
             asleep,
@@ -259,14 +263,14 @@ fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Str
                 "thread {tid} was asleep in epoll_wait on fd {} in {asleep} of {} while \
                  connections waited{other}",
                 fd_list(&epoll),
-                looks_over(*looks, case.span),
+                looks_over(*looks, stuck.span),
             )
         }
-        Standing::NotWoken => format!(
+        AcceptorState::NotWoken => format!(
             "{name} sleeps in epoll_wait; with EPOLLEXCLUSIVE the kernel has woken another waiter"
         ),
-        Standing::Unwatched { how, tid } => unwatched_sentence(acceptor, *how, *tid),
-        Standing::Busy {
+        AcceptorState::Unwatched { how, tid } => unwatched_sentence(acceptor, *how, *tid),
+        AcceptorState::Busy {
             tid,
             activity,
             constant,
@@ -278,13 +282,13 @@ fn standing_sentence(picture: &Picture, acceptor: &Acceptor, case: &Case) -> Str
                 "{}{} was {how_often}{}{deep}, in {}{}",
                 if *sole { "" } else { "most likely meant: " },
                 thread_name(acceptor, *tid),
-                picture.describe_activity(acceptor.process, activity),
-                looks_over(acceptor.look_count(), case.span),
+                analysis.describe_activity(acceptor.process, activity),
+                looks_over(acceptor.look_count(), stuck.span),
                 others_clause(acceptor, *tid),
             )
         }
-        Standing::Serving => format!("{name} was seen accepting"),
-        Standing::Unclear(doubt) => format!("{name}: {}", doubt_clause(*doubt)),
+        AcceptorState::Serving => format!("{name} was seen accepting"),
+        AcceptorState::Unclear(doubt) => format!("{name}: {}", doubt_clause(*doubt)),
     }
 }
 
@@ -393,17 +397,17 @@ fn unwatched_sentence(acceptor: &Acceptor, how: Unwatched, tid: Pid) -> String {
 }
 
 /// Severity of a stuck queue: by how long somebody has waited, and whether it moves at all.
-pub(super) fn queue_severity(case: &Case) -> Severity {
-    match case.waiting {
-        Waiting::TooLong(_) if case.queue.course.shrank => Severity::Warning,
+pub(super) fn queue_severity(stuck: &StuckListener) -> Severity {
+    match stuck.waiting {
+        Waiting::TooLong(_) if stuck.queue.trend.shrank => Severity::Warning,
         Waiting::TooLong(_) => Severity::Critical,
         Waiting::Unknown | Waiting::Briefly => Severity::Info,
     }
 }
 
 /// Tells whether what was seen was seen often enough to be no coincidence.
-pub(super) fn watched_long_enough(case: &Case) -> bool {
-    case.glances >= PROOF_LOOKS && case.span >= PROOF_SPAN
+pub(super) fn watched_long_enough(stuck: &StuckListener) -> bool {
+    stuck.samples >= PROOF_LOOKS && stuck.span >= PROOF_SPAN
 }
 
 /// The runtime of the first acceptor, where it was recognised.

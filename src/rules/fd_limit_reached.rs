@@ -3,8 +3,8 @@
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule};
-use crate::correlate::acceptor::Standing;
-use crate::correlate::{Case, Picture, Waiting};
+use crate::correlate::acceptor::AcceptorState;
+use crate::correlate::{Analysis, StuckListener, Waiting};
 use crate::model::Process;
 
 pub(super) const RULE: Rule = Rule {
@@ -13,29 +13,29 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Cause(check),
 };
 
-fn check(picture: &Picture, case: &Case) -> Option<Finding> {
-    if case.waiting == Waiting::Briefly {
+fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
+    if stuck.waiting == Waiting::Briefly {
         return None;
     }
-    let at_limit: Vec<_> = case
-        .with_standing(|standing| matches!(standing, Standing::AtFdLimit { .. }))
+    let at_limit: Vec<_> = stuck
+        .in_state(|state| matches!(state, AcceptorState::AtFdLimit { .. }))
         .collect();
     let first = at_limit.first()?;
-    let Standing::AtFdLimit { limit } = first.standing else {
+    let AcceptorState::AtFdLimit { limit } = first.state else {
         return None;
     };
-    let mut seen = queue_evidence(picture, case);
-    seen.extend(acceptor_evidence(picture, case));
+    let mut seen = queue_evidence(analysis, stuck);
+    seen.extend(acceptor_evidence(analysis, stuck));
     Some(Finding {
         id: RULE.id,
-        severity: evidence::queue_severity(case),
-        confidence: if matches!(case.waiting, Waiting::TooLong(_)) {
+        severity: evidence::queue_severity(stuck),
+        confidence: if matches!(stuck.waiting, Waiting::TooLong(_)) {
             Confidence::Certain
         } else {
             Confidence::Likely
         },
         subject: listener_subject(
-            case,
+            stuck,
             at_limit
                 .iter()
                 .map(|acceptor| acceptor.process.pid)
@@ -43,13 +43,13 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         ),
         headline: format!(
             "{}, and {} has used up the {limit} descriptors that it may open: accept fails with EMFILE",
-            evidence::waiting_clause(case),
+            evidence::waiting_clause(stuck),
             evidence::process_name(first.process),
         ),
         evidence: seen,
         conclusion: None,
         remedies: remedies(first.process),
-        connections: case.queue.length as usize,
+        connections: stuck.queue.length as usize,
     })
 }
 

@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/half-closed-active.md")]
 
 use super::{Check, Confidence, Finding, Rule, Severity, leaks};
-use crate::correlate::{Leak, Picture, Trouble};
+use crate::correlate::{Analysis, Leak, LeakKind};
 
 pub(super) const RULE: Rule = Rule {
     id: "half-closed-active",
@@ -9,20 +9,20 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Leak(check),
 };
 
-fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.trouble != Trouble::HalfClosed {
+fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
+    if leak.kind != LeakKind::HalfClosed {
         return None;
     }
-    let mut seen = leaks::evidence(picture, leak);
+    let mut seen = leaks::evidence(analysis, leak);
     seen.push("data went out on each of them between two looks".to_owned());
     Some(Finding {
         id: RULE.id,
         severity: Severity::Info,
         confidence: Confidence::Certain,
-        subject: leaks::subject(picture, leak),
+        subject: leaks::subject(analysis, leak),
         headline: format!(
             "{} still sends on {}, whose peer has closed its direction only: that is fine",
-            leaks::holder(picture, leak),
+            leaks::holder(analysis, leak),
             leaks::connections(leak),
         ),
         evidence: seen,

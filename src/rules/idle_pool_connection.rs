@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/idle-pool-connection.md")]
 
 use super::{Check, Confidence, Finding, Rule, leaks};
-use crate::correlate::{Leak, Picture, Trouble};
+use crate::correlate::{Analysis, Leak, LeakKind};
 
 pub(super) const RULE: Rule = Rule {
     id: "idle-pool-connection",
@@ -9,11 +9,11 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Leak(check),
 };
 
-fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.trouble != Trouble::IdlePool {
+fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
+    if leak.kind != LeakKind::IdlePool {
         return None;
     }
-    let mut seen = leaks::evidence(picture, leak);
+    let mut seen = leaks::evidence(analysis, leak);
     let unread = leaks::unread(leak);
     let told = leak
         .connections
@@ -27,12 +27,12 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     }
     Some(Finding {
         id: RULE.id,
-        severity: leaks::severity(picture, leak),
+        severity: leaks::severity(analysis, leak),
         confidence: Confidence::Likely,
-        subject: leaks::subject(picture, leak),
+        subject: leaks::subject(analysis, leak),
         headline: format!(
             "{} keeps {} that the server has closed, as a pool does",
-            leaks::holder(picture, leak),
+            leaks::holder(analysis, leak),
             leaks::connections(leak),
         ),
         evidence: seen,

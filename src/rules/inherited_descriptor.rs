@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/inherited-descriptor.md")]
 
 use super::{Check, Confidence, Finding, Rule, evidence, leaks};
-use crate::correlate::{Leak, Picture, Trouble};
+use crate::correlate::{Analysis, Leak, LeakKind};
 use crate::model::Process;
 
 pub(super) const RULE: Rule = Rule {
@@ -10,17 +10,17 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Leak(check),
 };
 
-fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.trouble != Trouble::Inherited {
+fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
+    if leak.kind != LeakKind::Inherited {
         return None;
     }
-    let mut seen = leaks::evidence(picture, leak);
+    let mut seen = leaks::evidence(analysis, leak);
     let unread = leaks::unread(leak);
     seen.push(format!(
         "each of {} processes has a descriptor of it; the end of the stream is unread on {unread}",
         leak.pids.len()
     ));
-    let heirs: Vec<&Process> = heirs(picture, leak);
+    let heirs: Vec<&Process> = heirs(analysis, leak);
     seen.extend(heirs.iter().map(|heir| {
         format!(
             "{} was started by one of the others",
@@ -29,15 +29,15 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     }));
     Some(Finding {
         id: RULE.id,
-        severity: leaks::severity(picture, leak),
+        severity: leaks::severity(analysis, leak),
         confidence: Confidence::Certain,
-        subject: leaks::subject(picture, leak),
+        subject: leaks::subject(analysis, leak),
         headline: format!(
             "{} held by {} processes at once, so that one close() does not end {}: {}",
             leaks::connections(leak),
             leak.pids.len(),
             leaks::them(leak),
-            leaks::holder(picture, leak),
+            leaks::holder(analysis, leak),
         ),
         evidence: seen,
         conclusion: None,
@@ -58,8 +58,8 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
 }
 
 /// Those whose parent holds the connection too.
-fn heirs<'a>(picture: &Picture<'a>, leak: &Leak) -> Vec<&'a Process> {
-    let processes = leak.pids.iter().filter_map(|pid| picture.process(*pid));
+fn heirs<'a>(analysis: &Analysis<'a>, leak: &Leak) -> Vec<&'a Process> {
+    let processes = leak.pids.iter().filter_map(|pid| analysis.process(*pid));
     processes
         .filter(|process| {
             process

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::evidence::{count, process_name, process_names, seconds};
 use super::thresholds::{LEAK_CRITICAL_PERCENT, POOL_CONNECTIONS};
 use super::{Severity, Subject, SubjectKind};
-use crate::correlate::{Endpoint, Leak, Picture, age};
+use crate::correlate::{Analysis, Endpoint, Leak, age};
 use crate::model::{Reading, Timer};
 
 /// The process, or the connections where nobody is known to hold them.
-pub(super) fn subject(picture: &Picture, leak: &Leak) -> Subject {
+pub(super) fn subject(analysis: &Analysis, leak: &Leak) -> Subject {
     Subject {
-        netns: picture.snapshot.namespace.name.clone(),
+        netns: analysis.snapshot.namespace.name.clone(),
         kind: if leak.pids.is_empty() {
             SubjectKind::Connection
         } else {
@@ -32,11 +32,11 @@ pub(super) fn subject(picture: &Picture, leak: &Leak) -> Subject {
 }
 
 /// Who holds the connections, by name.
-pub(super) fn holder(picture: &Picture, leak: &Leak) -> String {
+pub(super) fn holder(analysis: &Analysis, leak: &Leak) -> String {
     let processes: Vec<_> = leak
         .pids
         .iter()
-        .filter_map(|pid| picture.process(*pid))
+        .filter_map(|pid| analysis.process(*pid))
         .collect();
     if processes.is_empty() {
         "a process that is not visible".to_owned()
@@ -72,12 +72,12 @@ pub(super) fn unread(leak: &Leak) -> usize {
 }
 
 /// Ages, peers and descriptors.
-pub(super) fn evidence(picture: &Picture, leak: &Leak) -> Vec<String> {
+pub(super) fn evidence(analysis: &Analysis, leak: &Leak) -> Vec<String> {
     let mut evidence = vec![age_evidence(leak), peer_evidence(leak, "closed by")];
     evidence.extend(mptcp_evidence(leak));
-    evidence.extend(growth_evidence(picture, leak));
+    evidence.extend(growth_evidence(analysis, leak));
     evidence.extend(reaped(leak));
-    for process in leak.pids.iter().filter_map(|pid| picture.process(*pid)) {
+    for process in leak.pids.iter().filter_map(|pid| analysis.process(*pid)) {
         if let (Some(open), Some(limit)) = (process.open_fds.copied(), process.fd_limit.copied()) {
             evidence.push(format!(
                 "{} has {open} of {} descriptors open",
@@ -167,8 +167,8 @@ fn reaped(leak: &Leak) -> Option<String> {
 }
 
 /// Whether their number grows, and when the descriptors will be used up.
-fn growth_evidence(picture: &Picture, leak: &Leak) -> Option<String> {
-    let growth = picture.growth(leak.endpoint)?;
+fn growth_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
+    let growth = analysis.growth(leak.endpoint)?;
     let rate = growth.per_minute()?;
     let over = seconds(growth.over);
     if growth.change <= 0 {
@@ -177,7 +177,7 @@ fn growth_evidence(picture: &Picture, leak: &Leak) -> Option<String> {
     let exhausted = leak
         .pids
         .iter()
-        .filter_map(|pid| picture.process(*pid))
+        .filter_map(|pid| analysis.process(*pid))
         .filter_map(|process| {
             let left = process
                 .fd_limit
@@ -201,12 +201,12 @@ fn growth_evidence(picture: &Picture, leak: &Leak) -> Option<String> {
 
 /// Critical when the leak takes the descriptors the process needs to live. Connections that we
 /// opened ourselves may rest in a pool until they are next used.
-pub(super) fn severity(picture: &Picture, leak: &Leak) -> Severity {
+pub(super) fn severity(analysis: &Analysis, leak: &Leak) -> Severity {
     let number = leak.connections.len() as u64;
     let endangers = leak
         .pids
         .iter()
-        .filter_map(|pid| picture.process(*pid)?.fd_limit.copied())
+        .filter_map(|pid| analysis.process(*pid)?.fd_limit.copied())
         .any(|limit| {
             number.saturating_mul(100) >= limit.soft.saturating_mul(LEAK_CRITICAL_PERCENT)
         });
@@ -217,7 +217,7 @@ pub(super) fn severity(picture: &Picture, leak: &Leak) -> Severity {
             .connections
             .iter()
             .all(|connection| connection.ages.is_none())
-            && leak.seen_for.is_none_or(|time| time < picture.grace) =>
+            && leak.seen_for.is_none_or(|time| time < analysis.grace) =>
         {
             Severity::Info
         }

@@ -3,8 +3,8 @@
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule};
-use crate::correlate::acceptor::{Acceptor, Standing, Unwatched};
-use crate::correlate::{Case, Picture, Waiting};
+use crate::correlate::acceptor::{Acceptor, AcceptorState, Unwatched};
+use crate::correlate::{Analysis, StuckListener, Waiting};
 use crate::model::Reading;
 
 pub(super) const RULE: Rule = Rule {
@@ -13,21 +13,21 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Cause(check),
 };
 
-fn check(picture: &Picture, case: &Case) -> Option<Finding> {
-    if case.waiting == Waiting::Briefly {
+fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
+    if stuck.waiting == Waiting::Briefly {
         return None;
     }
-    let unwatched: Vec<(&Acceptor, Unwatched)> = case
+    let unwatched: Vec<(&Acceptor, Unwatched)> = stuck
         .acceptors
         .iter()
-        .filter_map(|acceptor| match acceptor.standing {
-            Standing::Unwatched { how, .. } => Some((acceptor, how)),
+        .filter_map(|acceptor| match acceptor.state {
+            AcceptorState::Unwatched { how, .. } => Some((acceptor, how)),
             _ => None,
         })
         .collect();
     // A supervisor beside one that is at work is not the one that should accept.
-    let busy = case
-        .with_standing(|standing| matches!(standing, Standing::Busy { .. }))
+    let busy = stuck
+        .in_state(|state| matches!(state, AcceptorState::Busy { .. }))
         .next();
     let idle_loop = unwatched
         .iter()
@@ -37,10 +37,10 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         (None, None) => unwatched.first()?,
         (None, Some(_)) => return None,
     };
-    let all = unwatched.len() == case.acceptors.len();
-    let complete = picture.snapshot.holders_complete == Reading::Known(());
-    let confidence = match case.waiting {
-        Waiting::TooLong(_) if all && complete && evidence::watched_long_enough(case) => {
+    let all = unwatched.len() == stuck.acceptors.len();
+    let complete = analysis.snapshot.holders_complete == Reading::Known(());
+    let confidence = match stuck.waiting {
+        Waiting::TooLong(_) if all && complete && evidence::watched_long_enough(stuck) => {
             Confidence::Certain
         }
         Waiting::TooLong(_) => Confidence::Likely,
@@ -48,14 +48,14 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
     };
     let mut remedies = remedies(*how);
     remedies.extend(software::remedy(first.process, Ailment::Unwatched));
-    let mut seen = queue_evidence(picture, case);
-    seen.extend(acceptor_evidence(picture, case));
+    let mut seen = queue_evidence(analysis, stuck);
+    seen.extend(acceptor_evidence(analysis, stuck));
     Some(Finding {
         id: RULE.id,
-        severity: evidence::queue_severity(case),
+        severity: evidence::queue_severity(stuck),
         confidence,
         subject: listener_subject(
-            case,
+            stuck,
             unwatched
                 .iter()
                 .map(|(acceptor, _)| acceptor.process.pid)
@@ -63,13 +63,13 @@ fn check(picture: &Picture, case: &Case) -> Option<Finding> {
         ),
         headline: format!(
             "{}, and {}",
-            evidence::waiting_clause(case),
+            evidence::waiting_clause(stuck),
             headline_clause(first, *how)
         ),
         evidence: seen,
         conclusion: None,
         remedies,
-        connections: case.queue.length as usize,
+        connections: stuck.queue.length as usize,
     })
 }
 

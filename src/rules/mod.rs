@@ -1,4 +1,4 @@
-//! The correlated picture to findings: one file a rule, all of them pure.
+//! The correlated analysis to findings: one file a rule, all of them pure.
 //!
 //! To add one: write its page, its file, its line in [`RULES`], tests that make it fire and tests
 //! that must not, and the changelog line.
@@ -26,7 +26,7 @@ mod unattributed_close_wait;
 mod unclosed_after_eof;
 mod unread_eof;
 
-use crate::correlate::{Case, Leak, Picture};
+use crate::correlate::{Analysis, Leak, StuckListener};
 use crate::model::DeadDescriptors;
 
 pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
@@ -49,13 +49,13 @@ impl Rule {
 
 enum Check {
     /// Why connections wait at a listener; at most one such rule speaks for a listener.
-    Cause(fn(&Picture, &Case) -> Option<Finding>),
+    Cause(fn(&Analysis, &StuckListener) -> Option<Finding>),
     /// What else is wrong with a listener's queue.
-    Queue(fn(&Picture, &Case) -> Option<Finding>),
+    Queue(fn(&Analysis, &StuckListener) -> Option<Finding>),
     /// What is wrong with connections that a process holds.
-    Leak(fn(&Picture, &Leak) -> Option<Finding>),
+    Leak(fn(&Analysis, &Leak) -> Option<Finding>),
     /// What is wrong with descriptors that no socket list shows.
-    Dead(fn(&Picture, &DeadDescriptors) -> Option<Finding>),
+    Dead(fn(&Analysis, &DeadDescriptors) -> Option<Finding>),
 }
 
 /// All rules, in the order of their names.
@@ -95,25 +95,25 @@ pub fn find(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
 }
 
-/// Judges a picture; the worst comes first.
-pub fn diagnose(picture: &Picture) -> Vec<Finding> {
+/// Judges a analysis; the worst comes first.
+pub fn diagnose(analysis: &Analysis) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for case in picture.cases() {
-        findings.extend(cause(picture, &case));
+    for stuck in analysis.stuck_listeners() {
+        findings.extend(cause(analysis, &stuck));
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
-            Check::Queue(check) => check(picture, &case),
+            Check::Queue(check) => check(analysis, &stuck),
             Check::Cause(_) | Check::Leak(_) | Check::Dead(_) => None,
         }));
     }
-    for leak in picture.leaks() {
+    for leak in analysis.leaks() {
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
-            Check::Leak(check) => check(picture, &leak),
+            Check::Leak(check) => check(analysis, &leak),
             Check::Cause(_) | Check::Queue(_) | Check::Dead(_) => None,
         }));
     }
-    for dead in &picture.snapshot.dead {
+    for dead in &analysis.snapshot.dead {
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
-            Check::Dead(check) => check(picture, dead),
+            Check::Dead(check) => check(analysis, dead),
             Check::Cause(_) | Check::Queue(_) | Check::Leak(_) => None,
         }));
     }
@@ -129,9 +129,9 @@ pub fn sort(findings: &mut [Finding]) {
     });
 }
 
-fn cause(picture: &Picture, case: &Case) -> Option<Finding> {
+fn cause(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     CAUSES.iter().find_map(|rule| match rule.check {
-        Check::Cause(check) => check(picture, case),
+        Check::Cause(check) => check(analysis, stuck),
         Check::Queue(_) | Check::Leak(_) | Check::Dead(_) => None,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::thresholds::POOL_CONNECTIONS;
 use super::{Check, Confidence, Finding, Rule, Severity, leaks};
-use crate::correlate::{Leak, Picture, Trouble};
+use crate::correlate::{Analysis, Leak, LeakKind};
 
 pub(super) const RULE: Rule = Rule {
     id: "peer-not-closing",
@@ -10,8 +10,8 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Leak(check),
 };
 
-fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.trouble != Trouble::PeerNotClosing {
+fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
+    if leak.kind != LeakKind::PeerNotClosing {
         return None;
     }
     let mut seen = vec![leaks::peer_evidence(leak, "kept open by")];
@@ -28,10 +28,10 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
             Severity::Info
         },
         confidence: Confidence::Certain,
-        subject: leaks::subject(picture, leak),
+        subject: leaks::subject(analysis, leak),
         headline: format!(
             "{} waits on {} for peers that do not close: over there they are CLOSE_WAIT",
-            leaks::holder(picture, leak),
+            leaks::holder(analysis, leak),
             leaks::connections(leak),
         ),
         evidence: seen,

@@ -2,7 +2,7 @@
 
 use super::evidence::count;
 use super::{Check, Confidence, Finding, Rule, leaks};
-use crate::correlate::{Leak, Picture, Trouble};
+use crate::correlate::{Analysis, Leak, LeakKind};
 
 pub(super) const RULE: Rule = Rule {
     id: "relay-pair",
@@ -10,11 +10,11 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Leak(check),
 };
 
-fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    let Trouble::Relay { other_side } = leak.trouble else {
+fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
+    let LeakKind::Relay { other_side } = leak.kind else {
         return None;
     };
-    let mut seen = leaks::evidence(picture, leak);
+    let mut seen = leaks::evidence(analysis, leak);
     seen.push(format!(
         "the same process has {} in FIN_WAIT2: there it has closed its direction, and the peer \
          does not close",
@@ -22,12 +22,12 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     ));
     Some(Finding {
         id: RULE.id,
-        severity: leaks::severity(picture, leak),
+        severity: leaks::severity(analysis, leak),
         confidence: Confidence::Likely,
-        subject: leaks::subject(picture, leak),
+        subject: leaks::subject(analysis, leak),
         headline: format!(
             "{} relays: {} ended on one side, and it waits for the other side to end, too",
-            leaks::holder(picture, leak),
+            leaks::holder(analysis, leak),
             leaks::connections(leak),
         ),
         evidence: seen,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Check, Confidence, Finding, Rule, evidence, leaks};
-use crate::correlate::{Leak, Picture, Trouble};
+use crate::correlate::{Analysis, Leak, LeakKind};
 use crate::model::{Reading, TcpAges, Timer};
 
 pub(super) const RULE: Rule = Rule {
@@ -12,8 +12,8 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Leak(check),
 };
 
-fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.trouble != Trouble::StuckWriter {
+fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
+    if leak.kind != LeakKind::StuckWriter {
         return None;
     }
     let unsent: u64 = leak
@@ -26,7 +26,7 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         .iter()
         .filter(|connection| connection.timer == Reading::Known(Timer::ZeroWindowProbe))
         .count();
-    let mut seen = leaks::evidence(picture, leak);
+    let mut seen = leaks::evidence(analysis, leak);
     seen.push(format!(
         "{unsent} bytes wait to be sent or acknowledged; nothing went out for {} or more",
         evidence::seconds(idle(leak))
@@ -38,18 +38,18 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     }
     Some(Finding {
         id: RULE.id,
-        severity: leaks::severity(picture, leak),
+        severity: leaks::severity(analysis, leak),
         // One look cannot tell slow from stuck.
-        confidence: if picture.snapshot.later.is_some() {
+        confidence: if analysis.snapshot.later.is_some() {
             Confidence::Certain
         } else {
             Confidence::Likely
         },
-        subject: leaks::subject(picture, leak),
+        subject: leaks::subject(analysis, leak),
         headline: format!(
             "{} of {} cannot be sent to: the peer has closed its direction and takes nothing more",
             leaks::connections(leak),
-            leaks::holder(picture, leak),
+            leaks::holder(analysis, leak),
         ),
         evidence: seen,
         conclusion: None,

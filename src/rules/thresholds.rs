@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// From this age on a connection that nobody tends is a patient, unless the user says otherwise.
+/// From this age on a connection that nobody tends is a server, unless the user says otherwise.
 ///
 /// A busy server may take a second or two; three is more than a retransmitted handshake takes and
 /// less than people wait.
@@ -10,7 +10,7 @@ pub const GRACE: Duration = Duration::from_secs(3);
 
 /// How long suspicious listeners are watched, unless the user says otherwise.
 ///
-/// Long enough for some fifteen glances, and short enough not to be noticed by who asks.
+/// Long enough for some fifteen samples, and short enough not to be noticed by who asks.
 pub const OBSERVE: Duration = Duration::from_millis(150);
 
 /// A thread must be seen asleep this often before that is no coincidence.

@@ -2,7 +2,7 @@
 
 use super::evidence::count;
 use super::{Check, Confidence, Finding, Rule, leaks};
-use crate::correlate::{Leak, Picture, Trouble};
+use crate::correlate::{Analysis, Leak, LeakKind};
 use crate::model::{HiddenSearch, Reading};
 
 pub(super) const RULE: Rule = Rule {
@@ -11,11 +11,11 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Leak(check),
 };
 
-fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    if leak.trouble != Trouble::Unattributed {
+fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
+    if leak.kind != LeakKind::Unattributed {
         return None;
     }
-    let mut seen = leaks::evidence(picture, leak);
+    let mut seen = leaks::evidence(analysis, leak);
     let read = leak
         .connections
         .iter()
@@ -23,13 +23,13 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         .count();
     seen.push(format!(
         "{}; the end of the stream was read on {read} of {}",
-        accepted(picture),
+        accepted(analysis),
         leak.connections.len()
     ));
-    let refused = picture.snapshot.holders_complete != Reading::Known(());
-    let searched = picture.snapshot.hidden.as_ref();
+    let refused = analysis.snapshot.holders_complete != Reading::Known(());
+    let searched = analysis.snapshot.hidden.as_ref();
     let all = !refused && searched.is_some_and(|search| search.complete);
-    seen.push(format!("searched: {}", places(picture, refused)));
+    seen.push(format!("searched: {}", places(analysis, refused)));
     if let Some(search) = searched
         && !search.in_flight.is_empty()
     {
@@ -37,13 +37,13 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     }
     Some(Finding {
         id: RULE.id,
-        severity: leaks::severity(picture, leak),
+        severity: leaks::severity(analysis, leak),
         confidence: if all {
             Confidence::Certain
         } else {
             Confidence::Possible
         },
-        subject: leaks::subject(picture, leak),
+        subject: leaks::subject(analysis, leak),
         headline: format!(
             "{} closed by the peer, and no process is seen to hold {}",
             leaks::connections(leak),
@@ -51,13 +51,13 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec![remedy(picture, refused).to_owned()],
+        remedies: vec![remedy(analysis, refused).to_owned()],
         connections: leak.connections.len(),
     })
 }
 
-fn remedy(picture: &Picture, refused: bool) -> &'static str {
-    if picture.snapshot.source.is_text() {
+fn remedy(analysis: &Analysis, refused: bool) -> &'static str {
+    if analysis.snapshot.source.is_text() {
         "as root: ss -tanpoie; or closewait-doctor scan, or record -o FILE, on that host"
     } else if refused {
         "run it again as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
@@ -68,8 +68,8 @@ fn remedy(picture: &Picture, refused: bool) -> &'static str {
 }
 
 /// How it is known that nobody of them waits to be accepted.
-fn accepted(picture: &Picture) -> &'static str {
-    if picture.snapshot.source.is_text() {
+fn accepted(analysis: &Analysis) -> &'static str {
+    if analysis.snapshot.source.is_text() {
         "each was accepted or opened: it has an inode, or its end of stream was read, or it has \
          sent, or there is nobody in the queue where it could wait"
     } else {
@@ -77,8 +77,8 @@ fn accepted(picture: &Picture) -> &'static str {
     }
 }
 
-fn places(picture: &Picture, refused: bool) -> String {
-    if picture.snapshot.source.is_text() {
+fn places(analysis: &Analysis, refused: bool) -> String {
+    if analysis.snapshot.source.is_text() {
         return "the owners that the text shows".to_owned();
     }
     let tables = if refused {
@@ -86,7 +86,7 @@ fn places(picture: &Picture, refused: bool) -> String {
     } else {
         "the descriptors of every process"
     };
-    match &picture.snapshot.hidden {
+    match &analysis.snapshot.hidden {
         Some(search) if search.complete => {
             format!("{tables}, single threads, io_uring instances and unix sockets")
         }

@@ -3,7 +3,7 @@
 use super::software::{self, Ailment};
 use super::thresholds::NOT_AN_ANSWER_ANY_MORE;
 use super::{Check, Confidence, Finding, Rule, leaks};
-use crate::correlate::{Leak, Picture, Reader, Trouble, age};
+use crate::correlate::{Analysis, Leak, LeakKind, Reader, age};
 
 pub(super) const RULE: Rule = Rule {
     id: "unclosed-after-eof",
@@ -11,15 +11,15 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Leak(check),
 };
 
-fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    let Trouble::NotClosed(reader) = &leak.trouble else {
+fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
+    let LeakKind::NotClosed(reader) = &leak.kind else {
         return None;
     };
     if !matches!(**reader, Reader::Done | Reader::NotShown) {
         return None;
     }
     let was_read = **reader == Reader::Done;
-    let mut seen = leaks::evidence(picture, leak);
+    let mut seen = leaks::evidence(analysis, leak);
     if was_read {
         seen.push(
             "Recv-Q is 0: the program has read everything, the end of the stream included"
@@ -28,19 +28,19 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     }
     Some(Finding {
         id: RULE.id,
-        severity: leaks::severity(picture, leak),
-        confidence: confidence(picture, leak),
-        subject: leaks::subject(picture, leak),
-        headline: headline(picture, leak, was_read),
+        severity: leaks::severity(analysis, leak),
+        confidence: confidence(analysis, leak),
+        subject: leaks::subject(analysis, leak),
+        headline: headline(analysis, leak, was_read),
         evidence: seen,
         conclusion: None,
-        remedies: remedies(picture, leak),
+        remedies: remedies(analysis, leak),
         connections: leak.connections.len(),
     })
 }
 
-fn headline(picture: &Picture, leak: &Leak, was_read: bool) -> String {
-    let (connections, holder) = (leaks::connections(leak), leaks::holder(picture, leak));
+fn headline(analysis: &Analysis, leak: &Leak, was_read: bool) -> String {
+    let (connections, holder) = (leaks::connections(leak), leaks::holder(analysis, leak));
     let them = leaks::them(leak);
     let were = if leak.connections.len() == 1 {
         "was"
@@ -54,13 +54,13 @@ fn headline(picture: &Picture, leak: &Leak, was_read: bool) -> String {
     }
 }
 
-fn remedies(picture: &Picture, leak: &Leak) -> Vec<String> {
+fn remedies(analysis: &Analysis, leak: &Leak) -> Vec<String> {
     let mut remedies = vec![
         "in the code: close() the descriptor on every path after read() returns 0, errors and \
          early returns too"
             .to_owned(),
     ];
-    let process = leak.pids.first().and_then(|pid| picture.process(*pid));
+    let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
     remedies.extend(process.and_then(|process| software::remedy(process, Ailment::Unclosed)));
     remedies.push(
         "no kernel setting ends it: CLOSE_WAIT has no timeout; only the program can close"
@@ -71,7 +71,7 @@ fn remedies(picture: &Picture, leak: &Leak) -> Vec<String> {
 
 /// A client may close its direction and wait for the answer; only after long is that out of the
 /// question.
-fn confidence(picture: &Picture, leak: &Leak) -> Confidence {
+fn confidence(analysis: &Analysis, leak: &Leak) -> Confidence {
     let ages: Option<Vec<_>> = leak
         .connections
         .iter()
@@ -79,7 +79,9 @@ fn confidence(picture: &Picture, leak: &Leak) -> Confidence {
         .collect();
     match ages.and_then(|ages| ages.into_iter().min()) {
         None => Confidence::Possible,
-        Some(youngest) if youngest >= picture.grace * NOT_AN_ANSWER_ANY_MORE => Confidence::Certain,
+        Some(youngest) if youngest >= analysis.grace * NOT_AN_ANSWER_ANY_MORE => {
+            Confidence::Certain
+        }
         Some(_) => Confidence::Likely,
     }
 }

@@ -3,7 +3,7 @@
 use super::software::{self, Ailment};
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::acceptor::Halt;
-use crate::correlate::{Leak, Picture, Reader, Trouble};
+use crate::correlate::{Analysis, Leak, LeakKind, Reader};
 use crate::model::{Pid, Process};
 
 pub(super) const RULE: Rule = Rule {
@@ -12,8 +12,8 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Leak(check),
 };
 
-fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
-    let Trouble::NotClosed(reader) = &leak.trouble else {
+fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
+    let LeakKind::NotClosed(reader) = &leak.kind else {
         return None;
     };
     if matches!(**reader, Reader::Done | Reader::NotShown) {
@@ -24,15 +24,15 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         .iter()
         .map(|connection| u64::from(connection.recv_q.saturating_sub(1)))
         .sum();
-    let mut seen = leaks::evidence(picture, leak);
+    let mut seen = leaks::evidence(analysis, leak);
     seen.push(format!(
         "Recv-Q is 1 or more: the end of the stream was not read, nor {unread} bytes before it"
     ));
-    let process = leak.pids.first().and_then(|pid| picture.process(*pid));
-    let why = why(picture, leak, reader, process);
+    let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
+    let why = why(analysis, leak, reader, process);
     Some(Finding {
         id: RULE.id,
-        severity: leaks::severity(picture, leak),
+        severity: leaks::severity(analysis, leak),
         confidence: if leak
             .connections
             .iter()
@@ -42,11 +42,11 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
         } else {
             Confidence::Possible
         },
-        subject: leaks::subject(picture, leak),
+        subject: leaks::subject(analysis, leak),
         headline: format!(
             "{} of {} {} closed by the peer and nobody reads {}: {why}",
             leaks::connections(leak),
-            leaks::holder(picture, leak),
+            leaks::holder(analysis, leak),
             if leak.connections.len() == 1 {
                 "was"
             } else {
@@ -61,13 +61,13 @@ fn check(picture: &Picture, leak: &Leak) -> Option<Finding> {
     })
 }
 
-fn why(picture: &Picture, leak: &Leak, reader: &Reader, process: Option<&Process>) -> String {
+fn why(analysis: &Analysis, leak: &Leak, reader: &Reader, process: Option<&Process>) -> String {
     let plural = leak.connections.len() > 1;
     let they_are = if plural { "they are" } else { "it is" };
     let doing = |tid: &Pid, activity| {
         let what = process.map_or_else(
             || format!("{activity}"),
-            |process| picture.describe_activity(process, activity),
+            |process| analysis.describe_activity(process, activity),
         );
         format!("thread {tid} is {what}")
     };

@@ -12,7 +12,7 @@ use crate::check::{SHORT, assert_line, check, stdout, with_incident, with_young_
 use crate::incident::CLOSED;
 use crate::support::{
     Crowd, Program, SHORT_GRACE, doctor, example, have, have_module, in_private_network, items,
-    outlast, patient, run, wait_for_queue,
+    outlast, run, server, wait_for_queue,
 };
 
 #[test]
@@ -52,7 +52,7 @@ fn with_hostile_server(look: impl Fn()) {
     const NAME: &[u8] = b"|a=1;'\"<&]]>%0A";
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     let program = folder.path().join(OsStr::from_bytes(NAME));
-    std::fs::copy(example("patient"), &program).expect("the folder is ours");
+    std::fs::copy(example("server"), &program).expect("the folder is ours");
     let server = Program::start(Command::new(program).arg("never-accepts"));
     server.wait_for_line("ready");
     let _crowd = Crowd::connect();
@@ -63,7 +63,7 @@ fn with_hostile_server(look: impl Fn()) {
 
 /// Looks at a stuck server with a name of control characters, and an odd limit.
 fn with_control_characters(look: impl Fn()) {
-    let _server = patient(&["hostile-name"]);
+    let _server = server(&["hostile-name"]);
     let _crowd = Crowd::connect();
     wait_for_queue(Crowd::SIZE);
     outlast(SHORT_GRACE);

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     Crowd, Program, SHORT_GRACE, connect_many, doctor, doctor_command, example, in_private_network,
-    outlast, patient, scan, wait_for_queue,
+    outlast, scan, server, wait_for_queue,
 };
 
 /// Changes the colour, then the title of a terminal; ends a quoted string, a line, and UTF-8.
@@ -21,8 +21,8 @@ fn with_hostile_server(look: impl Fn()) {
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     let hostile_folder = folder.path().join(OsStr::from_bytes(HOSTILE));
     std::fs::create_dir(&hostile_folder).expect("the folder is ours");
-    let program = hostile_folder.join("patient");
-    std::fs::copy(example("patient"), &program).expect("the folder is ours");
+    let program = hostile_folder.join("server");
+    std::fs::copy(example("server"), &program).expect("the folder is ours");
 
     let server = Program::start(
         Command::new(program)
@@ -94,7 +94,7 @@ fn a_hostile_name_is_harmless_in_json() {
 #[test]
 fn a_reader_who_left_is_no_failure() {
     in_private_network(|| {
-        let _server = patient(&["never-accepts"]);
+        let _server = server(&["never-accepts"]);
         let _clients = connect_many(20);
         outlast(SHORT_GRACE);
         for format in ["table", "json"] {

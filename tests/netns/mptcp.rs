@@ -38,7 +38,7 @@ time.sleep(1000)
 ";
 
 /// An MPTCP server; none where the test cannot run.
-fn server(does: &str) -> Option<Program> {
+fn mptcp_server(does: &str) -> Option<Program> {
     const LISTENS: &str = "
 import socket
 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
@@ -102,7 +102,9 @@ fn finding<'a>(report: &'a Report, id: &str) -> &'a Value {
 #[test]
 fn an_mptcp_connection_that_a_server_does_not_close_is_found() {
     in_private_network(|| {
-        let Some(server) = server(KEEPS) else { return };
+        let Some(server) = mptcp_server(KEEPS) else {
+            return;
+        };
         let closed = close(mptcp_client());
         wait_for_mptcp_close_waits(1);
         assert_nothing_at_tcp_level();
@@ -129,7 +131,9 @@ fn an_mptcp_connection_that_a_server_does_not_close_is_found() {
 #[test]
 fn one_look_does_not_tell_how_long_an_mptcp_peer_has_been_gone() {
     in_private_network(|| {
-        let Some(_server) = server(KEEPS) else { return };
+        let Some(_server) = mptcp_server(KEEPS) else {
+            return;
+        };
         close(mptcp_client());
         wait_for_mptcp_close_waits(1);
         let report = scan(&[]).report();
@@ -147,7 +151,7 @@ fn one_look_does_not_tell_how_long_an_mptcp_peer_has_been_gone() {
 #[test]
 fn an_mptcp_connection_in_an_accept_queue_counts_once_and_as_closed() {
     in_private_network(|| {
-        let Some(_server) = server(NEVER_ACCEPTS) else {
+        let Some(_server) = mptcp_server(NEVER_ACCEPTS) else {
             return;
         };
         let _stays = mptcp_client();
@@ -170,7 +174,7 @@ fn an_mptcp_connection_in_an_accept_queue_counts_once_and_as_closed() {
 #[test]
 fn subflows_that_joined_a_waiting_mptcp_connection_do_not_wait_themselves() {
     in_private_network(|| {
-        let Some(_server) = server(NEVER_ACCEPTS) else {
+        let Some(_server) = mptcp_server(NEVER_ACCEPTS) else {
             return;
         };
         for arguments in [
@@ -194,7 +198,9 @@ fn subflows_that_joined_a_waiting_mptcp_connection_do_not_wait_themselves() {
 #[test]
 fn a_tcp_client_of_an_mptcp_server_is_an_ordinary_one() {
     in_private_network(|| {
-        let Some(server) = server(KEEPS) else { return };
+        let Some(server) = mptcp_server(KEEPS) else {
+            return;
+        };
         let mut client = connect();
         send(&mut client, MESSAGE);
         let closed = close(client);
@@ -211,7 +217,7 @@ fn a_tcp_client_of_an_mptcp_server_is_an_ordinary_one() {
 #[test]
 fn an_mptcp_server_that_closes_is_left_in_peace() {
     in_private_network(|| {
-        let Some(_server) = server(CLOSES) else {
+        let Some(_server) = mptcp_server(CLOSES) else {
             return;
         };
         for _ in 0..10 {
@@ -229,7 +235,9 @@ fn an_mptcp_server_that_closes_is_left_in_peace() {
 #[test]
 fn a_recording_holds_what_is_at_mptcp_level() {
     in_private_network(|| {
-        let Some(server) = server(KEEPS) else { return };
+        let Some(server) = mptcp_server(KEEPS) else {
+            return;
+        };
         close(mptcp_client());
         wait_for_mptcp_close_waits(1);
         let folder = tempfile::tempdir().expect("there is room for temporary files");

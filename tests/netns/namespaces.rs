@@ -79,8 +79,8 @@ fn an_incident_in_another_namespace_gets_the_same_verdict_and_the_namespace_is_n
 #[test]
 fn what_is_shown_of_a_namespace_bears_its_name() {
     in_private_network(|| {
-        let patient = example("patient");
-        let elsewhere = Elsewhere::run(&format!("exec {} healthy", patient.display()));
+        let server = example("server");
+        let elsewhere = Elsewhere::run(&format!("exec {} healthy", server.display()));
         let report = everywhere(&[]);
         let name = elsewhere.name();
         let mut listeners = report.listeners().into_iter();
@@ -125,10 +125,10 @@ fn a_namespace_that_cannot_be_entered_hides_no_other() {
 #[test]
 fn a_recording_of_all_namespaces_says_the_same() {
     in_private_network(|| {
-        let patient = example("patient");
-        let patient = patient.display();
+        let server = example("server");
+        let server = server.display();
         let elsewhere = Elsewhere::run(&format!(
-            "{patient} never-accepts >/dev/null & sleep 1; \
+            "{server} never-accepts >/dev/null & sleep 1; \
              python3 -c 'import socket,time; \
              s=[socket.create_connection((\"127.0.0.1\",8080)) for i in range(3)]; \
              print(\"ready\",flush=True); time.sleep(60)'"
@@ -178,10 +178,10 @@ fn a_process_is_shown_with_its_id_on_the_host_and_inside() {
         if !have_root() {
             return;
         }
-        let patient = example("patient");
+        let server = example("server");
         let _elsewhere = Elsewhere::run_in(
             &["--net", "--pid", "--fork", "--mount-proc"],
-            &format!("exec {} healthy", patient.display()),
+            &format!("exec {} healthy", server.display()),
         );
         let report = everywhere(&[]);
         let mut processes = items(&report.json()["processes"]);

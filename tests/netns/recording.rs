@@ -105,10 +105,10 @@ fn a_redacted_recording_says_the_same_and_names_nobody() {
     in_private_network(|| {
         let address = run(Command::new("ip").args(["addr", "add", ADDRESS, "dev", "lo"]));
         assert!(address.status.success(), "{}", address.stderr);
-        let mut patient = Command::new(example("patient"));
+        let mut server = Command::new(example("server"));
         let server =
             Program::start(
-                patient
+                server
                     .arg0(SECRET)
                     .args(["never-accepts", "--address", ADDRESS]),
             );

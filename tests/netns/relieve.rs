@@ -107,7 +107,7 @@ fn headline(json: &Value) -> &str {
     json["headline"].as_str().expect("there is a headline")
 }
 
-/// The registrations of a patient's listener, which is its first descriptor.
+/// The registrations of a server's listener, which is its first descriptor.
 fn listener_lines(pid: u32) -> Vec<String> {
     let link = std::fs::read_link(format!("/proc/{pid}/fd/3")).expect("the server listens");
     let link = link.to_string_lossy().into_owned();

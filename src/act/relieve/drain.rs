@@ -197,7 +197,7 @@ fn waiting(kernel: &mut dyn Kernel, target: &Target) -> Result<Vec<Waiter>, Faul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::samples::waiting_connection;
+    use crate::correlate::fixtures::waiting_connection;
 
     fn gone(waited_ms: u32) -> Waiter {
         Waiter {

@@ -10,7 +10,7 @@ use super::registration::{
 };
 use super::wake::{Freezer, Stopped, find_freezer};
 use crate::act::queue::Target;
-use crate::correlate::acceptor::{Acceptor, Halt, Standing};
+use crate::correlate::acceptor::{Acceptor, AcceptorState, Halt};
 use crate::model::{Process, Reading, RunState, Runtime};
 
 /// Who would accept from a listener, and what the user wants.
@@ -210,13 +210,10 @@ impl Ground<'_> {
 
     /// Waking a process that does not run wakes nobody.
     fn refuse_halted(&self) -> Result<(), Unplanned> {
-        let halts = self
-            .acceptors
-            .iter()
-            .map(|acceptor| match acceptor.standing {
-                Standing::Halted(halt) => Some((halt, acceptor.process)),
-                _ => None,
-            });
+        let halts = self.acceptors.iter().map(|acceptor| match acceptor.state {
+            AcceptorState::Halted(halt) => Some((halt, acceptor.process)),
+            _ => None,
+        });
         let Some(Some((halt, process))) =
             halts.reduce(|one, other| one.zip(other).map(|(one, _)| one))
         else {

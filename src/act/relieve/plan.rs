@@ -9,8 +9,8 @@ use super::leaked::Leaked;
 use super::registration::{Grip, read_start};
 use super::wake::{Freezer, Stopped};
 use crate::act::queue::Target;
-use crate::correlate::acceptor::{self, Acceptor, Halt, Standing};
-use crate::correlate::{Picture, Trouble};
+use crate::correlate::acceptor::{self, Acceptor, AcceptorState, Halt};
+use crate::correlate::{Analysis, LeakKind};
 use crate::model::{Listener, Pid, TcpState};
 use crate::rules::Finding;
 
@@ -91,7 +91,7 @@ pub(super) fn impossible(why: impl Into<String>) -> Unplanned {
 ///
 /// When there is nothing to do, or it cannot be done: in words.
 pub fn plan(
-    picture: &Picture,
+    analysis: &Analysis,
     target: Option<&Target>,
     findings: &[Finding],
     pids: &[Pid],
@@ -99,12 +99,12 @@ pub fn plan(
     procfs: &Path,
 ) -> Result<Plan, Unplanned> {
     if wishes.method == Some(Method::CloseLeaked) || (target.is_none() && wishes.method.is_none()) {
-        return close_leaked(picture, target, pids, procfs);
+        return close_leaked(analysis, target, pids, procfs);
     }
     let Some(target) = target else {
         return Err(impossible("which listener? Name its port with --port"));
     };
-    let listeners: Vec<&Listener> = picture
+    let listeners: Vec<&Listener> = analysis
         .snapshot
         .sockets
         .listeners
@@ -123,7 +123,7 @@ pub fn plan(
     let acceptors: Vec<Acceptor> = listeners
         .iter()
         .filter(|one| one.accept_queue_len > 0)
-        .flat_map(|one| acceptor::acceptors(picture.snapshot, one).0)
+        .flat_map(|one| acceptor::acceptors(analysis.snapshot, one).0)
         .filter(|acceptor| pids.is_empty() || pids.contains(&acceptor.process.pid))
         .collect();
     if acceptors.is_empty() && !pids.is_empty() {
@@ -152,19 +152,19 @@ pub fn plan(
         Some(method) => method,
         None => gentlest(&acceptors, findings)?,
     };
-    let case = Ground {
+    let stuck = Ground {
         target,
         acceptors,
         procfs,
         wishes,
     };
     match method {
-        Method::Rearm => case.rearm(),
-        Method::Level => case.level(),
-        Method::Drain => case.drain(),
-        Method::Continue => case.continue_stopped(),
-        Method::Thaw => case.thaw(),
-        Method::CloseLeaked => close_leaked(picture, Some(target), pids, procfs),
+        Method::Rearm => stuck.rearm(),
+        Method::Level => stuck.level(),
+        Method::Drain => stuck.drain(),
+        Method::Continue => stuck.continue_stopped(),
+        Method::Thaw => stuck.thaw(),
+        Method::CloseLeaked => close_leaked(analysis, Some(target), pids, procfs),
     }
 }
 
@@ -178,7 +178,7 @@ fn gentlest(acceptors: &[Acceptor], findings: &[Finding]) -> Result<Method, Unpl
         let halted = |halt: Halt| {
             acceptors
                 .iter()
-                .any(|acceptor| acceptor.standing == Standing::Halted(halt))
+                .any(|acceptor| acceptor.state == AcceptorState::Halted(halt))
         };
         return if halted(Halt::Frozen) {
             Ok(Method::Thaw)
@@ -194,7 +194,7 @@ fn gentlest(acceptors: &[Acceptor], findings: &[Finding]) -> Result<Method, Unpl
 }
 
 fn close_leaked(
-    picture: &Picture,
+    analysis: &Analysis,
     target: Option<&Target>,
     pids: &[Pid],
     procfs: &Path,
@@ -206,10 +206,10 @@ fn close_leaked(
     };
     let started = read_start(procfs, *pid).map_err(|error| unreadable(*pid, &error))?;
     let mut leaked = Vec::new();
-    for leak in picture.leaks() {
+    for leak in analysis.leaks() {
         let wanted = matches!(
-            leak.trouble,
-            Trouble::NotClosed(_) | Trouble::IdlePool | Trouble::Relay { .. }
+            leak.kind,
+            LeakKind::NotClosed(_) | LeakKind::IdlePool | LeakKind::Relay { .. }
         );
         if !wanted || leak.pids != [*pid] {
             continue;
@@ -219,7 +219,7 @@ fn close_leaked(
             let Some(inode) = connection.inode.filter(|_| here) else {
                 continue;
             };
-            let mut holders = picture.owners.of(inode).iter();
+            let mut holders = analysis.owners.of(inode).iter();
             let holder = holders.find(|holder| holder.pid == *pid);
             if connection.state == TcpState::CloseWait
                 && !connection.layer.is_mptcp()

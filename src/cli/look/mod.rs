@@ -1,5 +1,5 @@
 //! One look: sockets first; then only the processes they point at; then, when a listener is
-//! suspicious, a few repeated glances. What to look at next is decided in `correlate`; this
+//! suspicious, a few repeated samples. What to look at next is decided in `correlate`; this
 //! alternates the two.
 
 mod owners;
@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::dead::{self, Sighting};
+use super::dead::{self, DeadScan};
 use super::{blind_spots, everywhere};
 use crate::collect::kernel::{Kernel, Kind, RecordedManner};
 use crate::collect::proc;
-use crate::correlate::{self, Attention, attention};
+use crate::correlate::{self, Triage, triage};
 use crate::model::{
     BlindSpot, Gap, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
 };
@@ -25,7 +25,7 @@ use crate::model::{
 /// How to look.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// The age from which on an untended connection is a patient.
+    /// The age from which on an untended connection is a server.
     pub grace: Duration,
     /// How long to watch suspicious listeners.
     pub observe: Duration,
@@ -73,13 +73,13 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
     for pid in &scope.pids {
         looker.expect_process(*pid)?;
     }
-    let (snapshot, seen) = looker.first_breath(namespace)?;
+    let (snapshot, seen) = looker.first_phase(namespace)?;
     let wanted = looker.wanted(&snapshot, &seen);
     let answered = wanted.map(|wanted| (looker.kernel.descriptor_tables(&wanted), wanted));
     let search = answered
         .as_ref()
         .map(|(tables, wanted)| Search { wanted, tables });
-    let snapshot = looker.further_breaths(snapshot, seen, search);
+    let snapshot = looker.further_phases(snapshot, seen, search);
     Ok(vec![snapshot])
 }
 
@@ -120,18 +120,18 @@ impl<'k> Looker<'k> {
 
 impl Looker<'_> {
     /// Sockets, and what is suspicious about them.
-    pub(super) fn first_breath(&mut self, namespace: Namespace) -> Result<(Snapshot, Attention)> {
+    pub(super) fn first_phase(&mut self, namespace: Namespace) -> Result<(Snapshot, Triage)> {
         let mut snapshot = self.sockets(namespace)?;
-        let mut seen = attention(&snapshot, self.plan.grace);
+        let mut seen = triage(&snapshot, self.plan.grace);
         if seen.missing_members {
             self.look_for_redirected(&mut snapshot);
-            seen = attention(&snapshot, self.plan.grace);
+            seen = triage(&snapshot, self.plan.grace);
         }
         Ok((snapshot, seen))
     }
 
     /// The sockets whose holders are to be found, if any are.
-    pub(super) fn wanted(&self, snapshot: &Snapshot, seen: &Attention) -> Option<InodeSet> {
+    pub(super) fn wanted(&self, snapshot: &Snapshot, seen: &Triage) -> Option<InodeSet> {
         if !self.plan.inventory && seen.is_idle() && self.scope.pids.is_empty() {
             return None;
         }
@@ -143,10 +143,10 @@ impl Looker<'_> {
     }
 
     /// Who holds the sockets, and what they do.
-    pub(super) fn further_breaths(
+    pub(super) fn further_phases(
         &mut self,
         mut snapshot: Snapshot,
-        mut seen: Attention,
+        mut seen: Triage,
         search: Option<Search>,
     ) -> Snapshot {
         let walks = search.is_some();
@@ -156,7 +156,7 @@ impl Looker<'_> {
         };
         if !self.scope.pids.is_empty() {
             restrict_to_pids(&mut snapshot, &self.scope.pids);
-            seen = attention(&snapshot, self.plan.grace);
+            seen = triage(&snapshot, self.plan.grace);
         }
         let dead = self.look_for_dead(&snapshot, walks);
         self.examine(&mut snapshot, &seen, &tables);
@@ -172,7 +172,7 @@ impl Looker<'_> {
     }
 
     /// Connections that no longer exist, while descriptors of them do.
-    fn look_for_dead(&mut self, snapshot: &Snapshot, walks: bool) -> Option<Sighting> {
+    fn look_for_dead(&mut self, snapshot: &Snapshot, walks: bool) -> Option<DeadScan> {
         // The kernel counts dead sockets for the whole machine only, so each namespace would search
         // all processes for those of the others.
         let elsewhere = self.scope.all_netns && snapshot.namespace.name != Scope::CURRENT_NETNS;
@@ -187,7 +187,7 @@ impl Looker<'_> {
     }
 
     /// A connection that was reset a moment ago is normal; a leaked one is there at another look.
-    fn confirm_dead(&mut self, snapshot: &mut Snapshot, first: Sighting) {
+    fn confirm_dead(&mut self, snapshot: &mut Snapshot, first: DeadScan) {
         if !first.complete {
             let spot = blind_spots::too_many_descriptors();
             snapshot.blind_spots.push(spot);
@@ -216,7 +216,7 @@ impl Looker<'_> {
         }
     }
 
-    fn sight_again(&mut self, first: Duration) -> Option<Sighting> {
+    fn sight_again(&mut self, first: Duration) -> Option<DeadScan> {
         let since_first = self.now()?.saturating_sub(first);
         self.kernel
             .pause(self.plan.observe.saturating_sub(since_first));
@@ -250,7 +250,7 @@ impl Looker<'_> {
         Ok(())
     }
 
-    fn note_blind_spots(&self, snapshot: &mut Snapshot, seen: &Attention) {
+    fn note_blind_spots(&self, snapshot: &mut Snapshot, seen: &Triage) {
         let mut spots: Vec<BlindSpot> = Vec::new();
         if self.progress.malformed > 0 {
             spots.push(blind_spots::malformed_sockets(self.progress.malformed));
@@ -267,7 +267,7 @@ impl Looker<'_> {
         if ageless > 0 {
             spots.push(blind_spots::unknown_mptcp_ages(ageless));
         }
-        if !seen.listeners.is_empty() && snapshot.glances.is_empty() && !self.plan.observe.is_zero()
+        if !seen.listeners.is_empty() && snapshot.samples.is_empty() && !self.plan.observe.is_zero()
         {
             spots.push(blind_spots::not_watched());
         }

@@ -1,4 +1,4 @@
-//! The second breath: who holds the sockets, and what the suspects are.
+//! The second phase: who holds the sockets, and what the suspects are.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::super::blind_spots;
 use super::Looker;
 use crate::collect::kernel::{DescriptorTable, DescriptorTables, KernelError};
 use crate::collect::proc;
-use crate::correlate::{Attention, Listeners};
+use crate::correlate::{Listeners, Triage};
 use crate::model::{
     Gap, HiddenSearch, Holder, HolderSource, Inode, InodeSet, Listener, Pid, Reading, Snapshot, Via,
 };
@@ -23,11 +23,11 @@ pub(in crate::cli) struct Search<'a> {
 }
 
 impl Looker<'_> {
-    /// The second breath: who holds the sockets, of those that the tables show.
+    /// The second phase: who holds the sockets, of those that the tables show.
     pub(super) fn owners(
         &mut self,
         snapshot: &mut Snapshot,
-        seen: &Attention,
+        seen: &Triage,
         search: Search,
     ) -> Vec<DescriptorTable> {
         let tables = match search.tables {
@@ -69,7 +69,7 @@ impl Looker<'_> {
     }
 
     /// A connection that was closed after it was read has no owner, and is no riddle either.
-    pub(super) fn drop_closed_meanwhile(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+    pub(super) fn drop_closed_meanwhile(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         let missing = unattributed(snapshot, seen);
         if missing.is_empty() {
             return;
@@ -101,7 +101,7 @@ impl Looker<'_> {
     pub(super) fn look_for_hidden(
         &mut self,
         snapshot: &mut Snapshot,
-        seen: &Attention,
+        seen: &Triage,
     ) -> Vec<DescriptorTable> {
         let missing = unattributed(snapshot, seen);
         if missing.is_empty() {
@@ -145,7 +145,7 @@ impl Looker<'_> {
     pub(super) fn examine(
         &mut self,
         snapshot: &mut Snapshot,
-        seen: &Attention,
+        seen: &Triage,
         tables: &[DescriptorTable],
     ) {
         let suspects = seen.suspects(snapshot);
@@ -247,7 +247,7 @@ pub(super) fn table_holders(table: &DescriptorTable, via: Via) -> impl Iterator<
 
 pub(super) fn note_missing_owners(
     snapshot: &mut Snapshot,
-    seen: &Attention,
+    seen: &Triage,
     tables: &DescriptorTables,
 ) {
     let missing = unattributed(snapshot, seen).len();
@@ -265,7 +265,7 @@ pub(super) fn note_missing_owners(
 }
 
 /// Suspicious sockets that nobody is seen to hold.
-pub(super) fn unattributed(snapshot: &Snapshot, seen: &Attention) -> InodeSet {
+pub(super) fn unattributed(snapshot: &Snapshot, seen: &Triage) -> InodeSet {
     let mut missing = seen.connections.clone();
     missing.extend(&seen.listeners);
     for holder in &snapshot.holders {

@@ -1,4 +1,4 @@
-//! The first breath: sockets, from where they can be had.
+//! The first phase: sockets, from where they can be had.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use super::Looker;
 use crate::collect::kernel::KernelError;
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
-use crate::correlate::{self, Listeners, attention, foresees_trouble, needs_unaccepted};
+use crate::correlate::{self, Listeners, foresees_exhaustion, needs_unaccepted, triage};
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Namespace, PortRange, Reading, Snapshot,
     SocketSource, SocketTable,
 };
 
 impl Looker<'_> {
-    /// The first breath: sockets, from where they can be had.
+    /// The first phase: sockets, from where they can be had.
     pub(super) fn sockets(&mut self, namespace: Namespace) -> Result<Snapshot> {
         let host = self.kernel.host();
         self.progress.sockets_at = self.now().unwrap_or_default();
@@ -55,13 +55,13 @@ impl Looker<'_> {
             dead: Vec::new(),
             processes: BTreeMap::new(),
             peers: Vec::new(),
-            glances: Vec::new(),
+            samples: Vec::new(),
             dropped: None,
             blind_spots: Vec::new(),
             elapsed: Duration::ZERO,
         };
         if source == SocketSource::Procfs {
-            let seen = attention(&snapshot, self.plan.grace);
+            let seen = triage(&snapshot, self.plan.grace);
             let spot = blind_spots::procfs_only(refusal.as_ref(), !seen.is_idle());
             snapshot.blind_spots.push(spot);
         }
@@ -79,7 +79,7 @@ impl Looker<'_> {
             .into_iter()
             .partition(|listener| self.scope.has_port(listener.local.port()));
         let waiting = needs_unaccepted(&listeners);
-        if foresees_trouble(&listeners) {
+        if foresees_exhaustion(&listeners) {
             self.kernel.expect_descriptor_tables();
         }
         let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();

@@ -1,4 +1,4 @@
-//! The third breath: glances at suspicious listeners and those who should serve them, a second look,
+//! The third phase: samples at suspicious listeners and those who should serve them, a second look,
 //! and what threads are blocked on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,63 +8,63 @@ use super::Looker;
 use crate::collect::proc;
 use crate::collect::sock_diag::Wanted;
 use crate::correlate::{
-    self, Attention, blocked_descriptors, parse_polled, poll_argument, threads_to_watch,
+    self, Triage, blocked_descriptors, parse_polled, poll_argument, threads_to_watch,
 };
 use crate::model::{
-    Examination, Glance, Inode, InodeSet, Later, Pid, PortRange, Reading, Snapshot, SocketSource,
-    Syscall, ThreadGlance,
+    Examination, Inode, InodeSet, Later, Pid, PortRange, Reading, Sample, Snapshot, SocketSource,
+    Syscall, ThreadSample,
 };
 
-/// Time between glances. Reading procfs takes longer by itself.
-const GLANCE_INTERVAL: Duration = Duration::from_millis(10);
+/// Time between samples. Reading procfs takes longer by itself.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Glances at processes that hold connections nobody reads.
-const READER_GLANCES: usize = 3;
+/// Samples at processes that hold connections nobody reads.
+const READER_SAMPLES: usize = 3;
 const READER_INTERVAL: Duration = Duration::from_millis(2);
 
 impl Looker<'_> {
-    /// The third breath: glances at suspicious listeners and those who should serve them.
-    pub(super) fn watch(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+    /// The third phase: samples at suspicious listeners and those who should serve them.
+    pub(super) fn watch(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         if self.plan.observe.is_zero() {
             return;
         }
         if seen.listeners.is_empty() {
-            self.glance_at_readers(snapshot, seen);
+            self.sample_readers(snapshot, seen);
             return;
         }
         let ports = ports_of(snapshot, &seen.listeners);
         let threads = threads_of(snapshot, &seen.to_watch(snapshot));
         let before = proc::read_dropped_counters(self.kernel).ok();
         let Some(started) = self.now() else { return };
-        while let Some(glance) = self.glance(snapshot, &ports, &threads) {
-            let done = glance.at.saturating_sub(started) >= self.plan.observe;
-            snapshot.glances.push(glance);
+        while let Some(sample) = self.sample(snapshot, &ports, &threads) {
+            let done = sample.at.saturating_sub(started) >= self.plan.observe;
+            snapshot.samples.push(sample);
             if done {
                 break;
             }
-            self.kernel.pause(GLANCE_INTERVAL);
+            self.kernel.pause(SAMPLE_INTERVAL);
         }
         let after = proc::read_dropped_counters(self.kernel).ok();
         snapshot.dropped = before.zip(after);
     }
 
     /// One look at a thread may catch it between two waits; a few more cost little.
-    pub(super) fn glance_at_readers(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+    pub(super) fn sample_readers(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         let threads = threads_of(snapshot, &seen.slow_readers(snapshot));
         if threads.is_empty() {
             return;
         }
-        for _ in 0..READER_GLANCES {
+        for _ in 0..READER_SAMPLES {
             self.kernel.pause(READER_INTERVAL);
-            let Some(glance) = self.glance(snapshot, &[], &threads) else {
+            let Some(sample) = self.sample(snapshot, &[], &threads) else {
                 return;
             };
-            snapshot.glances.push(glance);
+            snapshot.samples.push(sample);
         }
     }
 
     /// The sockets once more, where one look does not tell or the user wants to see them change.
-    pub(super) fn look_again(&mut self, snapshot: &mut Snapshot, seen: &Attention) {
+    pub(super) fn look_again(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         let anything = !seen.is_idle() || !seen.closed_by_peer.is_empty();
         let wanted = seen.second_look || (self.plan.observe_asked && anything);
         if !wanted || self.plan.observe.is_zero() {
@@ -83,22 +83,22 @@ impl Looker<'_> {
     }
 
     /// Queue lengths, threads, queue lengths. Nothing where the sockets can be read no more.
-    pub(super) fn glance(
+    pub(super) fn sample(
         &mut self,
         snapshot: &Snapshot,
         ports: &[PortRange],
         threads: &[(Pid, Pid, bool)],
-    ) -> Option<Glance> {
+    ) -> Option<Sample> {
         let at = self.now()?;
         let before = self.queue_lengths(snapshot.source, ports)?;
         let threads = threads
             .iter()
             .map(|(pid, tid, compat)| {
-                let seen = proc::glance_at_thread(self.kernel, *pid, *tid, *compat);
+                let seen = proc::sample_thread(self.kernel, *pid, *tid, *compat);
                 self.with_polled_fds(&snapshot.host.machine, seen)
             })
             .collect();
-        Some(Glance {
+        Some(Sample {
             at,
             before,
             threads,
@@ -126,8 +126,8 @@ impl Looker<'_> {
     pub(super) fn with_polled_fds(
         &mut self,
         machine: &str,
-        mut seen: ThreadGlance,
-    ) -> ThreadGlance {
+        mut seen: ThreadSample,
+    ) -> ThreadSample {
         seen.polled_fds = self.polled_fds(machine, seen.pid, seen.syscall);
         seen
     }

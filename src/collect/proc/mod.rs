@@ -17,7 +17,7 @@ pub use fdinfo::parse_epoll_watches;
 pub use limits::parse_open_files_limit;
 pub use net_tcp::{parse_net_tcp, read_net_tcp};
 pub use netstat::{parse_dropped_counters, read_dropped_counters};
-pub use process::{examine_process, glance_at_thread, list_threads, read_descriptor, read_process};
+pub use process::{examine_process, list_threads, read_descriptor, read_process, sample_thread};
 pub use sockstat::{has_no_tcp_sockets, parse_sockstat, read_unlisted_tcp_sockets};
 pub use stat::{Stat, parse_stat};
 pub use syscall::parse_syscall;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::collect::kernel::{DescriptorTable, Kernel, KernelError};
 use crate::model::{
-    Descriptor, EpollSet, Examination, Gap, Pid, Process, Reading, Syscall, Thread, ThreadGlance,
+    Descriptor, EpollSet, Examination, Gap, Pid, Process, Reading, Syscall, Thread, ThreadSample,
 };
 
 /// Reads what is shown of every owner; nothing where it has ended meanwhile.
@@ -87,11 +87,11 @@ pub fn list_threads(kernel: &mut dyn Kernel, pid: Pid) -> Result<Vec<Pid>, Kerne
 }
 
 /// Reads what a thread does at this moment; `compat` says that it numbers system calls differently.
-pub fn glance_at_thread(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> ThreadGlance {
+pub fn sample_thread(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> ThreadSample {
     // The call first: a thread that was seen in it and is asleep after was asleep in it.
     let syscall = read_syscall(kernel, pid, tid, compat);
     let state = known_or_gap(kernel, &format!("{pid}/task/{tid}/stat"), parse_stat);
-    ThreadGlance {
+    ThreadSample {
         pid,
         tid,
         state: state.map(|stat| stat.state),

@@ -54,7 +54,7 @@ impl Wanted {
         }
     }
 
-    /// An accepted and open connection is nobody's patient, and there can be very many.
+    /// An accepted and open connection is nobody's server, and there can be very many.
     pub(super) fn keeps(self, state: TcpState, inode: Option<Inode>, listeners: &InodeSet) -> bool {
         match (self, state) {
             (Self::CloseWait | Self::Unaccepted, TcpState::CloseWait) => true,

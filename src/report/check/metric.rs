@@ -230,7 +230,7 @@ impl Oldest {
 fn unseen_members(row: &ListenerRow) -> u32 {
     let queue = &row.queue;
     let members_are_certain = queue.close_wait.is_some();
-    if !members_are_certain || queue.course.shortest == 0 || !queue.course.steady {
+    if !members_are_certain || queue.trend.shortest == 0 || !queue.trend.steady {
         return 0;
     }
     let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
@@ -243,9 +243,9 @@ fn millis(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{look, with_report};
+    use super::super::fixtures::{look, with_report};
     use super::*;
-    use crate::correlate::samples::waiting_connection;
+    use crate::correlate::fixtures::waiting_connection;
     use crate::model::{Connection, Gap, Inode, Reading, TcpAges, Timer};
 
     /// A connection that was accepted, quiet since its client closed that long ago.
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn keep_alive_hides_the_age_of_a_patient_and_not_of_one_who_just_came() {
+    fn keep_alive_hides_the_age_of_a_server_and_not_of_one_who_just_came() {
         let probed = |acked_ms| {
             let mut connection = accepted(90_000);
             connection.timer = Reading::Known(Timer::KeepAlive(Duration::from_secs(1)));

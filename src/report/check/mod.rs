@@ -1,8 +1,8 @@
 //! A report held against thresholds: one status for a monitoring system or a CI job.
 
-mod metric;
 #[cfg(test)]
-mod samples;
+mod fixtures;
+mod metric;
 mod thresholds;
 
 use super::{Report, Verdict};
@@ -150,9 +150,9 @@ impl Report<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::samples::{blind_spot, finding, look, with_findings, with_report};
+    use super::fixtures::{blind_spot, finding, look, with_findings, with_report};
     use super::*;
-    use crate::correlate::samples::waiting_connection;
+    use crate::correlate::fixtures::waiting_connection;
     use crate::rules::Finding;
 
     fn measured(at_least: u64, at_most: Option<u64>) -> Measurement {

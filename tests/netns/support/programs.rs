@@ -56,7 +56,7 @@ impl Program {
         }
     }
 
-    /// The processes that a patient started, as it names them.
+    /// The processes that a server started, as it names them.
     pub(crate) fn workers(&self) -> Vec<u32> {
         let (_, line) = self.wait_for_line("pids");
         line.split_whitespace()
@@ -98,11 +98,11 @@ impl Drop for Program {
     }
 }
 
-/// Starts a server of `examples/patient`, and waits until clients may come.
-pub(crate) fn patient(arguments: &[&str]) -> Program {
-    let patient = Program::start(Command::new(example("patient")).args(arguments));
-    patient.wait_for_line("ready");
-    patient
+/// Starts a server of `examples/server`, and waits until clients may come.
+pub(crate) fn server(arguments: &[&str]) -> Program {
+    let server = Program::start(Command::new(example("server")).args(arguments));
+    server.wait_for_line("ready");
+    server
 }
 
 /// The path of an example program of this crate.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::acceptor::{self, Acceptor, Doubt, Standing, Unwatched};
+use super::acceptor::{self, Acceptor, AcceptorState, Doubt, Unwatched};
 use super::activity::Activity;
 use super::threads::{self, ThreadLook, ThreadRecord, idleness, is_socket, weight};
 use super::watch::{Watch, Watches};
@@ -13,33 +13,33 @@ use crate::model::{Descriptor, Gap, Pid, Reading, RunState, Runtime};
 ///
 /// A stopped thread still shows the call it was stopped in, and one that can open no more
 /// descriptors may sleep or spin: neither is the cause.
-pub(super) fn standing(acceptor: &Acceptor, watches: &Watches) -> Standing {
+pub(super) fn state_of(acceptor: &Acceptor, watches: &Watches) -> AcceptorState {
     let process = acceptor.process;
     let Some(examination) = &process.examination else {
         let gap = process.state.gap().unwrap_or(Gap::NotLookedAt);
-        return Standing::Unclear(Doubt::Unseen(gap));
+        return AcceptorState::Unclear(Doubt::Unseen(gap));
     };
     if let Some(halt) = acceptor::halt(process) {
-        return Standing::Halted(halt);
+        return AcceptorState::Halted(halt);
     }
     if let Some(gap) = examination.threads.gap().or(acceptor.unseen()) {
-        return Standing::Unclear(Doubt::Unseen(gap));
+        return AcceptorState::Unclear(Doubt::Unseen(gap));
     }
     // Whoever is blocked on a socket at every look has not even tried to accept.
     if let Some(limit) = process.exhausted_fd_limit()
         && !acceptor.is_blocked_on_socket()
     {
-        return Standing::AtFdLimit { limit };
+        return AcceptorState::AtFdLimit { limit };
     }
     if acceptor.accepts() {
-        return Standing::Serving;
+        return AcceptorState::Serving;
     }
     if !examination.io_urings.is_empty() && acceptor.any(|look| look.activity == Activity::IoUring)
     {
-        return Standing::Unclear(Doubt::IoUring);
+        return AcceptorState::Unclear(Doubt::IoUring);
     }
     if !watches.complete && acceptor.watches.is_empty() {
-        return Standing::Unclear(Doubt::Unseen(Gap::NotPermitted));
+        return AcceptorState::Unclear(Doubt::Unseen(Gap::NotPermitted));
     }
     if acceptor.watches.is_empty() {
         acceptor.without_watch()
@@ -149,7 +149,7 @@ impl Acceptor<'_> {
     }
 
     /// For a listener that is registered for input.
-    fn armed(&self) -> Standing {
+    fn armed(&self) -> AcceptorState {
         let mut best: Option<(usize, usize, Pid)> = None;
         for (index, watch) in self.watches.iter().enumerate() {
             if watch.registration.wants_input()
@@ -164,7 +164,7 @@ impl Acceptor<'_> {
         };
         let registration = &self.watches[watch];
         if registration.edge_triggered {
-            return Standing::AsleepOnEdge {
+            return AcceptorState::AsleepOnEdge {
                 watch,
                 tid,
                 asleep,
@@ -173,12 +173,12 @@ impl Acceptor<'_> {
             };
         }
         if registration.registration.exclusive() {
-            return Standing::NotWoken;
+            return AcceptorState::NotWoken;
         }
         // Level-triggered, it returns at once while somebody waits: so it was between two waits,
         // unless that is all it is ever seen doing.
         if asleep == self.look_count() && asleep > 1 {
-            return Standing::Unclear(Doubt::Contradiction);
+            return AcceptorState::Unclear(Doubt::Contradiction);
         }
         self.busy(self.main_or_busiest())
     }
@@ -212,7 +212,7 @@ impl Acceptor<'_> {
     }
 
     /// For a listener that is registered, but not for input.
-    fn disarmed(&self) -> Standing {
+    fn disarmed(&self) -> AcceptorState {
         let watch = 0;
         let spent = self.watches[watch].registration.spent_one_shot();
         let in_loop = |look: &ThreadLook| matches!(look.activity, Activity::EpollWait { .. });
@@ -220,7 +220,7 @@ impl Acceptor<'_> {
             .living()
             .find(|thread| thread.looks.iter().any(in_loop))
         {
-            Some(thread) => Standing::Unwatched {
+            Some(thread) => AcceptorState::Unwatched {
                 how: if spent {
                     Unwatched::SpentOneShot { watch }
                 } else {
@@ -233,9 +233,9 @@ impl Acceptor<'_> {
     }
 
     /// For a listener in no epoll set of the process.
-    fn without_watch(&self) -> Standing {
+    fn without_watch(&self) -> AcceptorState {
         let Some(thread) = self.would_be_acceptor() else {
-            return Standing::Unclear(Doubt::Unseen(Gap::Vanished));
+            return AcceptorState::Unclear(Doubt::Unseen(Gap::Vanished));
         };
         // Whoever waits in an event loop even once has one, and it lacks the listener.
         let loops = |activity: &Activity| matches!(activity, Activity::EpollWait { .. });
@@ -247,12 +247,12 @@ impl Acceptor<'_> {
             .cloned()
             .or_else(|| thread.usual().map(|(activity, _)| activity));
         match seen {
-            None => Standing::Unclear(Doubt::Unseen(Gap::Vanished)),
+            None => AcceptorState::Unclear(Doubt::Unseen(Gap::Vanished)),
             Some(Activity::Poll { fds: None, .. }) => {
-                Standing::Unclear(Doubt::Unseen(Gap::NotPermitted))
+                AcceptorState::Unclear(Doubt::Unseen(Gap::NotPermitted))
             }
             Some(activity) => match idleness(&activity, self.descriptors()) {
-                Some(how) => Standing::Unwatched {
+                Some(how) => AcceptorState::Unwatched {
                     how,
                     tid: thread.tid,
                 },
@@ -322,16 +322,16 @@ impl Acceptor<'_> {
         }
     }
 
-    fn busy(&self, thread: Option<&ThreadRecord>) -> Standing {
+    fn busy(&self, thread: Option<&ThreadRecord>) -> AcceptorState {
         let usual = thread.and_then(|thread| Some((thread.tid, thread.usual()?)));
         match usual {
-            Some((tid, (activity, constant))) => Standing::Busy {
+            Some((tid, (activity, constant))) => AcceptorState::Busy {
                 tid,
                 activity,
                 constant,
                 sole: self.is_sole(),
             },
-            None => Standing::Unclear(Doubt::Unseen(Gap::Vanished)),
+            None => AcceptorState::Unclear(Doubt::Unseen(Gap::Vanished)),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Report;
-use crate::correlate::Picture;
-use crate::correlate::samples::{listener, snapshot};
+use crate::correlate::Analysis;
+use crate::correlate::fixtures::{listener, snapshot};
 use crate::model::{BlindSpot, Connection, Reading, Scope, Snapshot, SocketTable};
 use crate::report::Circumstances;
 use crate::rules::{Confidence, Finding, Severity, Subject, SubjectKind};
@@ -30,13 +30,13 @@ pub(super) fn with_findings(
     findings: Vec<Finding>,
     test: impl FnOnce(&Report),
 ) {
-    let picture = Picture::new(snapshot, Duration::from_secs(3));
+    let analysis = Analysis::new(snapshot, Duration::from_secs(3));
     let circumstances = Circumstances {
         taken_at: "2026-01-01T00:00:00.000Z".to_owned(),
         scope: &Scope::default(),
         replayed: false,
     };
-    test(&Report::new(&picture, findings, circumstances));
+    test(&Report::new(&analysis, findings, circumstances));
 }
 
 pub(super) fn finding(severity: Severity) -> Finding {

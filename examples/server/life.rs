@@ -1,4 +1,4 @@
-//! The life of a patient: when it is ready, and that it ends.
+//! The life of a server: when it is ready, and that it ends.
 
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rustix::net::sockopt::{self, Timeout};
 
-/// The longest that a patient waits for anything, so that one that was forgotten ends by itself.
+/// The longest that a server waits for anything, so that one that was forgotten ends by itself.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
 /// Says that clients may come.
@@ -15,7 +15,7 @@ pub(crate) fn ready() -> Result<()> {
     write_line("ready")
 }
 
-/// Says that clients may come, and which other processes are part of this patient.
+/// Says that clients may come, and which other processes are part of this server.
 pub(crate) fn ready_with(pids: &[u32]) -> Result<()> {
     ready()?;
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();

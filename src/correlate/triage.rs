@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
 use super::activity::{self, Activity};
 use super::age;
+use super::analysis::{Analysis, Waiting};
 use super::leak::{is_old, may_send_on};
-use super::picture::{Picture, Waiting};
 use crate::model::{
     Connection, Descriptor, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading,
     RunState, Snapshot, Syscall, TcpState, Thread,
@@ -15,7 +15,7 @@ use crate::model::{
 
 /// What deserves a closer look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attention {
+pub struct Triage {
     /// Listeners with connections that may be stuck.
     pub listeners: Vec<Inode>,
     /// Accepted connections that may have been left open.
@@ -30,7 +30,7 @@ pub struct Attention {
     pub missing_members: bool,
 }
 
-impl Attention {
+impl Triage {
     /// Tells whether all is as it should be.
     pub fn is_idle(&self) -> bool {
         self.listeners.is_empty() && self.connections.is_empty()
@@ -77,10 +77,10 @@ impl Attention {
 }
 
 /// Decides what deserves a closer look; `grace` is how old a connection may grow untended.
-pub fn attention(snapshot: &Snapshot, grace: Duration) -> Attention {
+pub fn triage(snapshot: &Snapshot, grace: Duration) -> Triage {
     let reconciled = reconcile(snapshot, grace);
     let listeners = &snapshot.sockets.listeners;
-    let mut attention = Attention::default();
+    let mut attention = Triage::default();
     for (listener, queue) in listeners.iter().zip(&reconciled.queues) {
         if is_suspicious(listener, queue, snapshot, &reconciled.places, grace) {
             attention.listeners.extend(listener.inode);
@@ -180,7 +180,7 @@ pub fn needs_unaccepted(listeners: &[Listener]) -> Vec<PortRange> {
 const LONG_QUEUE: u32 = 64;
 
 /// Tells whether a queue is so long that something deserves a closer look, before it is known who waits.
-pub fn foresees_trouble(listeners: &[Listener]) -> bool {
+pub fn foresees_exhaustion(listeners: &[Listener]) -> bool {
     let mut lengths = listeners.iter().map(|listener| listener.accept_queue_len);
     lengths.any(|length| length >= LONG_QUEUE)
 }
@@ -220,7 +220,7 @@ pub fn blocked_descriptors(snapshot: &Snapshot) -> BTreeSet<(Pid, u32)> {
             );
         }
     }
-    for seen in snapshot.glances.iter().flat_map(|glance| &glance.threads) {
+    for seen in snapshot.samples.iter().flat_map(|sample| &sample.threads) {
         note(
             seen.pid,
             &seen.state,
@@ -291,9 +291,9 @@ pub fn why_threads_are_hidden(process: &Process) -> Option<Gap> {
 
 /// How many connections wait of which nobody knows how long.
 pub fn unknown_waits(snapshot: &Snapshot, grace: Duration) -> usize {
-    let picture = Picture::new(snapshot, grace);
-    let unknown = picture
-        .cases()
-        .filter(|case| case.waiting == Waiting::Unknown);
-    unknown.map(|case| case.queue.length as usize).sum()
+    let analysis = Analysis::new(snapshot, grace);
+    let unknown = analysis
+        .stuck_listeners()
+        .filter(|stuck| stuck.waiting == Waiting::Unknown);
+    unknown.map(|stuck| stuck.queue.length as usize).sum()
 }

@@ -1,4 +1,4 @@
-//! What patients do with one client, and with the server that they ask in turn.
+//! What servers do with one client, and with the server that they ask in turn.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,9 +1,9 @@
-//! The correlated picture that rules judge.
+//! The correlated analysis that rules judge.
 
 use std::time::Duration;
 
 use super::accept_queue::{AcceptQueue, Place, reconcile};
-use super::acceptor::{self, Acceptor, Standing};
+use super::acceptor::{self, Acceptor, AcceptorState};
 use super::activity::Activity;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
@@ -12,7 +12,7 @@ use super::owners::Owners;
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
 /// Everything one look saw, with its relations.
-pub struct Picture<'a> {
+pub struct Analysis<'a> {
     /// What was seen.
     pub snapshot: &'a Snapshot,
     /// The queue of each listener, in the snapshot's order.
@@ -21,12 +21,12 @@ pub struct Picture<'a> {
     pub places: Vec<Place>,
     /// Who holds which socket.
     pub owners: Owners<'a>,
-    /// The age from which on an untended connection is a patient.
+    /// The age from which on an untended connection is a server.
     pub grace: Duration,
 }
 
 /// A listener at which connections may be stuck.
-pub struct Case<'a> {
+pub struct StuckListener<'a> {
     /// Its network namespace.
     pub netns: &'a str,
     /// The listener.
@@ -40,8 +40,8 @@ pub struct Case<'a> {
     /// Processes that merely hold the listener.
     pub holders: Vec<&'a Process>,
     /// How often its queue was looked at while threads were watched, and over which time.
-    pub glances: usize,
-    /// The time between the first and the last of those glances.
+    pub samples: usize,
+    /// The time between the first and the last of those samples.
     pub span: Duration,
 }
 
@@ -56,7 +56,7 @@ pub enum Waiting {
     Briefly,
 }
 
-impl<'a> Picture<'a> {
+impl<'a> Analysis<'a> {
     /// Correlates a snapshot.
     pub fn new(snapshot: &'a Snapshot, grace: Duration) -> Self {
         let reconciled = reconcile(snapshot, grace);
@@ -70,13 +70,13 @@ impl<'a> Picture<'a> {
     }
 
     /// The listeners at which connections wait, with those who should accept them.
-    pub fn cases(&'a self) -> impl Iterator<Item = Case<'a>> {
+    pub fn stuck_listeners(&'a self) -> impl Iterator<Item = StuckListener<'a>> {
         let listeners = &self.snapshot.sockets.listeners;
         listeners
             .iter()
             .zip(&self.queues)
             .filter(|(_, queue)| queue.length > 0)
-            .map(|(listener, queue)| self.case(listener, queue))
+            .map(|(listener, queue)| self.stuck(listener, queue))
     }
 
     /// Accepted connections whose peer has closed and that are still open, in groups.
@@ -90,9 +90,9 @@ impl<'a> Picture<'a> {
         growth::of_close_wait(self.snapshot, endpoint)
     }
 
-    fn case(&'a self, listener: &'a Listener, queue: &'a AcceptQueue) -> Case<'a> {
-        let glances = &self.snapshot.glances;
-        let span = match (glances.first(), glances.last()) {
+    fn stuck(&'a self, listener: &'a Listener, queue: &'a AcceptQueue) -> StuckListener<'a> {
+        let samples = &self.snapshot.samples;
+        let span = match (samples.first(), samples.last()) {
             (Some(first), Some(last)) => last.at.saturating_sub(first.at),
             _ => Duration::ZERO,
         };
@@ -103,20 +103,20 @@ impl<'a> Picture<'a> {
         } else {
             acceptor::acceptors(self.snapshot, listener)
         };
-        Case {
+        StuckListener {
             netns: &self.snapshot.namespace.name,
             listener,
             queue,
             waiting,
             acceptors,
             holders,
-            glances: glances.len(),
+            samples: samples.len(),
             span,
         }
     }
 
     fn waiting(&self, listener: &Listener, queue: &AcceptQueue) -> Waiting {
-        if queue.course.shortest == 0 {
+        if queue.trend.shortest == 0 {
             return Waiting::Briefly;
         }
         let oldest = queue
@@ -128,7 +128,7 @@ impl<'a> Picture<'a> {
             Some(_) if queue.oldest.is_some() && !queue.unknown_waits => Waiting::Briefly,
             // Nobody in it is visible, or nobody's clock is. A queue that was only read twice may
             // hold others each time.
-            _ if queue.course.steady && (queue.unknown_waits || queue.course.looks > 2) => {
+            _ if queue.trend.steady && (queue.unknown_waits || queue.trend.looks > 2) => {
                 Waiting::Unknown
             }
             // Text is read once, and no other look can follow.
@@ -140,7 +140,7 @@ impl<'a> Picture<'a> {
     /// In an `SO_REUSEPORT` group it may not be certain whose the oldest is. A queue of the group
     /// that did not move in the whole look is where the old ones are.
     fn oldest_unassigned(&self, listener: &Listener, queue: &AcceptQueue) -> Option<Duration> {
-        if queue.siblings.is_empty() || !queue.course.steady || queue.course.looks <= 2 {
+        if queue.siblings.is_empty() || !queue.trend.steady || queue.trend.looks <= 2 {
             return None;
         }
         let sockets = &self.snapshot.sockets;
@@ -206,23 +206,23 @@ impl<'a> Picture<'a> {
     }
 }
 
-impl<'a> Case<'a> {
+impl<'a> StuckListener<'a> {
     /// The acceptors of which the standing is of the wanted kind.
-    pub fn with_standing(
+    pub fn in_state(
         &self,
-        wanted: impl Fn(&Standing) -> bool,
+        wanted: impl Fn(&AcceptorState) -> bool,
     ) -> impl Iterator<Item = &Acceptor<'a>> {
         self.acceptors
             .iter()
-            .filter(move |acceptor| wanted(&acceptor.standing))
+            .filter(move |acceptor| wanted(&acceptor.state))
     }
 
     /// Tells whether every acceptor's standing is of the wanted kind, and there is one.
-    pub fn all_stand(&self, wanted: impl Fn(&Standing) -> bool) -> bool {
+    pub fn all_in_state(&self, wanted: impl Fn(&AcceptorState) -> bool) -> bool {
         !self.acceptors.is_empty()
             && self
                 .acceptors
                 .iter()
-                .all(|acceptor| wanted(&acceptor.standing))
+                .all(|acceptor| wanted(&acceptor.state))
     }
 }

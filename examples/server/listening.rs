@@ -1,4 +1,4 @@
-//! The one way in which patients open their listener.
+//! The one way in which servers open their listener.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::life;
 
-/// Where a patient listens.
+/// Where a server listens.
 #[derive(Args)]
 pub(crate) struct Place {
     #[arg(long, global = true, default_value_t = 8080)]

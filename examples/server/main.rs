@@ -1,10 +1,10 @@
 //! Sick and healthy servers to try the doctor on: one condition a mode.
 //!
 //! ```text
-//! cargo run --example patient -- paused --how removed --port 8080
+//! cargo run --example server -- paused --how removed --port 8080
 //! ```
 //!
-//! A patient prints `ready` once clients may come (and `pids ..`, where its worker processes matter), then lives until
+//! A server prints `ready` once clients may come (and `pids ..`, where its worker processes matter), then lives until
 //! it is killed, or until nobody came for ten minutes. Most conditions begin with the first client: it is the one that
 //! the server gets stuck on.
 #![expect(
@@ -36,7 +36,7 @@ use crate::listening::Place;
 
 #[derive(Parser)]
 #[command(about = "A server with one condition, to try closewait-doctor on")]
-struct Patient {
+struct Server {
     #[command(flatten)]
     place: Place,
 
@@ -157,9 +157,9 @@ enum Mode {
 }
 
 fn main() -> Result<()> {
-    let Patient { place, mode } = Patient::parse();
+    let Server { place, mode } = Server::parse();
     if !matches!(mode, Mode::IdleLoop) {
-        // Nobody's patient: whoever started it has gone.
+        // Nobody's server: whoever started it has gone.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     }
     match mode {

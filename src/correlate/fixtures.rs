@@ -59,7 +59,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         dead: Vec::new(),
         processes: std::collections::BTreeMap::new(),
         peers: Vec::new(),
-        glances: Vec::new(),
+        samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),
         elapsed: Duration::ZERO,
