@@ -18,6 +18,7 @@ pub mod act;
 pub mod cli;
 pub mod collect;
 pub mod correlate;
+pub mod look;
 pub mod model;
 pub mod render;
 pub mod report;

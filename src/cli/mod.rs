@@ -4,13 +4,9 @@
     reason = "the clock, files that the user names and the terminal are what this folder is for"
 )]
 
-mod blind_spots;
 mod check;
-mod dead;
-mod everywhere;
 mod exit_status;
 mod explain;
-mod look;
 mod offline;
 mod options;
 mod output;
@@ -18,7 +14,6 @@ mod probe;
 mod record;
 mod relieve;
 mod scan;
-mod text_blind_spots;
 mod threshold;
 
 use std::ffi::OsString;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
-use super::look::Plan;
+use crate::look::Plan;
 use crate::model::{PortRange, Scope};
 use crate::rules::thresholds;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::look::{self, Plan};
 use super::options::parse_duration;
 use super::{ExitStatus, Manner, output, scan};
 use crate::act::probe::{self, Order};
@@ -15,6 +14,7 @@ use crate::act::{self, Target, Wanted};
 use crate::collect::kernel::LiveKernel;
 use crate::collect::netns;
 use crate::correlate::Analysis;
+use crate::look::{self, Plan};
 use crate::model::{Scope, Snapshot};
 use crate::render::{self, ProbeReport, TableOptions};
 use crate::rules::{self, Finding, thresholds};

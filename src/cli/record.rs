@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::look;
 use super::options::TargetArgs;
 use super::scan::now;
 use crate::collect::kernel::{Header, Kernel, LiveKernel, Recorder};
 use crate::collect::netns;
+use crate::look;
 
 /// Save what a look reads from the kernel, for `scan --from FILE` elsewhere.
 #[derive(Args)]

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use super::look::{self, Plan};
 use super::offline::{self, Offline};
 use super::options::TargetArgs;
 use super::{ExitStatus, Manner, output};
@@ -14,6 +13,7 @@ use crate::collect::kernel::{Kernel, LiveKernel, RecordedKernel};
 use crate::collect::netns;
 use crate::collect::text::Text;
 use crate::correlate::Analysis;
+use crate::look::{self, Plan};
 use crate::model::{Scope, Snapshot};
 use crate::render::{self, TableOptions};
 use crate::report::{Circumstances, Report};
@@ -133,7 +133,7 @@ fn look_at_text(
 ) -> Result<ExitStatus> {
     let scope = target.scope();
     let grace = target.min_age.unwrap_or(thresholds::GRACE);
-    let snapshot = offline::snapshot(text, &scope, grace);
+    let snapshot = look::snapshot_of_text(text, &scope, grace);
     // The text does not say when it was copied.
     conclude(&[snapshot], grace, &scope, &now(), true, answer)
 }

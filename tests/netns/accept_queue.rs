@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::support::{
     Crowd, Nginx, Program, Queue, Report, SHORT_GRACE, assert_blames, connect, connect_many, have,
-    in_private_network, is_refused, items, outlast, queue, queues, says, scan, send, server, stop,
-    wait_for_queue, wait_until,
+    in_private_network, is_refused, items, outlast, queue, queues, says, scan, send, start_server,
+    stop, wait_for_queue, wait_until,
 };
 
 /// A server that is stuck, with a crowd of clients waiting to be accepted.
@@ -21,8 +21,8 @@ struct Stuck {
 
 impl Stuck {
     /// A server that gets stuck after it has accepted so many clients, who say nothing.
-    fn server(arguments: &[&str], accepts: usize) -> Self {
-        Self::with_crowd(server(arguments), connect_many(accepts))
+    fn start_server(arguments: &[&str], accepts: usize) -> Self {
+        Self::with_crowd(start_server(arguments), connect_many(accepts))
     }
 
     fn with_crowd(server: Program, accepted: Vec<TcpStream>) -> Self {
@@ -71,7 +71,7 @@ impl Stuck {
 #[test]
 fn a_lost_edge_is_found_through_a_nested_epoll_set() {
     in_private_network(|| {
-        let server = server(&["nested-stall", "--work-ms", "100"]);
+        let server = start_server(&["nested-stall", "--work-ms", "100"]);
         let _clients = connect_many(10);
         outlast(SHORT_GRACE);
         let report = scan(&[]).report();
@@ -86,14 +86,14 @@ fn a_lost_edge_is_found_through_a_nested_epoll_set() {
 #[test]
 fn a_loop_that_sleeps_is_busy() {
     in_private_network(|| {
-        Stuck::server(&["blocked", "--by", "sleep"], 1).assert_busy(&["nanosleep"]);
+        Stuck::start_server(&["blocked", "--by", "sleep"], 1).assert_busy(&["nanosleep"]);
     });
 }
 
 #[test]
 fn a_loop_that_reads_a_silent_client_is_busy_with_that_client() {
     in_private_network(|| {
-        let silent = server(&["blocked", "--by", "read"]);
+        let silent = start_server(&["blocked", "--by", "read"]);
         let client = connect();
         let address = client.local_addr().expect("it is connected").to_string();
         Stuck::with_crowd(silent, vec![client]).assert_busy(&[&address]);
@@ -103,47 +103,49 @@ fn a_loop_that_reads_a_silent_client_is_busy_with_that_client() {
 #[test]
 fn a_loop_that_computes_is_busy() {
     in_private_network(|| {
-        Stuck::server(&["blocked", "--by", "spin"], 1).assert_busy(&["running"]);
+        Stuck::start_server(&["blocked", "--by", "spin"], 1).assert_busy(&["running"]);
     });
 }
 
 #[test]
 fn a_loop_that_asks_a_silent_upstream_is_busy_with_that_upstream() {
     in_private_network(|| {
-        let _upstream = server(&["unread-eof", "--because", "unwatched", "--port", "9000"]);
-        Stuck::server(&["blocked", "--by", "upstream"], 1).assert_busy(&["127.0.0.1:9000"]);
+        let _upstream = start_server(&["unread-eof", "--because", "unwatched", "--port", "9000"]);
+        Stuck::start_server(&["blocked", "--by", "upstream"], 1).assert_busy(&["127.0.0.1:9000"]);
     });
 }
 
 #[test]
 fn a_loop_that_connects_to_a_full_upstream_is_busy() {
     in_private_network(|| {
-        let _upstream = server(&["never-accepts", "--port", "9000", "--backlog", "0"]);
+        let _upstream = start_server(&["never-accepts", "--port", "9000", "--backlog", "0"]);
         let _fills_it = TcpStream::connect(("127.0.0.1", 9000)).expect("there is room for one");
-        Stuck::server(&["blocked", "--by", "upstream"], 1).assert_busy(&["connect"]);
+        Stuck::start_server(&["blocked", "--by", "upstream"], 1).assert_busy(&["connect"]);
     });
 }
 
 #[test]
 fn a_loop_that_waits_on_another_epoll_set_is_busy() {
     in_private_network(|| {
-        Stuck::server(&["blocked", "--by", "other-set"], 1).assert_busy(&["epoll"]);
+        Stuck::start_server(&["blocked", "--by", "other-set"], 1).assert_busy(&["epoll"]);
     });
 }
 
 #[test]
 fn a_server_that_reads_one_client_at_a_time_is_busy() {
-    in_private_network(|| Stuck::server(&["one-by-one"], 1).assert_busy(&["read"]));
+    in_private_network(|| Stuck::start_server(&["one-by-one"], 1).assert_busy(&["read"]));
 }
 
 #[test]
 fn an_acceptor_that_waits_for_a_free_worker_is_busy() {
-    in_private_network(|| Stuck::server(&["gated", "--workers", "2"], 2).assert_busy(&["futex"]));
+    in_private_network(|| {
+        Stuck::start_server(&["gated", "--workers", "2"], 2).assert_busy(&["futex"]);
+    });
 }
 
 #[test]
 fn a_process_whose_acceptor_has_ended_is_busy() {
-    in_private_network(|| Stuck::server(&["acceptor-gone"], 1).assert_busy(&["read"]));
+    in_private_network(|| Stuck::start_server(&["acceptor-gone"], 1).assert_busy(&["read"]));
 }
 
 #[test]
@@ -231,13 +233,13 @@ fn assert_nobody_waits(stuck: &Stuck) {
 #[test]
 fn a_poll_loop_that_left_its_listener_out_does_not_wait_for_it() {
     in_private_network(|| {
-        assert_nobody_waits(&Stuck::server(&["poll-paused", "--limit", "2"], 2));
+        assert_nobody_waits(&Stuck::start_server(&["poll-paused", "--limit", "2"], 2));
     });
 }
 
 #[test]
 fn a_poll_on_one_client_does_not_wait_for_the_listener() {
-    in_private_network(|| assert_nobody_waits(&Stuck::server(&["poll-one-client"], 1)));
+    in_private_network(|| assert_nobody_waits(&Stuck::start_server(&["poll-one-client"], 1)));
 }
 
 #[test]
@@ -261,7 +263,7 @@ select.select([client], [], [], 60)";
 #[test]
 fn nobody_waits_for_a_listener_that_a_sleeping_child_inherited() {
     in_private_network(|| {
-        let server = server(&["inherited", "--child", "sleep"]);
+        let server = start_server(&["inherited", "--child", "sleep"]);
         let heir = server.workers();
         let report = Stuck::with_crowd(server, Vec::new()).report();
         assert_blames(report.only_one_of(&NOBODY_WAITS), &heir);
@@ -272,23 +274,29 @@ fn nobody_waits_for_a_listener_that_a_sleeping_child_inherited() {
 
 #[test]
 fn a_listener_removed_from_epoll_is_unwatched() {
-    in_private_network(|| Stuck::server(&["paused", "--how", "removed"], 1).assert_unwatched());
+    in_private_network(|| {
+        Stuck::start_server(&["paused", "--how", "removed"], 1).assert_unwatched();
+    });
 }
 
 #[test]
 fn a_listener_without_events_to_wait_for_is_unwatched() {
-    in_private_network(|| Stuck::server(&["paused", "--how", "masked"], 1).assert_unwatched());
+    in_private_network(|| {
+        Stuck::start_server(&["paused", "--how", "masked"], 1).assert_unwatched();
+    });
 }
 
 #[test]
 fn a_one_shot_listener_that_was_not_armed_again_is_unwatched() {
-    in_private_network(|| Stuck::server(&["paused", "--how", "one-shot"], 1).assert_unwatched());
+    in_private_network(|| {
+        Stuck::start_server(&["paused", "--how", "one-shot"], 1).assert_unwatched();
+    });
 }
 
 #[test]
 fn a_listener_inherited_by_an_idle_event_loop_is_unwatched() {
     in_private_network(|| {
-        let server = server(&["inherited", "--child", "event-loop"]);
+        let server = start_server(&["inherited", "--child", "event-loop"]);
         let heir = server.workers();
         let report = Stuck::with_crowd(server, Vec::new()).report();
         assert_blames(report.only("listener-unwatched"), &heir);
@@ -313,12 +321,12 @@ fn a_stopped_nginx_worker_is_named_and_its_master_is_not() {
 
 #[test]
 fn stopped_workers_with_event_loops_are_named_and_their_master_is_not() {
-    in_private_network(|| assert_stopped(server(&["prefork", "--style", "epoll"])));
+    in_private_network(|| assert_stopped(start_server(&["prefork", "--style", "epoll"])));
 }
 
 #[test]
 fn stopped_workers_in_accept_are_named_and_their_master_is_not() {
-    in_private_network(|| assert_stopped(server(&["prefork", "--style", "accept"])));
+    in_private_network(|| assert_stopped(start_server(&["prefork", "--style", "accept"])));
 }
 
 fn assert_stopped(server: Program) {
@@ -346,7 +354,7 @@ fn a_server_that_sleeps_at_its_descriptor_limit_has_reached_it() {
 }
 
 fn assert_at_descriptor_limit(then: &str) {
-    let server = server(&["descriptor-limit", "--descriptors", "40", "--then", then]);
+    let server = start_server(&["descriptor-limit", "--descriptors", "40", "--then", then]);
     let _clients = connect_many(60);
     outlast(SHORT_GRACE);
     let report = scan(&[]).report();
@@ -369,7 +377,7 @@ fn assert_at_descriptor_limit(then: &str) {
 #[test]
 fn a_full_queue_is_reported_beside_its_cause() {
     in_private_network(|| {
-        let server = server(&["never-accepts", "--backlog", "2"]);
+        let server = start_server(&["never-accepts", "--backlog", "2"]);
         let _fill_it = connect_many(3);
         assert!(is_refused(), "a queue with the limit 2 holds 3");
         outlast(SHORT_GRACE);
@@ -398,14 +406,14 @@ fn a_full_queue_is_reported_beside_its_cause() {
 #[test]
 fn ipv4_clients_of_a_dual_stack_listener_are_counted() {
     in_private_network(|| {
-        Stuck::server(&["never-accepts", "--address", "::"], 0).assert_busy(&["nanosleep"]);
+        Stuck::start_server(&["never-accepts", "--address", "::"], 0).assert_busy(&["nanosleep"]);
     });
 }
 
 #[test]
 fn the_stuck_one_of_several_listeners_on_a_port_is_named() {
     in_private_network(|| {
-        let server = server(&["reuse-port", "--workers", "3", "--stuck"]);
+        let server = start_server(&["reuse-port", "--workers", "3", "--stuck"]);
         assert_one_of_group(&server.workers(), "acceptor-busy");
     });
 }
@@ -413,7 +421,7 @@ fn the_stuck_one_of_several_listeners_on_a_port_is_named() {
 #[test]
 fn the_stopped_one_of_several_listeners_on_a_port_is_named() {
     in_private_network(|| {
-        let server = server(&["reuse-port", "--workers", "3"]);
+        let server = start_server(&["reuse-port", "--workers", "3"]);
         let workers = server.workers();
         stop(workers[0]);
         assert_one_of_group(&workers, "acceptor-stopped");

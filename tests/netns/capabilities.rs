@@ -7,7 +7,8 @@ use crate::incident::{CLOSED, Incident, QUEUED, RESET, STAYED};
 use crate::privileges::doctor_for_everybody;
 use crate::support::{
     Report, SCAN, SHORT_GRACE, assert_blames, close, connect, connect_many, have, have_root,
-    in_private_network, items, outlast, queue, run, server, wait_for_close_waits, wait_for_queue,
+    in_private_network, items, outlast, queue, run, start_server, wait_for_close_waits,
+    wait_for_queue,
 };
 
 /// Each of these alone opens no descriptor table of another user: the folder takes `CAP_DAC_READ_SEARCH`, and what is in
@@ -48,7 +49,7 @@ fn a_leak_is_found_with_whatever_capabilities_there_are() {
         if !have("setpriv") || !have_root() {
             return;
         }
-        let server = server(&["unread-eof", "--because", "unwatched"]);
+        let server = start_server(&["unread-eof", "--because", "unwatched"]);
         for client in connect_many(3) {
             close(client);
         }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::{
     Program, SHORT_GRACE, advises, assert_blames, close, connect, connect_many, have,
-    in_private_network, outlast, queue, reset, says, scan, server, wait_for_close_waits,
+    in_private_network, outlast, queue, reset, says, scan, start_server, wait_for_close_waits,
     wait_for_queue,
 };
 
@@ -20,7 +20,7 @@ fn python(server: &str) -> Program {
 #[test]
 fn workers_that_each_read_a_silent_client_are_all_busy() {
     in_private_network(|| {
-        let server = server(&["prefork", "--style", "accept", "--workers", "2"]);
+        let server = start_server(&["prefork", "--style", "accept", "--workers", "2"]);
         let workers = server.workers();
         let _silent = connect_many(2);
         wait_for_queue(0);
@@ -72,7 +72,7 @@ while True:
 #[test]
 fn connections_that_were_reset_in_the_queue_count_once_they_were_watched_for_long_enough() {
     in_private_network(|| {
-        let server = server(&["never-accepts"]);
+        let server = start_server(&["never-accepts"]);
         connect_many(5).into_iter().for_each(reset);
         wait_for_queue(5);
         let report = scan(&["--observe", "900ms"]).report();

@@ -10,7 +10,7 @@ use crate::incident::{Incident, QUEUED};
 use crate::privileges::doctor_for_everybody;
 use crate::support::{
     MESSAGE, Run, SHORT_GRACE, close, connect, connect_many, doctor, doctor_command, have,
-    have_root, in_private_network, outlast, run, send, server, talk, wait_for_close_waits,
+    have_root, in_private_network, outlast, run, send, start_server, talk, wait_for_close_waits,
     wait_for_queue,
 };
 
@@ -39,7 +39,7 @@ pub(crate) fn assert_line<'r>(run: &'r Run, code: i32, word: &str) -> &'r str {
 
 /// Two connections in `CLOSE_WAIT` that the server never closes; young, they are nothing to worry about.
 pub(crate) fn with_young_close_waits(look: impl Fn()) {
-    let _server = server(&["unclosed-after-eof"]);
+    let _server = start_server(&["unclosed-after-eof"]);
     for mut client in [connect(), connect()] {
         send(&mut client, MESSAGE);
         close(client);
@@ -58,7 +58,7 @@ pub(crate) fn with_incident(look: impl Fn()) {
 #[test]
 fn check_of_a_healthy_server_is_ok() {
     in_private_network(|| {
-        let _server = server(&["healthy"]);
+        let _server = start_server(&["healthy"]);
         talk(&mut connect());
         let run = check(&[&CHECK, &["--crit", "close-wait=100,queue=80%,age=60s"]]);
         assert_line(&run, 0, "OK");
@@ -118,7 +118,7 @@ fn check_counts_what_is_above_a_threshold_and_not_what_is_on_it() {
 #[test]
 fn check_holds_a_queue_against_its_limit() {
     in_private_network(|| {
-        let _server = server(&["never-accepts"]);
+        let _server = start_server(&["never-accepts"]);
         let _clients = connect_many(3);
         wait_for_queue(3);
         let with = |threshold: &str| check(&[&CHECK, &["--crit", threshold]]);
@@ -177,7 +177,7 @@ fn check_of_a_process_that_may_not_be_read_is_unknown() {
         if !have("setpriv") || !have_root() {
             return;
         }
-        let server = server(&["healthy"]);
+        let server = start_server(&["healthy"]);
         let (_folder, doctor) = doctor_for_everybody();
         let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
         let looked = run(Command::new("setpriv").args(nobody).arg(doctor).args([

@@ -12,7 +12,7 @@ use crate::check::{SHORT, assert_line, check, stdout, with_incident, with_young_
 use crate::incident::CLOSED;
 use crate::support::{
     Crowd, Program, SHORT_GRACE, doctor, example, have, have_module, in_private_network, items,
-    outlast, run, server, wait_for_queue,
+    outlast, run, start_server, wait_for_queue,
 };
 
 #[test]
@@ -63,7 +63,7 @@ fn with_hostile_server(look: impl Fn()) {
 
 /// Looks at a stuck server with a name of control characters, and an odd limit.
 fn with_control_characters(look: impl Fn()) {
-    let _server = server(&["hostile-name"]);
+    let _server = start_server(&["hostile-name"]);
     let _crowd = Crowd::connect();
     wait_for_queue(Crowd::SIZE);
     outlast(SHORT_GRACE);

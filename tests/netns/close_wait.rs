@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use crate::support::{
     Closed, MESSAGE, Program, SHORT_GRACE, assert_blames, close, connect, doctor,
-    in_private_network, outlast, says, scan, send, server, stop, talk, unread_by_server,
+    in_private_network, outlast, says, scan, send, start_server, stop, talk, unread_by_server,
     wait_for_close_waits, wait_until,
 };
 
@@ -18,8 +18,8 @@ struct Leak {
 
 impl Leak {
     /// Three clients send a message, and two of them leave as soon as the server has read what it wants of it.
-    fn server(arguments: &[&str], has_read: impl Fn(u64) -> bool) -> Self {
-        let server = server(arguments);
+    fn start_server(arguments: &[&str], has_read: impl Fn(u64) -> bool) -> Self {
+        let server = start_server(arguments);
         let mut clients = [connect(), connect(), connect()];
         for client in &mut clients {
             send(client, MESSAGE);
@@ -74,7 +74,7 @@ fn all(unread: u64) -> bool {
 #[test]
 fn a_server_that_read_the_end_and_keeps_the_descriptor_has_not_closed() {
     in_private_network(|| {
-        let leak = Leak::server(&["unclosed-after-eof"], all);
+        let leak = Leak::start_server(&["unclosed-after-eof"], all);
         wait_for_close_waits(2, |unread| unread == 0);
         leak.assert_found("unclosed-after-eof", "consumed", "");
     });
@@ -83,14 +83,15 @@ fn a_server_that_read_the_end_and_keeps_the_descriptor_has_not_closed() {
 #[test]
 fn an_end_is_unread_where_the_connection_is_in_no_epoll_set() {
     in_private_network(|| {
-        Leak::server(&["unread-eof", "--because", "unwatched"], at_once).assert_unread("epoll");
+        Leak::start_server(&["unread-eof", "--because", "unwatched"], at_once)
+            .assert_unread("epoll");
     });
 }
 
 #[test]
 fn an_end_is_unread_where_the_mask_asks_for_room_to_write_only() {
     in_private_network(|| {
-        Leak::server(&["unread-eof", "--because", "watched-for-writing"], at_once)
+        Leak::start_server(&["unread-eof", "--because", "watched-for-writing"], at_once)
             .assert_unread("EPOLLIN");
     });
 }
@@ -98,7 +99,8 @@ fn an_end_is_unread_where_the_mask_asks_for_room_to_write_only() {
 #[test]
 fn an_end_is_unread_where_the_mask_is_empty() {
     in_private_network(|| {
-        Leak::server(&["unread-eof", "--because", "masked"], at_once).assert_unread("EPOLLIN");
+        Leak::start_server(&["unread-eof", "--because", "masked"], at_once)
+            .assert_unread("EPOLLIN");
     });
 }
 
@@ -106,7 +108,7 @@ fn an_end_is_unread_where_the_mask_is_empty() {
 fn an_end_is_unread_where_an_edge_was_answered_with_one_small_read() {
     in_private_network(|| {
         let after_one_read = |unread| unread == MESSAGE.len() as u64 - 10;
-        Leak::server(
+        Leak::start_server(
             &["unread-eof", "--because", "edge-left-data"],
             after_one_read,
         )
@@ -117,36 +119,38 @@ fn an_end_is_unread_where_an_edge_was_answered_with_one_small_read() {
 #[test]
 fn an_end_is_unread_while_the_reader_sleeps() {
     in_private_network(|| {
-        Leak::server(&["unread-eof", "--because", "sleep"], at_once).assert_unread("nanosleep");
+        Leak::start_server(&["unread-eof", "--because", "sleep"], at_once)
+            .assert_unread("nanosleep");
     });
 }
 
 #[test]
 fn an_end_is_unread_while_the_reader_reads_another_client() {
     in_private_network(|| {
-        Leak::server(&["unread-eof", "--because", "read"], at_once).assert_unread("read");
+        Leak::start_server(&["unread-eof", "--because", "read"], at_once).assert_unread("read");
     });
 }
 
 #[test]
 fn an_end_is_unread_while_the_reader_waits_for_another_thread() {
     in_private_network(|| {
-        Leak::server(&["unread-eof", "--because", "other-thread"], at_once).assert_unread("futex");
+        Leak::start_server(&["unread-eof", "--because", "other-thread"], at_once)
+            .assert_unread("futex");
     });
 }
 
 #[test]
 fn an_end_is_unread_while_its_thread_waits_for_an_upstream() {
     in_private_network(|| {
-        let _upstream = server(&["unread-eof", "--because", "unwatched", "--port", "9000"]);
-        Leak::server(&["waits-for-upstream"], all).assert_unread("read");
+        let _upstream = start_server(&["unread-eof", "--because", "unwatched", "--port", "9000"]);
+        Leak::start_server(&["waits-for-upstream"], all).assert_unread("read");
     });
 }
 
 #[test]
 fn an_end_is_unread_while_the_owner_is_stopped() {
     in_private_network(|| {
-        let server = server(&["healthy"]);
+        let server = start_server(&["healthy"]);
         let mut clients = [connect(), connect(), connect()];
         clients.iter_mut().for_each(talk);
         stop(server.pid());
@@ -164,7 +168,7 @@ fn an_end_is_unread_while_the_owner_is_stopped() {
 #[test]
 fn a_close_wait_younger_than_the_grace_period_is_normal() {
     in_private_network(|| {
-        let leak = Leak::server(&["unclosed-after-eof"], all);
+        let leak = Leak::start_server(&["unclosed-after-eof"], all);
         wait_for_close_waits(2, |unread| unread == 0);
         let report = doctor(&["scan", "--port", "8080", "--format", "json"]).report();
         report.assert_healthy();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::{
     Crowd, Program, SHORT_GRACE, assert_blames, connect, have, have_folder, have_root,
-    in_private_network, outlast, says, scan, send, server, wait_for_queue, wait_until,
+    in_private_network, outlast, says, scan, send, start_server, wait_for_queue, wait_until,
 };
 
 /// A crowd comes to a server that is halted, and the doctor says why nobody is accepted.
@@ -25,7 +25,7 @@ fn a_server_that_a_debugger_holds_is_stopped() {
         if !have("gdb") {
             return;
         }
-        let server = server(&["healthy"]);
+        let server = start_server(&["healthy"]);
         let pid = server.pid().to_string();
         let hold = ["-nx", "-batch", "-ex", "shell sleep 600", "-p"];
         let _debugger = Program::start(Command::new("gdb").args(hold).arg(pid));
@@ -62,7 +62,7 @@ fn assert_frozen_is_found(hierarchy: &'static str, switch: &str, states: [&'stat
     if !have_root() || !have_folder(hierarchy) {
         return;
     }
-    let server = server(&["healthy"]);
+    let server = start_server(&["healthy"]);
     let _freezer = Freezer::start(&server, hierarchy, switch, states);
     assert_found(&server, "acceptor-stopped", "frozen");
 }

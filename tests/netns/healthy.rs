@@ -4,13 +4,13 @@ use std::process::Command;
 
 use crate::support::{
     Load, Nginx, Program, SHORT_GRACE, connect_many, have, in_private_network, outlast, scan,
-    server, stop, talk,
+    start_server, stop, talk,
 };
 
 #[test]
 fn a_server_without_clients_is_healthy() {
     in_private_network(|| {
-        let _server = server(&["healthy"]);
+        let _server = start_server(&["healthy"]);
         let report = scan(&[]).report();
         report.assert_healthy();
         assert_eq!(report["summary"]["listeners"], 1);
@@ -37,8 +37,8 @@ fn a_server_with_several_listeners_on_one_port_is_healthy_under_load() {
     in_private_network(|| assert_healthy_under_load(&["reuse-port", "--workers", "3"]));
 }
 
-fn assert_healthy_under_load(server: &[&str]) {
-    let _server = server(server);
+fn assert_healthy_under_load(arguments: &[&str]) {
+    let _server = start_server(arguments);
     let load = Load::start(4);
     for _ in 0..5 {
         scan(&[]).report().assert_healthy();
@@ -49,7 +49,7 @@ fn assert_healthy_under_load(server: &[&str]) {
 #[test]
 fn connections_that_stay_open_are_healthy() {
     in_private_network(|| {
-        let _server = server(&["healthy"]);
+        let _server = start_server(&["healthy"]);
         let mut clients = connect_many(50);
         clients.iter_mut().for_each(talk);
         outlast(SHORT_GRACE);
@@ -60,7 +60,7 @@ fn connections_that_stay_open_are_healthy() {
 #[test]
 fn one_stopped_worker_of_two_leaves_the_listener_healthy() {
     in_private_network(|| {
-        let server = server(&["prefork", "--workers", "2"]);
+        let server = start_server(&["prefork", "--workers", "2"]);
         stop(server.workers()[0]);
         let mut clients = connect_many(4);
         clients.iter_mut().for_each(talk);

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     Crowd, Program, SHORT_GRACE, connect_many, doctor, doctor_command, example, in_private_network,
-    outlast, scan, server, wait_for_queue,
+    outlast, scan, start_server, wait_for_queue,
 };
 
 /// Changes the colour, then the title of a terminal; ends a quoted string, a line, and UTF-8.
@@ -94,7 +94,7 @@ fn a_hostile_name_is_harmless_in_json() {
 #[test]
 fn a_reader_who_left_is_no_failure() {
     in_private_network(|| {
-        let _server = server(&["never-accepts"]);
+        let _server = start_server(&["never-accepts"]);
         let _clients = connect_many(20);
         outlast(SHORT_GRACE);
         for format in ["table", "json"] {

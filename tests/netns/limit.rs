@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::{
-    SHORT_GRACE, close, connect_many, doctor, in_private_network, items, outlast, scan, server,
-    wait_for_close_waits,
+    SHORT_GRACE, close, connect_many, doctor, in_private_network, items, outlast, scan,
+    start_server, wait_for_close_waits,
 };
 
 const OLD: usize = 4;
@@ -21,7 +21,7 @@ fn come_and_go(clients: usize) {
 #[test]
 fn a_limit_leaves_the_oldest_and_every_total() {
     in_private_network(|| {
-        let _server = server(&["unclosed-after-eof"]);
+        let _server = start_server(&["unclosed-after-eof"]);
         come_and_go(OLD);
         wait_for_close_waits(OLD, |unread| unread == 0);
         outlast(Duration::from_secs(1));
@@ -57,7 +57,7 @@ fn a_limit_leaves_the_oldest_and_every_total() {
 #[test]
 fn a_table_says_how_many_it_does_not_list() {
     in_private_network(|| {
-        let _server = server(&["unclosed-after-eof"]);
+        let _server = start_server(&["unclosed-after-eof"]);
         come_and_go(OLD + YOUNG);
         wait_for_close_waits(OLD + YOUNG, |unread| unread == 0);
         outlast(SHORT_GRACE);

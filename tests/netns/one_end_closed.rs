@@ -14,7 +14,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 use crate::support::{
     Program, Report, SHORT_GRACE, assert_blames, connect, in_private_network, items, outlast, says,
-    scan, server, wait_until,
+    scan, start_server, wait_until,
 };
 
 /// A listener on port 8080 and a connection to it, the server's end first; all are this process's.
@@ -140,7 +140,7 @@ fn a_connection_that_a_child_has_inherited_is_held_by_both() {
 #[test]
 fn a_peer_that_does_not_close_is_told_from_our_own_leak() {
     in_private_network(|| {
-        let server = server(&["unread-eof", "--because", "unwatched"]);
+        let server = start_server(&["unread-eof", "--because", "unwatched"]);
         let client = connect();
         client.shutdown(Shutdown::Write).expect("it is connected");
         let report = report();
@@ -154,7 +154,7 @@ fn a_peer_that_does_not_close_is_told_from_our_own_leak() {
 #[test]
 fn a_relay_that_waits_for_its_other_side_is_recognised() {
     in_private_network(|| {
-        let upstream = server(&["unread-eof", "--because", "unwatched", "--port", "9000"]);
+        let upstream = start_server(&["unread-eof", "--because", "unwatched", "--port", "9000"]);
         let downstream = TcpListener::bind("127.0.0.1:8080").expect("the port is free");
         let client = connect();
         let (mut from_client, _) = downstream.accept().expect("a client has connected");
@@ -204,7 +204,7 @@ fn a_descriptor_in_flight_leaves_its_connection_without_owner() {
 #[test]
 fn a_leak_that_grows_is_measured_over_two_looks() {
     in_private_network(|| {
-        let server = server(&["unclosed-after-eof"]);
+        let server = start_server(&["unclosed-after-eof"]);
         let _stays = connect();
         drop(connect());
         let feeder = thread::spawn(|| {

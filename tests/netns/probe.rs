@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::support::{
     Nginx, Program, SHORT_GRACE, close, connect, connect_many, doctor, example, have,
-    in_private_network, is_refused, items, outlast, queue, server, stop, talk, wait_for_queue,
+    in_private_network, is_refused, items, outlast, queue, start_server, stop, talk,
+    wait_for_queue,
 };
 
 /// The incident's server at its limit, with eight connections in `CLOSE_WAIT` in its queue.
@@ -113,7 +114,7 @@ fn the_stuck_incident_accepts_one_for_each_newcomer() {
 #[test]
 fn a_server_whose_accept_loop_waits_for_a_slot_accepts_nothing() {
     in_private_network(|| {
-        let _server = server(&["gated-edge", "--slots", "1"]);
+        let _server = start_server(&["gated-edge", "--slots", "1"]);
         let _holds_the_slot = connect();
         wait_for_queue(0);
         for client in connect_many(3) {
@@ -134,7 +135,7 @@ fn a_server_whose_accept_loop_waits_for_a_slot_accepts_nothing() {
 #[test]
 fn a_stopped_server_accepts_nothing_and_that_is_what_was_found() {
     in_private_network(|| {
-        let server = server(&["healthy"]);
+        let server = start_server(&["healthy"]);
         stop(server.pid());
         let _waits = connect();
         wait_for_queue(1);
@@ -185,7 +186,7 @@ fn nginx_is_healthy_and_answers_only_when_it_is_asked() {
 #[test]
 fn a_server_that_missed_one_edge_drains_fully_when_another_comes() {
     in_private_network(|| {
-        let _server = server(&["stall", "--stops", "at-limit", "--limit", "2"]);
+        let _server = start_server(&["stall", "--stops", "at-limit", "--limit", "2"]);
         let clients: Vec<_> = (0..2)
             .map(|_| {
                 let mut client = connect();
@@ -247,7 +248,7 @@ while True:
 #[test]
 fn a_full_queue_refuses() {
     in_private_network(|| {
-        let _server = server(&["--backlog", "1", "never-accepts"]);
+        let _server = start_server(&["--backlog", "1", "never-accepts"]);
         let _waiting = connect_many(2);
         assert!(is_refused());
         outlast(SHORT_GRACE);
@@ -293,7 +294,7 @@ fn a_listener_in_another_network_namespace_is_probed_from_within() {
 #[test]
 fn only_listeners_of_this_host_are_probed() {
     in_private_network(|| {
-        let _server = server(&["--address", "0.0.0.0", "healthy"]);
+        let _server = start_server(&["--address", "0.0.0.0", "healthy"]);
         let elsewhere = doctor(&["probe", "198.51.100.7:8080"]);
         assert!(
             elsewhere
@@ -320,7 +321,7 @@ fn only_listeners_of_this_host_are_probed() {
 #[test]
 fn a_dual_stack_listener_is_probed_by_either_address() {
     in_private_network(|| {
-        let _server = server(&["--address", "::", "healthy"]);
+        let _server = start_server(&["--address", "::", "healthy"]);
         for address in ["[::1]:8080", "127.0.0.1:8080"] {
             let json = doctor(&["probe", address, "--format", "json"]).json();
             assert_eq!(json["behaviour"], "healthy", "{json:#}");
@@ -424,7 +425,7 @@ while True:
 #[test]
 fn a_listener_on_every_address_is_probed_by_each_way_to_write_it() {
     in_private_network(|| {
-        let _server = server(&["--address", "0.0.0.0", "healthy"]);
+        let _server = start_server(&["--address", "0.0.0.0", "healthy"]);
         for address in ["0.0.0.0:8080", "[::ffff:127.0.0.1]:8080"] {
             let json = doctor(&["probe", address, "--format", "json"]).json();
             assert_eq!(json["behaviour"], "healthy", "{json:#}");
@@ -437,7 +438,7 @@ fn a_listener_on_every_address_is_probed_by_each_way_to_write_it() {
 #[test]
 fn more_newcomers_than_workers_find_a_healthy_server_healthy() {
     in_private_network(|| {
-        let _server = server(&["gated", "--workers", "2"]);
+        let _server = start_server(&["gated", "--workers", "2"]);
         let json = probe(&["--count", "6", "--timeout", "2s"]);
         assert_eq!(json["behaviour"], "healthy", "{json:#}");
         assert_eq!(items(&json["newcomers"]).count(), 6, "{json:#}");
@@ -448,7 +449,7 @@ fn more_newcomers_than_workers_find_a_healthy_server_healthy() {
 #[test]
 fn a_server_whose_workers_do_not_notice_a_close_gets_no_advice_about_epoll() {
     in_private_network(|| {
-        let _server = server(&["descriptor-limit", "--descriptors", "12", "--then", "stall"]);
+        let _server = start_server(&["descriptor-limit", "--descriptors", "12", "--then", "stall"]);
         let json = probe(&["--count", "12", "--timeout", "200ms"]);
         assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
         let remedies = json["remedies"].to_string();
@@ -459,8 +460,8 @@ fn a_server_whose_workers_do_not_notice_a_close_gets_no_advice_about_epoll() {
 #[test]
 fn who_waits_at_another_address_of_the_port_did_not_come_to_this_queue() {
     in_private_network(|| {
-        let _server = server(&["never-accepts"]);
-        let _other = server(&["--address", "127.0.0.2", "never-accepts"]);
+        let _server = start_server(&["never-accepts"]);
+        let _other = start_server(&["--address", "127.0.0.2", "never-accepts"]);
         let enough = AtomicBool::new(false);
         let json = std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -486,7 +487,7 @@ fn who_waits_at_another_address_of_the_port_did_not_come_to_this_queue() {
 #[test]
 fn the_last_place_in_a_queue_is_left_to_a_client() {
     in_private_network(|| {
-        let _server = server(&["--backlog", "4", "never-accepts"]);
+        let _server = start_server(&["--backlog", "4", "never-accepts"]);
         let _waiting = connect_many(2);
         let json = probe(&["--count", "10", "--timeout", "100ms"]);
         assert_eq!(items(&json["newcomers"]).count(), 2, "{json:#}");

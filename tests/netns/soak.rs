@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{
-    Load, Nginx, Program, Report, doctor, have, in_private_network, items, outlast, server,
+    Load, Nginx, Program, Report, doctor, have, in_private_network, items, outlast, start_server,
     wait_until,
 };
 
@@ -24,8 +24,8 @@ fn a_host_of_busy_servers_stays_healthy() {
             return;
         }
         let _nginx = Nginx::start();
-        let _edge = server(&["healthy", "--trigger", "edge", "--port", "8081"]);
-        let _prefork = server(&["prefork", "--workers", "3", "--port", "8082"]);
+        let _edge = start_server(&["healthy", "--trigger", "edge", "--port", "8081"]);
+        let _prefork = start_server(&["prefork", "--workers", "3", "--port", "8082"]);
         let _redis = redis();
         let visitors = [Load::on(8081, 2), Load::on(8082, 2)];
         let _commands = Program::start(Command::new("redis-cli").args(PING_FOREVER));

@@ -18,7 +18,7 @@ pub(crate) use namespace::{
     have, have_folder, have_module, have_mptcp, have_root, in_private_network,
 };
 pub(crate) use nginx::Nginx;
-pub(crate) use programs::{Program, example, server, stop};
+pub(crate) use programs::{Program, example, start_server, stop};
 pub(crate) use report::{Report, advises, assert_age, assert_blames, items, says};
 pub(crate) use ss::{Queue, queue, queues, unread_by_server, wait_for_close_waits, wait_for_queue};
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::incident::{CLOSED, Incident, QUEUED, RESET, STAYED};
 use crate::support::{
     MESSAGE, Queue, Report, Run, SHORT_GRACE, assert_age, assert_blames, close, connect, doctor,
-    doctor_command, have, in_private_network, items, outlast, queue, run, says, send, server,
+    doctor_command, have, in_private_network, items, outlast, queue, run, says, send, start_server,
     wait_for_close_waits, wait_for_queue,
 };
 
@@ -224,7 +224,7 @@ fn a_cured_server_is_healthy_in_text_too() {
 #[test]
 fn a_leak_is_found_in_text_with_its_owner_and_its_age() {
     in_private_network(|| {
-        let server = server(&["unclosed-after-eof"]);
+        let server = start_server(&["unclosed-after-eof"]);
         let mut clients = [connect(), connect()];
         for client in &mut clients {
             send(client, MESSAGE);

@@ -4,19 +4,9 @@
 //! made of it, and it is coarse: a whole socket dump, the descriptors of all processes, a file.
 //! [`LiveKernel`] asks, [`Recorder`] asks and writes down, [`RecordedKernel`] answers from a file.
 
-#[cfg(feature = "bpf")]
-mod bpf;
-mod descriptors;
 mod error;
-mod hidden;
 mod live;
-mod namespaces;
-mod recorded;
-mod recorder;
 mod recording;
-mod redact;
-mod scrub;
-mod unlisted;
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -28,9 +18,9 @@ use crate::model::{Host, InodeSet, Pid, PortRange};
 
 pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
-pub use recorded::RecordedKernel;
-pub use recorder::Recorder;
-pub use recording::{Header, RecordedManner, RecordedScope, RecordingError};
+pub use recording::{
+    Header, RecordedKernel, RecordedManner, RecordedScope, Recorder, RecordingError,
+};
 
 /// What can be asked of a kernel.
 pub trait Kernel {

@@ -6,7 +6,7 @@ use super::{Aid, headline, listener_lines, registrations, stick, with_faults};
 use crate::privileges::doctor_for_everybody;
 use crate::support::{
     Program, SHORT_GRACE, doctor, example, have, have_root, in_private_network, outlast, queue,
-    run, server, stop,
+    run, start_server, stop,
 };
 
 #[test]
@@ -15,7 +15,7 @@ fn without_the_right_to_duplicate_descriptors_it_says_what_is_missing() {
         if !have("strace") {
             return;
         }
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let _clients = stick(&server, 3);
         let before = registrations(server.pid());
         let run = with_faults(&Aid::new(), &["inject=pidfd_getfd:error=EPERM"], &[]);
@@ -34,7 +34,7 @@ fn another_user_is_told_what_is_missing_and_changes_nothing() {
         if !have("setpriv") || !have_root() {
             return;
         }
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let _clients = stick(&server, 3);
         let before = registrations(server.pid());
         let (_folder, doctor) = doctor_for_everybody();
@@ -55,7 +55,7 @@ fn another_user_is_told_what_is_missing_and_changes_nothing() {
 #[test]
 fn from_another_pid_namespace_it_says_so() {
     in_private_network(|| {
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let _clients = stick(&server, 3);
         let before = registrations(server.pid());
         let doctor = env!("CARGO_BIN_EXE_closewait-doctor");
@@ -120,7 +120,7 @@ fn in_another_network_namespace_it_is_relieved_where_that_is_named() {
 #[test]
 fn a_descriptor_that_was_inherited_is_not_in_the_way() {
     in_private_network(|| {
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let _clients = stick(&server, 4);
         let before = listener_lines(server.pid());
         let aid = Aid::new();
@@ -137,7 +137,7 @@ fn a_descriptor_that_was_inherited_is_not_in_the_way() {
 #[test]
 fn without_a_place_for_the_journal_nothing_that_needs_one_is_changed() {
     in_private_network(|| {
-        let server = server(&["stall", "--exclusive"]);
+        let server = start_server(&["stall", "--exclusive"]);
         let _clients = stick(&server, 4);
         let before = listener_lines(server.pid());
         let aid = Aid::new();
@@ -167,7 +167,7 @@ fn two_capabilities_are_enough_for_another_users_server() {
         if !have("setpriv") || !have_root() {
             return;
         }
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let _clients = stick(&server, 4);
         let before = listener_lines(server.pid());
         let (_folder, doctor) = doctor_for_everybody();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::support::{
     Program, SHORT_GRACE, connect, connect_many, doctor_command, have, in_private_network, outlast,
-    queue, server, wait_for_queue, wait_until,
+    queue, start_server, wait_for_queue, wait_until,
 };
 
 /// A server that is stuck, and on SIGUSR1 does something to its descriptors.
@@ -122,7 +122,7 @@ fn a_set_without_the_listener_is_left_alone() {
 #[test]
 fn a_target_that_ends_midway_is_said_and_its_port_is_free() {
     in_private_network(|| {
-        let server = server(&["gated-edge"]);
+        let server = start_server(&["gated-edge"]);
         let _holds_the_slot = connect();
         wait_for_queue(0);
         let _waiting = connect_many(2);
@@ -142,7 +142,7 @@ fn a_target_that_ends_midway_is_said_and_its_port_is_free() {
             "{json:#}"
         );
         assert!(crate::support::queues().is_empty());
-        let _again = server(&["healthy"]);
+        let _again = start_server(&["healthy"]);
     });
 }
 
@@ -165,7 +165,7 @@ fn ask_hand(order: &Value, command: &str) -> Value {
 #[test]
 fn each_part_of_the_identity_is_checked() {
     in_private_network(|| {
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let clients = stick(&server, 3);
         let pid = server.pid();
         let before = listener_lines(pid);

@@ -7,7 +7,7 @@ use super::{Aid, headline, listener_lines, registrations, resume, steps, stick};
 use crate::probe::StuckIncident;
 use crate::support::{
     Program, SHORT_GRACE, close, connect, connect_many, have, in_private_network, items, outlast,
-    queue, server, stop, talk, wait_for_queue, wait_until,
+    queue, start_server, stop, talk, wait_for_queue, wait_until,
 };
 
 #[test]
@@ -45,7 +45,7 @@ fn rearm_empties_the_queue_of_the_incident_and_the_live_client_stays() {
 #[test]
 fn rearm_loses_no_live_client() {
     in_private_network(|| {
-        let server = server(&["stall", "--stops", "after-one"]);
+        let server = start_server(&["stall", "--stops", "after-one"]);
         let mut clients = stick(&server, 9);
         let before = listener_lines(server.pid());
         Aid::new().comes_to("relieved", &["--yes"]);
@@ -60,7 +60,7 @@ fn rearm_loses_no_live_client() {
 #[test]
 fn one_wake_up_is_enough_for_a_loop_that_is_sound_below_its_limit() {
     in_private_network(|| {
-        let _server = server(&["stall", "--stops", "at-limit", "--limit", "2"]);
+        let _server = start_server(&["stall", "--stops", "at-limit", "--limit", "2"]);
         let mut served = [connect(), connect()];
         for client in &mut served {
             talk(client);
@@ -83,7 +83,7 @@ fn one_wake_up_is_enough_for_a_loop_that_is_sound_below_its_limit() {
 #[test]
 fn a_plan_names_the_registration_and_changes_nothing() {
     in_private_network(|| {
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let _clients = stick(&server, 4);
         let (before, waiting) = (registrations(server.pid()), queue());
         let aid = Aid::new();
@@ -136,7 +136,7 @@ fn strace(pid: u32, trace: &std::path::Path) -> Program {
 #[test]
 fn rearm_works_through_nested_epoll() {
     in_private_network(|| {
-        let server = server(&["nested-stall", "--work-ms", "1"]);
+        let server = start_server(&["nested-stall", "--work-ms", "1"]);
         let _clients = stick(&server, 6);
         let before = registrations(server.pid());
         Aid::new().comes_to("relieved", &["--method", "rearm", "--yes"]);
@@ -148,7 +148,7 @@ fn rearm_works_through_nested_epoll() {
 #[test]
 fn rearm_works_on_an_exclusive_registration() {
     in_private_network(|| {
-        let server = server(&["stall", "--exclusive"]);
+        let server = start_server(&["stall", "--exclusive"]);
         let mut clients = stick(&server, 6);
         let before = listener_lines(server.pid());
         let aid = Aid::new();
@@ -165,7 +165,7 @@ fn rearm_works_on_an_exclusive_registration() {
 #[test]
 fn rearm_works_on_a_listener_that_is_registered_under_another_number() {
     in_private_network(|| {
-        let server = server(&["stall", "--duplicate"]);
+        let server = start_server(&["stall", "--duplicate"]);
         let mut clients = stick(&server, 5);
         let before = listener_lines(server.pid());
         assert!(before[0].starts_with("tfd:       20 "), "{before:?}");
@@ -317,7 +317,7 @@ signal.pause()";
 #[test]
 fn nothing_can_happen_on_a_stopped_server_until_it_continues() {
     in_private_network(|| {
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         stop(server.pid());
         let _clients = connect_many(3);
         wait_for_queue(3);
@@ -379,7 +379,7 @@ fn level_empties_the_queue_and_lasts_until_it_is_undone() {
 #[test]
 fn level_works_on_an_exclusive_registration_and_is_undone() {
     in_private_network(|| {
-        let server = server(&["stall", "--exclusive"]);
+        let server = start_server(&["stall", "--exclusive"]);
         let clients = stick(&server, 6);
         let before = listener_lines(server.pid());
         assert!(before[0].contains("90000019"), "{before:?}");
@@ -398,7 +398,7 @@ fn level_works_on_an_exclusive_registration_and_is_undone() {
 #[test]
 fn level_is_rolled_back_on_a_server_that_spins() {
     in_private_network(|| {
-        let server = server(&["stall", "--stops", "at-limit"]);
+        let server = start_server(&["stall", "--stops", "at-limit"]);
         let mut first = connect();
         talk(&mut first);
         let _waiting = connect_many(3);
@@ -437,7 +437,7 @@ fn processor_time(pid: u32) -> u64 {
 #[test]
 fn a_runtime_that_is_built_on_edges_is_made_level_triggered_only_by_force() {
     in_private_network(|| {
-        let server = server(&["gated-edge", "--thread", "tokio-rt-worker"]);
+        let server = start_server(&["gated-edge", "--thread", "tokio-rt-worker"]);
         let _holds_the_slot = connect();
         wait_for_queue(0);
         let _waiting = connect_many(3);
@@ -458,7 +458,7 @@ fn a_runtime_that_is_built_on_edges_is_made_level_triggered_only_by_force() {
 #[test]
 fn a_healthy_server_is_left_alone() {
     in_private_network(|| {
-        let server = server(&["healthy", "--trigger", "edge"]);
+        let server = start_server(&["healthy", "--trigger", "edge"]);
         let before = registrations(server.pid());
         let json = Aid::new().comes_to("nothing_to_do", &["--yes"]);
         assert!(headline(&json).contains("nobody waits"), "{json:#}");
@@ -469,7 +469,7 @@ fn a_healthy_server_is_left_alone() {
 #[test]
 fn a_loop_that_waits_for_a_slot_is_woken_in_vain_and_that_is_said() {
     in_private_network(|| {
-        let server = server(&["gated-edge"]);
+        let server = start_server(&["gated-edge"]);
         let _holds_the_slot = connect();
         wait_for_queue(0);
         let _waiting = connect_many(3);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::support::{
     Program, SHORT_GRACE, connect_many, doctor_command, have, in_private_network, outlast, queue,
-    run, server, stop, talk, wait_for_queue, wait_until,
+    run, start_server, stop, talk, wait_for_queue, wait_until,
 };
 
 /// The helper is killed at each of its calls that change something, and then its parent as well.
@@ -15,7 +15,7 @@ fn assert_survives_kills(server_arguments: &[&str], method: &[&str], calls: usiz
     if !have("strace") {
         return;
     }
-    let server = server(server_arguments);
+    let server = start_server(server_arguments);
     let before = listener_lines(server.pid());
     assert_eq!(before.len(), 1);
     let aid = Aid::new();
@@ -100,7 +100,7 @@ fn watching(aid: &Aid, server: u32, before: &[String]) -> Child {
 #[test]
 fn killed_while_it_watches_it_brings_back_the_edge() {
     in_private_network(|| {
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let _clients = stick(&server, 6);
         let before = listener_lines(server.pid());
         let aid = Aid::new();
@@ -117,7 +117,7 @@ fn killed_while_it_watches_it_brings_back_the_edge() {
 #[test]
 fn killed_with_its_helper_while_it_watches_it_can_be_undone() {
     in_private_network(|| {
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let _clients = stick(&server, 6);
         let before = listener_lines(server.pid());
         let aid = Aid::new();
@@ -144,7 +144,7 @@ fn killed_at_whatever_it_writes_it_leaves_the_registration_as_it_was() {
         if !have("strace") {
             return;
         }
-        let server = server(&["stall", "--exclusive"]);
+        let server = start_server(&["stall", "--exclusive"]);
         let clients = stick(&server, 9);
         let before = listener_lines(server.pid());
         let aid = Aid::new();

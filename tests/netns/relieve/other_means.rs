@@ -6,7 +6,7 @@ use super::{Aid, descriptors, headline, steps};
 use crate::halted::Freezer;
 use crate::support::{
     SHORT_GRACE, close, connect, connect_many, have_folder, have_root, in_private_network, outlast,
-    queue, reset, server, stop, wait_for_close_waits, wait_for_queue,
+    queue, reset, start_server, stop, wait_for_close_waits, wait_for_queue,
 };
 
 /// Two who closed, one live, one who closed; the kernel's clocks tell them apart.
@@ -28,7 +28,7 @@ fn mixed_queue() -> std::net::TcpStream {
 #[test]
 fn drain_stops_at_the_first_live_client() {
     in_private_network(|| {
-        let server = server(&["paused", "--how", "removed"]);
+        let server = start_server(&["paused", "--how", "removed"]);
         let _first = connect();
         wait_for_queue(0);
         let live = mixed_queue();
@@ -58,7 +58,7 @@ fn drain_stops_at_the_first_live_client() {
 #[test]
 fn drain_does_not_wait_in_a_blocking_listener() {
     in_private_network(|| {
-        let server = server(&["one-by-one"]);
+        let server = start_server(&["one-by-one"]);
         let _first = connect();
         wait_for_queue(0);
         for client in connect_many(3) {
@@ -92,7 +92,7 @@ pub(super) fn is_open(client: &std::net::TcpStream) -> bool {
 #[test]
 fn close_leaked_ends_the_connections_and_says_that_the_descriptors_stay() {
     in_private_network(|| {
-        let server = server(&["unclosed-after-eof"]);
+        let server = start_server(&["unclosed-after-eof"]);
         let _live = connect();
         for client in connect_many(3) {
             close(client);
@@ -124,7 +124,7 @@ fn close_leaked_ends_the_connections_and_says_that_the_descriptors_stay() {
 #[test]
 fn a_stopped_server_continues() {
     in_private_network(|| {
-        let server = server(&["healthy"]);
+        let server = start_server(&["healthy"]);
         stop(server.pid());
         let _waiting = connect_many(3);
         wait_for_queue(3);
@@ -163,7 +163,7 @@ fn assert_thawed(hierarchy: &'static str, switch: &str, states: [&'static str; 2
     if !have_root() || !have_folder(hierarchy) {
         return;
     }
-    let server = server(&["healthy"]);
+    let server = start_server(&["healthy"]);
     let _freezer = Freezer::start(&server, hierarchy, switch, states);
     let _waiting = connect_many(3);
     wait_for_queue(3);

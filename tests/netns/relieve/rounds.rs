@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use super::{Aid, descriptors, listener_lines, stick};
 use crate::support::{
-    close, connect_many, doctor_command, in_private_network, queue, server, stop, talk,
+    close, connect_many, doctor_command, in_private_network, queue, start_server, stop, talk,
     wait_for_queue, wait_until,
 };
 
@@ -17,7 +17,7 @@ fn rounds() -> usize {
 #[test]
 fn round_after_round_nothing_is_leaked_and_nobody_lost() {
     in_private_network(|| {
-        let server = server(&["stall", "--stops", "after-one"]);
+        let server = start_server(&["stall", "--stops", "after-one"]);
         let (before, lines) = (descriptors(server.pid()), listener_lines(server.pid()));
         let aid = Aid::new();
         for round in 0..rounds() {
@@ -47,7 +47,7 @@ fn round_after_round_nothing_is_leaked_and_nobody_lost() {
 #[test]
 fn hundreds_of_wake_ups_leak_no_descriptor_of_ours() {
     in_private_network(|| {
-        let server = server(&["stall"]);
+        let server = start_server(&["stall"]);
         let clients = stick(&server, 300);
         let aid = Aid::new();
         let arguments = aid.arguments(&["--port", "8080", "--yes"]);

@@ -25,7 +25,7 @@ fn connect_to(port: u16) -> TcpStream {
     stream
 }
 
-fn server() -> SocketAddr {
+fn listener_address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, PORT).into()
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn connect_many(clients: usize) -> Vec<TcpStream> {
 
 /// Tells whether the kernel drops one more connection, as it does when the accept queue is full.
 pub(crate) fn is_refused() -> bool {
-    TcpStream::connect_timeout(&server(), Duration::from_millis(100)).is_err()
+    TcpStream::connect_timeout(&listener_address(), Duration::from_millis(100)).is_err()
 }
 
 pub(crate) fn send(client: &mut TcpStream, bytes: &[u8]) {

@@ -99,7 +99,7 @@ impl Drop for Program {
 }
 
 /// Starts a server of `examples/server`, and waits until clients may come.
-pub(crate) fn server(arguments: &[&str]) -> Program {
+pub(crate) fn start_server(arguments: &[&str]) -> Program {
     let server = Program::start(Command::new(example("server")).args(arguments));
     server.wait_for_line("ready");
     server

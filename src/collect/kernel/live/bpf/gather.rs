@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::super::DescriptorTable;
 use super::super::descriptors::count_descriptor;
 use super::super::unlisted::FEWEST_SOCKETS;
 use super::program::{self, Record};
 use super::{ClosedSockets, Outline, Pass};
+use crate::collect::kernel::DescriptorTable;
 use crate::model::Pid;
 
 /// `S_IFMT` and kinds of `linux/stat.h`. Epoll sets and rings are regular files on some kernels, and

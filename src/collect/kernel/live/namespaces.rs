@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::FoundNamespace;
 use super::descriptors::{for_each_number, open_directory};
+use crate::collect::kernel::FoundNamespace;
 use crate::model::Pid;
 
 /// Where `ip netns` and container runtimes bind namespaces.

@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use netlink_packet_core::NetlinkBuffer;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, SOCK_DIAG_BY_FAMILY};
 
-use super::UnlistedSockets;
-use super::recording::{Answer, Bytes, Entry, Header, Outcome, Question};
+use super::format::{Answer, Bytes, Entry, Header, Outcome, Question};
+use crate::collect::kernel::UnlistedSockets;
 
 /// Where the two addresses lie in `struct inet_diag_msg`.
 const ADDRESS_OFFSETS: [usize; 2] = [8, 24];

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::blind_spots;
-use super::look::{Looker, Plan, Progress, Search};
+use super::{Looker, Plan, Progress, Search};
 use crate::collect::kernel::{FoundNamespace, Kernel};
 use crate::collect::proc;
 use crate::correlate::Triage;

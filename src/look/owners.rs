@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::super::blind_spots;
 use super::Looker;
+use super::blind_spots;
 use crate::collect::kernel::{DescriptorTable, DescriptorTables, KernelError};
 use crate::collect::proc;
 use crate::correlate::{Listeners, Triage};
@@ -15,7 +15,7 @@ use crate::model::{
 
 /// What was asked of the descriptor tables, and what they answered.
 #[derive(Clone, Copy)]
-pub(in crate::cli) struct Search<'a> {
+pub(crate) struct Search<'a> {
     /// The sockets whose holders are to be found.
     pub wanted: &'a InodeSet,
     /// The tables; of all network namespaces, if several are looked at.
@@ -160,7 +160,7 @@ impl Looker<'_> {
 }
 
 /// Drops the sockets that the given processes do not hold.
-pub(in crate::cli) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
+pub(crate) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
     let owned: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
     let held: InodeSet = snapshot
         .holders

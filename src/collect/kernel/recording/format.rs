@@ -15,7 +15,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::collect::kernel::{
     DescriptorTables, FoundNamespace, HiddenDescriptors, KernelError, SocketDump, UnlistedSockets,
 };
 use crate::model::{Host, PortRange, Scope};

@@ -13,7 +13,7 @@ use rustix::path::DecInt;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::descriptors::{for_each_number, open_directory, socket_inode};
-use super::{SocketEnds, UnlistedSocket, UnlistedSockets, UnlistedTable};
+use crate::collect::kernel::{SocketEnds, UnlistedSocket, UnlistedSockets, UnlistedTable};
 use crate::model::{Inode, InodeSet, Pid};
 
 /// A process with fewer sockets than this is passed over: a program that has just made a few, or

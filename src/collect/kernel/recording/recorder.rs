@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::recording::{self, Answer, Bytes, Entry, Header, Outcome, Question};
+use super::format::{self as recording, Answer, Bytes, Entry, Header, Outcome, Question};
 use super::redact::Redactor;
 use super::scrub::scrub;
-use super::{
+use crate::collect::kernel::{
     DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump,
     UnlistedSockets,
 };

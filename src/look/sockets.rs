@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::super::blind_spots;
 use super::Looker;
+use super::blind_spots;
 use crate::collect::kernel::KernelError;
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::recording::{self, Answer, Header, Outcome, Question, RecordingError};
-use super::{
+use super::format::{self as recording, Answer, Header, Outcome, Question, RecordingError};
+use crate::collect::kernel::{
     DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump,
     UnlistedSockets,
 };

@@ -2,29 +2,34 @@
 //! suspicious, a few repeated samples. What to look at next is decided in `correlate`; this
 //! alternates the two.
 
+mod blind_spots;
+mod dead;
+mod everywhere;
 mod owners;
 mod sockets;
+mod text;
+mod text_blind_spots;
 mod watch;
 
-pub(in crate::cli) use owners::{Search, restrict_to_pids};
+use owners::{Search, restrict_to_pids};
+pub use text::snapshot as snapshot_of_text;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::dead::{self, DeadScan};
-use super::{blind_spots, everywhere};
 use crate::collect::kernel::{Kernel, Kind, RecordedManner};
 use crate::collect::proc;
 use crate::correlate::{self, Triage, triage};
 use crate::model::{
     BlindSpot, Gap, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
 };
+use dead::DeadScan;
 
 /// How to look.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
+pub struct Plan {
     /// The age from which on an untended connection is a server.
     pub grace: Duration,
     /// How long to watch suspicious listeners.
@@ -63,7 +68,11 @@ impl From<RecordedManner> for Plan {
 }
 
 /// Takes one look, at one network namespace or at all that can be reached.
-pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Result<Vec<Snapshot>> {
+///
+/// # Errors
+///
+/// When no socket can be read at all, or a process that was named is not there.
+pub fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Result<Vec<Snapshot>> {
     kernel.begin_look();
     if scope.all_netns {
         return everywhere::look(kernel, scope, plan);

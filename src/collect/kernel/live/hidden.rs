@@ -6,7 +6,7 @@ use std::path::Path;
 use super::descriptors::{
     for_each_number, open_directory, read_table, read_table_at, socket_inode,
 };
-use super::{DescriptorTable, HiddenDescriptors};
+use crate::collect::kernel::{DescriptorTable, HiddenDescriptors};
 use crate::model::{InodeSet, Pid};
 
 /// So many descriptors are looked at in all, at some 4 us each; a host with more is told so.

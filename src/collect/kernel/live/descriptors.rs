@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir};
 #[cfg(feature = "bpf")]
 use rustix::path::DecInt;
 
-use super::{DescriptorTable, DescriptorTables};
+use crate::collect::kernel::{DescriptorTable, DescriptorTables};
 use crate::model::{Inode, InodeSet, Pid};
 
 /// Opens a directory.

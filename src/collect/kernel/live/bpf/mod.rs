@@ -20,7 +20,7 @@ use std::sync::Mutex;
 use rustix::thread::CapabilitySet;
 
 use super::descriptors::{open_directory, read_descriptor};
-use super::{DescriptorTable, DescriptorTables};
+use crate::collect::kernel::{DescriptorTable, DescriptorTables};
 use crate::model::{Inode, InodeSet, Pid};
 use btf::{Layout, Names, Sections};
 use gather::Gatherer;

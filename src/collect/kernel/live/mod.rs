@@ -1,5 +1,12 @@
 //! The running kernel.
 
+#[cfg(feature = "bpf")]
+mod bpf;
+mod descriptors;
+mod hidden;
+mod namespaces;
+mod unlisted;
+
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,14 +26,14 @@ use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
-use super::descriptors::{self, for_each_number, open_directory};
-use super::{
+use crate::collect::kernel::{
     DescriptorTables, DiagProtocol, FoundNamespace, HiddenDescriptors, Kernel, KernelError,
-    SocketDump, UnlistedSockets, hidden, namespaces, unlisted,
+    SocketDump, UnlistedSockets,
 };
 use crate::collect::netns;
 use crate::collect::sock_diag::filter;
 use crate::model::{Host, InodeSet, Pid};
+use descriptors::{for_each_number, open_directory};
 
 /// Process 1 lives as long as its pid namespace; whoever is not shown it is not shown all.
 const FIRST_PROCESS: Pid = 1;
@@ -58,15 +65,15 @@ pub struct LiveKernel {
     socket: Option<Socket>,
     /// What the last pass over all descriptors found by the way.
     #[cfg(feature = "bpf")]
-    closed: Option<Vec<super::bpf::ClosedSockets>>,
+    closed: Option<Vec<bpf::ClosedSockets>>,
     /// A pass over all descriptors that goes on while sockets are dumped.
     #[cfg(feature = "bpf")]
-    begun_pass: Option<std::thread::JoinHandle<Option<super::bpf::Pass>>>,
+    begun_pass: Option<std::thread::JoinHandle<Option<bpf::Pass>>>,
     /// Whether this look has not asked for holders yet.
     #[cfg(feature = "bpf")]
     holders_unknown: bool,
     #[cfg(feature = "bpf")]
-    passes: std::sync::Arc<super::bpf::Passes>,
+    passes: std::sync::Arc<bpf::Passes>,
 }
 
 impl LiveKernel {
@@ -107,14 +114,14 @@ impl LiveKernel {
     /// The pass that was begun meanwhile, or a new one. What came after the former went by is found by
     /// the latter.
     #[cfg(feature = "bpf")]
-    fn pass(&mut self, wanted: &InodeSet) -> Option<super::bpf::Pass> {
+    fn pass(&mut self, wanted: &InodeSet) -> Option<bpf::Pass> {
         self.finished_pass()
             .filter(|pass| pass.finds_all(wanted))
             .or_else(|| self.passes.run(&self.procfs))
     }
 
     #[cfg(feature = "bpf")]
-    fn finished_pass(&mut self) -> Option<super::bpf::Pass> {
+    fn finished_pass(&mut self) -> Option<bpf::Pass> {
         let begun = self.begun_pass.take();
         begun.and_then(|thread| thread.join().ok().flatten())
     }

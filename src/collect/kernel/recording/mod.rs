@@ -1,0 +1,11 @@
+//! Recordings: what was asked of a kernel and what it answered, written to a file and read back.
+
+mod format;
+mod recorded;
+mod recorder;
+mod redact;
+mod scrub;
+
+pub use format::{Header, RecordedManner, RecordedScope, RecordingError};
+pub use recorded::RecordedKernel;
+pub use recorder::Recorder;
