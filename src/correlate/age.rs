@@ -103,6 +103,7 @@ mod tests {
             timer: Reading::Known(timer),
             ages: Some(TcpAges::from_millis(sent, received, acked)),
             cgroup: None,
+            traffic: None,
             layer: Layer::Tcp,
         }
     }

@@ -35,6 +35,7 @@ pub(crate) fn waiting_connection(waited_ms: u32) -> Connection {
         timer: Reading::Known(Timer::Off),
         ages: Some(TcpAges::from_millis(waited_ms, waited_ms, waited_ms)),
         cgroup: None,
+        traffic: None,
         layer: Layer::Tcp,
     }
 }
@@ -74,6 +75,9 @@ pub(crate) fn process(pid: Pid) -> Process {
         command: "server".to_owned(),
         command_line: Reading::Known("server --limit 1".to_owned()),
         parent: Reading::Known(1),
+        group: Reading::Known(pid),
+        session: Reading::Known(pid),
+        started_ticks: Reading::Known(1000),
         state: Reading::Known(RunState::Sleeping),
         open_fds: Reading::Known(8),
         lowest_free_fd: Reading::Known(8),

@@ -19,5 +19,5 @@ pub use snapshot::{
     BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder, HolderSource,
     Host, Later, Namespace, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample, Via,
 };
-pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer};
+pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};

@@ -18,6 +18,12 @@ pub struct Process {
     pub command_line: Reading<String>,
     /// The process that started it (`ppid` of `/proc/PID/stat`).
     pub parent: Reading<Pid>,
+    /// Its process group (`pgrp`); 0 where that is in another pid namespace.
+    pub group: Reading<Pid>,
+    /// Its session (`session`); 0 where that is in another pid namespace.
+    pub session: Reading<Pid>,
+    /// When it started, in clock ticks since the machine did (`starttime`).
+    pub started_ticks: Reading<u64>,
     /// Whether it runs, sleeps or is stopped.
     pub state: Reading<RunState>,
     /// Number of open descriptors.

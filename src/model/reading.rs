@@ -49,6 +49,14 @@ impl<T> Reading<T> {
         }
     }
 
+    /// Borrows, so that a part of the value can be taken out with [`Reading::map`].
+    pub fn as_ref(&self) -> Reading<&T> {
+        match self {
+            Self::Known(value) => Reading::Known(value),
+            Self::Unknown(gap) => Reading::Unknown(*gap),
+        }
+    }
+
     /// Converts a known value and keeps the reason of an unknown one.
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Reading<U> {
         match self {

@@ -160,6 +160,8 @@ pub struct Connection {
     pub timer: Reading<Timer>,
     /// The clocks of `tcp_info`, where the source reports them.
     pub ages: Option<TcpAges>,
+    /// How much went over it, where the source reports that.
+    pub traffic: Option<Traffic>,
     /// The cgroup v2 of the listener's maker, inherited by the child (`INET_DIAG_CGROUP_ID`).
     pub cgroup: Option<NonZeroU64>,
     /// What kind of connection it is.
@@ -211,6 +213,35 @@ pub enum Timer {
     TimeWait(Duration),
     /// Probing a window that the peer keeps shut.
     ZeroWindowProbe,
+}
+
+/// Bytes that went over a connection (`struct tcp_info`, since 4.1). A larger count stays at the most
+/// that fits: what matters is none, some or many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    received: u32,
+    acknowledged: u32,
+}
+
+impl Traffic {
+    /// Makes it of the kernel's counters `tcpi_bytes_received` and `tcpi_bytes_acked`.
+    pub fn from_counters(received: u64, acknowledged: u64) -> Self {
+        let clamp = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self {
+            received: clamp(received),
+            acknowledged: clamp(acknowledged),
+        }
+    }
+
+    /// Bytes that came from the peer. In `CLOSE_WAIT` the kernel counts the FIN as one.
+    pub fn received_bytes(self) -> u32 {
+        self.received
+    }
+
+    /// Bytes that we sent and the peer's kernel acknowledged. The kernel counts our SYN as one.
+    pub fn acknowledged_bytes(self) -> u32 {
+        self.acknowledged.saturating_sub(1)
+    }
 }
 
 /// Times since something last happened on a connection (`struct tcp_info`), in kernel jiffies

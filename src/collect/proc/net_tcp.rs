@@ -95,6 +95,7 @@ fn add(table: &mut SocketTable, entry: &TcpNetEntry, wanted: Wanted, listeners: 
                 timer: Reading::Unknown(Gap::NotSupported),
                 ages: None,
                 cgroup: None,
+                traffic: None,
                 layer: Layer::Tcp,
             });
         }

@@ -2,7 +2,7 @@
 
 use super::elf::{Elf, read_elf};
 use super::{
-    cgroup, parse_epoll_watches, parse_open_files_limit, parse_stat, parse_syscall, runtime,
+    Stat, cgroup, parse_epoll_watches, parse_open_files_limit, parse_stat, parse_syscall, runtime,
 };
 use crate::collect::kernel::{DescriptorTable, Kernel, KernelError};
 use crate::model::{
@@ -17,28 +17,35 @@ pub fn read_process(kernel: &mut dyn Kernel, pid: Pid) -> Option<Process> {
         Err(error) => Err(error.gap()),
     };
     let limit = known_or_gap(kernel, &format!("{pid}/limits"), parse_open_files_limit);
-    let (command, parent, state) = match stat {
-        Ok(stat) => (
-            stat.command,
-            Reading::Known(stat.parent),
-            Reading::Known(stat.state),
-        ),
-        Err(gap) => (String::new(), Reading::Unknown(gap), Reading::Unknown(gap)),
-    };
+    let stat = stat.map_or_else(Reading::Unknown, Reading::Known);
     Some(Process {
         pid,
         pid_inside: known_or_gap(kernel, &format!("{pid}/status"), parse_pid_inside).copied(),
-        command,
+        command: stat
+            .known()
+            .map_or(String::new(), |stat| stat.command.clone()),
         command_line: known_or_gap(kernel, &format!("{pid}/cmdline"), |bytes| {
             Some(parse_command_line(bytes))
         }),
-        parent,
-        state,
+        parent: stat.as_ref().map(|stat| stat.parent),
+        group: stat.as_ref().map(|stat| stat.group),
+        session: stat.as_ref().map(|stat| stat.session),
+        started_ticks: started_ticks(&stat),
+        state: stat.as_ref().map(|stat| stat.state),
         open_fds: Reading::Unknown(Gap::NotLookedAt),
         lowest_free_fd: Reading::Unknown(Gap::NotLookedAt),
         fd_limit: limit,
         examination: None,
     })
+}
+
+fn started_ticks(stat: &Reading<Stat>) -> Reading<u64> {
+    match stat {
+        Reading::Known(stat) => stat
+            .started_ticks
+            .map_or(Reading::Unknown(Gap::Malformed), Reading::Known),
+        Reading::Unknown(gap) => Reading::Unknown(*gap),
+    }
 }
 
 /// Reads what only a suspect is asked for.

@@ -11,6 +11,12 @@ pub struct Stat {
     pub state: RunState,
     /// Its parent process.
     pub parent: Pid,
+    /// Its process group.
+    pub group: Pid,
+    /// Its session.
+    pub session: Pid,
+    /// When it started, in clock ticks since the machine did; unknown in a line that was cut.
+    pub started_ticks: Option<u64>,
 }
 
 /// Parses the file.
@@ -28,7 +34,16 @@ pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
         command: String::from_utf8_lossy(command).into_owned(),
         state: RunState::from_letter(state),
         parent: fields.next()?.parse().ok()?,
+        group: number(fields.next()),
+        session: number(fields.next()),
+        // starttime is field 22; the state is field 3, and three more were taken.
+        started_ticks: fields.nth(15).and_then(|ticks| ticks.parse().ok()),
     })
+}
+
+/// A process of another pid namespace may have a group and a session that are not shown: 0.
+fn number(field: Option<&str>) -> Pid {
+    field.and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

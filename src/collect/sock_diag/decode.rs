@@ -17,7 +17,9 @@ use netlink_packet_sock_diag::constants::{
 use netlink_packet_sock_diag::inet::{InetResponseHeader, Timer as WireTimer};
 
 use super::tcp_info;
-use crate::model::{Connection, Inode, Layer, Listener, Reading, TcpAges, TcpState, Timer};
+use crate::model::{
+    Connection, Inode, Layer, Listener, Reading, TcpAges, TcpState, Timer, Traffic,
+};
 
 /// Attributes of `linux/inet_diag.h` that the packet crate has no constant for.
 const INET_DIAG_ULP_INFO: u16 = 19;
@@ -146,6 +148,7 @@ fn decode_socket(
         timer: Reading::Known(decode_timer(header.timer.as_ref(), payload)?),
         // Before the handshake is over the clocks count from the machine's start.
         ages: attributes.ages.filter(|_| state != TcpState::SynRecv),
+        traffic: attributes.traffic,
         cgroup: attributes.cgroup,
         layer: if attributes.mptcp {
             Layer::Subflow
@@ -171,6 +174,7 @@ fn decode_timer(timer: Option<&WireTimer>, payload: &[u8]) -> Option<Timer> {
 #[derive(Default)]
 struct Attributes {
     ages: Option<TcpAges>,
+    traffic: Option<Traffic>,
     v6_only: Option<bool>,
     cgroup: Option<NonZeroU64>,
     mptcp: bool,
@@ -183,7 +187,10 @@ fn decode_attributes(bytes: &[u8]) -> Option<Attributes> {
         let attribute = attribute.ok()?;
         let value = attribute.value();
         match attribute.kind() {
-            INET_DIAG_INFO => attributes.ages = tcp_info::decode_ages(value),
+            INET_DIAG_INFO => {
+                attributes.ages = tcp_info::decode_ages(value);
+                attributes.traffic = tcp_info::decode_traffic(value);
+            }
             INET_DIAG_SHUTDOWN => attributes.full_socket = true,
             INET_DIAG_SKV6ONLY => attributes.v6_only = value.first().map(|flag| *flag != 0),
             INET_DIAG_CGROUP_ID => {

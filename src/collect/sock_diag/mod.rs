@@ -43,6 +43,9 @@ pub enum Wanted {
     Unaccepted,
     /// Every open connection, for naming the peer of a descriptor; without ages.
     Open,
+    /// Every connection that a program has or may get, with its clocks: what threads wait for, and both
+    /// ends of what stays on this host.
+    Every,
 }
 
 impl Wanted {
@@ -50,7 +53,7 @@ impl Wanted {
         match self {
             Self::CloseWait => CLOSE_WAIT | FIN_WAIT2,
             Self::Unaccepted => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_RECV,
-            Self::Open => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_SENT,
+            Self::Open | Self::Every => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_SENT,
         }
     }
 
@@ -65,6 +68,7 @@ impl Wanted {
                 inode.is_some()
             }
             (Self::CloseWait | Self::Unaccepted, _) => false,
+            (Self::Every, _) => true,
         }
     }
 }
@@ -143,7 +147,7 @@ pub fn read_mptcp(
 ) -> Result<(Vec<Connection>, Dump), KernelError> {
     let states = match wanted {
         Wanted::CloseWait => CLOSE_WAIT,
-        Wanted::Unaccepted | Wanted::Open => WITH_SUBFLOWS,
+        Wanted::Unaccepted | Wanted::Open | Wanted::Every => WITH_SUBFLOWS,
     };
     let mut both = Dump::default();
     for ipv6 in BOTH {

@@ -99,6 +99,7 @@ impl Row {
                 timer: details.timer,
                 ages: details.ages,
                 cgroup: None,
+                traffic: None,
                 layer: details.layer,
             })
         };
