@@ -9,7 +9,7 @@ use crate::collect::text::Text;
 use crate::correlate::Analysis;
 use crate::model::{
     Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
-    TcpState,
+    TcpState, WaitFacts,
 };
 
 /// The look that a text stands for.
@@ -32,7 +32,7 @@ pub fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         hidden: None,
         dead: Vec::new(),
         processes: text.processes,
-        peers: Vec::new(),
+        waits: WaitFacts::default(),
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),

@@ -4,9 +4,12 @@
 mod bpf;
 mod descriptors;
 mod hidden;
+mod links;
 mod namespaces;
+mod unix;
 mod unlisted;
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -28,7 +31,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use crate::collect::kernel::{
     DescriptorTables, DiagProtocol, FoundNamespace, HiddenDescriptors, Kernel, KernelError,
-    SocketDump, UnlistedSockets,
+    LinkHolders, SocketDump, UnixSocket, UnlistedSockets,
 };
 use crate::collect::netns;
 use crate::collect::sock_diag::filter;
@@ -171,15 +174,17 @@ impl LiveKernel {
         if let Some(socket) = self.socket.take() {
             return Ok(socket);
         }
-        let open = || -> io::Result<Socket> {
-            let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-            socket.bind_auto()?;
-            socket.connect(&SocketAddr::new(0, 0))?;
-            set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(SILENCE))?;
-            Ok(socket)
-        };
-        open().map_err(|error| KernelError::new(DIAG, &error))
+        open_diag_socket().map_err(|error| KernelError::new(DIAG, &error))
     }
+}
+
+/// Opens a socket that asks `sock_diag` about the network namespace of the calling thread.
+fn open_diag_socket() -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(SILENCE))?;
+    Ok(socket)
 }
 
 const DIAG: &str = "sock_diag";
@@ -283,6 +288,15 @@ impl Kernel for LiveKernel {
         let pids = self.list_numbers("")?;
         unlisted::search(&self.procfs, &pids, listed)
             .map_err(|error| KernelError::new("thread-self/ns/net", &error))
+    }
+
+    fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError> {
+        let pids = self.other_processes()?;
+        Ok(links::search(&self.procfs, &pids, targets))
+    }
+
+    fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError> {
+        unix::dump().map_err(|error| KernelError::new(DIAG, &error))
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
