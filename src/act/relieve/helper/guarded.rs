@@ -97,11 +97,11 @@ impl<'a> GuardedHelper<'a> {
     }
 
     /// Gives the registration a mask. Where it is not known what the helper did, another one restores
-    /// what there was.
+    /// what there was; the record is removed only if the registration is read back as it was.
     ///
     /// # Errors
     ///
-    /// When it is not done.
+    /// When it is not done, and whether anything is left in force.
     pub(in crate::act::relieve) fn set(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -121,7 +121,14 @@ impl<'a> GuardedHelper<'a> {
                 .map(|mask| format!("the mask is {mask:x}, as it was"));
             log.note(kernel, "repair", self.registration.name(), result);
         }
-        Err(fault)
+        match self.forget(kernel) {
+            Ok(()) => Err(fault),
+            Err(left) => Err(Fault::Failed(format!(
+                "{}; {}",
+                fault.describe(),
+                left.describe()
+            ))),
+        }
     }
 
     /// Restores what there was.

@@ -31,7 +31,7 @@ pub(super) fn close_leaked(kernel: &mut dyn Kernel, leaked: &[LeakedConnection])
     }
     let headline = format!(
         "{done} of {} connections shut down: their memory and ports are free; their descriptors stay \
-         open in the process until it closes them or ends",
+         leaked in the process until it closes them or ends",
         leaked.len()
     );
     let ended = match failure {

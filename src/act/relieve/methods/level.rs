@@ -130,8 +130,7 @@ fn switch_all<'a>(
     Ok(helpers)
 }
 
-/// Switches one registration. Where that fails, its record is removed only if the registration is read
-/// back as it was.
+/// Switches one registration.
 fn switch<'a>(
     kernel: &mut dyn Kernel,
     target: &Target,
@@ -146,17 +145,7 @@ fn switch<'a>(
         .as_ref()
         .map(|mask| format!("the mask was {:x} and is {mask:x}", registration.events));
     log.note(kernel, "level", registration.name(), result);
-    let Err(fault) = set else {
-        return Ok(helper);
-    };
-    match helper.forget(kernel) {
-        Ok(()) => Err(fault),
-        Err(left) => Err(Fault::Failed(format!(
-            "{}; {}",
-            fault.describe(),
-            left.describe()
-        ))),
-    }
+    set.map(|_| helper)
 }
 
 /// Whether a registration has this mask now: forked processes share their epoll sets.

@@ -88,7 +88,7 @@ fn judge(first: u32, left: u32, rounds: u32, in_vain: u32) -> (ReliefOutcome, St
         return (ReliefOutcome::Relieved, headline);
     }
     let why = if in_vain >= IN_VAIN {
-        "the server was woken, and accepts nothing: something else than a lost edge holds it back"
+        "the server was woken, and accepts nothing: it is held back by something else than a lost edge"
     } else {
         "the time or the number of wake-ups that is allowed is used up (--timeout, --max)"
     };

@@ -66,7 +66,7 @@ impl ListenerPlanner<'_> {
         });
         if let Some(acceptor) = edge_runtime.filter(|_| !self.options.force) {
             return Err(impossible(format!(
-                "{} depends on edges ({}): level-triggered, its poller would spin while its accept \
+                "{} is built on edges ({}): level-triggered, its poller would spin while its accept \
                  loop waits (--force does it all the same)",
                 name(acceptor.process),
                 runtime(acceptor.process)
