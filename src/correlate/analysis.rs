@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::accept_queue::{AcceptQueue, Place, reconcile};
-use super::acceptor::{self, Acceptor, AcceptorState};
+use super::acceptor::{self, Acceptor, AcceptorState, Division};
 use super::activity::Activity;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
 use super::matching::Listeners;
 use super::owners::Owners;
+use super::waits::{Facts, Summary};
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
 /// Everything one look saw, with its relations.
@@ -21,8 +22,10 @@ pub struct Analysis<'a> {
     pub places: Vec<Place>,
     /// Who holds which socket.
     pub owners: Owners<'a>,
-    /// The age from which on an untended connection is a server.
+    /// The age from which on an untended connection is suspicious.
     pub grace: Duration,
+    /// What was read of who waits for whom.
+    pub facts: Facts<'a>,
 }
 
 /// A listener at which connections may be stuck.
@@ -37,8 +40,12 @@ pub struct StuckListener<'a> {
     pub waiting: Waiting,
     /// The processes that would accept.
     pub acceptors: Vec<Acceptor<'a>>,
+    /// Processes that were started for one connection each.
+    pub handlers: Vec<&'a Process>,
     /// Processes that merely hold the listener.
     pub holders: Vec<&'a Process>,
+    /// What the threads of acceptors and handlers wait for.
+    pub waits: Summary,
     /// How often its queue was looked at while threads were watched, and over which time.
     pub samples: usize,
     /// The time between the first and the last of those samples.
@@ -66,7 +73,22 @@ impl<'a> Analysis<'a> {
             owners: Owners::new(&snapshot.holders, &reconciled.places),
             places: reconciled.places,
             grace,
+            facts: Facts::of(snapshot),
         }
+    }
+
+    /// The connections that came in at a listener and were accepted, as far as they were read.
+    pub fn accepted(&self, listener: &Listener) -> Vec<&'a Connection> {
+        let listeners = Listeners::new(std::slice::from_ref(listener));
+        let read = &self.snapshot.waits.connections;
+        read.iter()
+            .filter(|connection| connection.inode.is_some() && listeners.explain(connection))
+            .collect()
+    }
+
+    /// The processes that hold a listener, by what they are for.
+    pub fn division(&self, listener: &Listener) -> Division<'a> {
+        acceptor::acceptors(&self.facts, listener)
     }
 
     /// The listeners at which connections wait, with those who should accept them.
@@ -98,18 +120,31 @@ impl<'a> Analysis<'a> {
         };
         let waiting = self.waiting(listener, queue);
         // Who merely has a connection in passing is not looked into.
-        let (acceptors, holders) = if waiting == Waiting::Briefly {
-            (Vec::new(), Vec::new())
+        let division = if waiting == Waiting::Briefly {
+            Division::default()
         } else {
-            acceptor::acceptors(self.snapshot, listener)
+            self.division(listener)
+        };
+        let serving: Vec<Pid> = division
+            .acceptors
+            .iter()
+            .map(|acceptor| acceptor.process.pid)
+            .chain(division.handlers.iter().map(|process| process.pid))
+            .collect();
+        let waits = if serving.is_empty() {
+            Summary::default()
+        } else {
+            Summary::of(&self.facts, &serving)
         };
         StuckListener {
             netns: &self.snapshot.namespace.name,
             listener,
             queue,
             waiting,
-            acceptors,
-            holders,
+            acceptors: division.acceptors,
+            handlers: division.handlers,
+            holders: division.holders,
+            waits,
             samples: samples.len(),
             span,
         }

@@ -15,6 +15,7 @@ mod matching;
 mod mptcp;
 mod owners;
 mod reader;
+mod roles;
 mod threads;
 mod triage;
 mod undecided;

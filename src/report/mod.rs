@@ -6,7 +6,6 @@ mod oldest;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::correlate::acceptor;
 use crate::correlate::age::{self, Age};
 use crate::correlate::{AcceptQueue, Activity, Analysis, Place, Watch, interpret};
 use crate::model::{
@@ -298,7 +297,7 @@ fn listener_rows<'a>(analysis: &'a Analysis<'a>) -> Vec<ListenerRow<'a>> {
 }
 
 fn watchers(analysis: &Analysis, listener: &Listener) -> Vec<(Pid, Watch)> {
-    let (acceptors, _) = acceptor::acceptors(analysis.snapshot, listener);
+    let acceptors = analysis.division(listener).acceptors;
     acceptors
         .into_iter()
         .flat_map(|acceptor| {

@@ -25,7 +25,9 @@ pub mod thresholds;
 mod unattributed_close_wait;
 mod unclosed_after_eof;
 mod unread_eof;
+mod waits;
 
+use crate::correlate::waits::Summary;
 use crate::correlate::{Analysis, Leak, StuckListener};
 use crate::model::DeadDescriptors;
 
@@ -99,7 +101,8 @@ pub fn find(id: &str) -> Option<&'static Rule> {
 pub fn diagnose(analysis: &Analysis) -> Vec<Finding> {
     let mut findings = Vec::new();
     for stuck in analysis.stuck_listeners() {
-        findings.extend(cause(analysis, &stuck));
+        findings
+            .extend(cause(analysis, &stuck).map(|found| root_first(analysis, &stuck.waits, found)));
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
             Check::Queue(check) => check(analysis, &stuck),
             Check::Cause(_) | Check::Leak(_) | Check::Dead(_) => None,
@@ -127,6 +130,14 @@ pub fn sort(findings: &mut [Finding]) {
         let rank = |finding: &Finding| (finding.severity, finding.confidence, finding.connections);
         rank(b).cmp(&rank(a))
     });
+}
+
+/// Where the root of what threads wait for is known, the first remedy is about the root.
+fn root_first(analysis: &Analysis, waited: &Summary, mut finding: Finding) -> Finding {
+    if let Some(remedy) = waits::first_remedy(&analysis.facts, waited, analysis.grace) {
+        finding.remedies.insert(0, remedy);
+    }
+    finding
 }
 
 fn cause(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
@@ -202,6 +213,7 @@ mod tests {
             "leaks",
             "software",
             "thresholds",
+            "waits",
         ] {
             assert!(files.remove(other));
         }

@@ -9,7 +9,7 @@ use super::leaked::Leaked;
 use super::registration::{Grip, read_start};
 use super::wake::{Freezer, Stopped};
 use crate::act::queue::Target;
-use crate::correlate::acceptor::{self, Acceptor, AcceptorState, Halt};
+use crate::correlate::acceptor::{Acceptor, AcceptorState, Halt};
 use crate::correlate::{Analysis, LeakKind};
 use crate::model::{Listener, Pid, TcpState};
 use crate::rules::Finding;
@@ -123,7 +123,7 @@ pub fn plan(
     let acceptors: Vec<Acceptor> = listeners
         .iter()
         .filter(|one| one.accept_queue_len > 0)
-        .flat_map(|one| acceptor::acceptors(analysis.snapshot, one).0)
+        .flat_map(|one| analysis.division(one).acceptors)
         .filter(|acceptor| pids.is_empty() || pids.contains(&acceptor.process.pid))
         .collect();
     if acceptors.is_empty() && !pids.is_empty() {
