@@ -99,7 +99,9 @@ impl<'a> Facts<'a> {
     /// The connections of a process, accepted and opened, of those of its descriptors that were read.
     pub fn connections_of(&self, process: &Process) -> Vec<&'a Connection> {
         let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
-        let inodes: BTreeSet<Inode> = descriptors.filter_map(|one| one.socket()).collect();
+        let inodes: BTreeSet<Inode> = descriptors
+            .filter_map(crate::model::Descriptor::socket)
+            .collect();
         inodes
             .into_iter()
             .filter_map(|inode| self.connection(inode))
