@@ -182,12 +182,11 @@ impl Looker<'_> {
         if is_examined(snapshot, pid) {
             return true;
         }
-        if !snapshot.processes.contains_key(&pid) {
-            let Some(process) = proc::read_process(self.kernel, pid) else {
-                return false;
-            };
-            snapshot.processes.insert(pid, process);
-        }
+        let known = snapshot.processes.remove(&pid);
+        let Some(process) = known.or_else(|| proc::read_process(self.kernel, pid)) else {
+            return false;
+        };
+        snapshot.processes.insert(pid, process);
         let table = self.table_of(pid);
         let mut examination = proc::examine_process(self.kernel, &table);
         self.read_polled_fds(&snapshot.host.machine, pid, &mut examination);

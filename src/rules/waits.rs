@@ -201,7 +201,6 @@ fn details(group: &Group) -> String {
         (Target::Answer { .. }, Some(since)) => {
             format!(", asked {} ago and nothing received since", seconds(since))
         }
-        (Target::Client { .. }, Some(since)) => format!(", for {}", seconds(since)),
         (_, Some(since)) => format!(", for {}", seconds(since)),
         (_, None) => String::new(),
     };
