@@ -25,8 +25,8 @@ pub(super) enum Role {
     Orphan,
 }
 
-/// A process is read some time after its connection; `starttime` counts in hundredths of a second.
-const CLOCK_SLACK: Duration = Duration::from_millis(300);
+/// `starttime` and the machine's uptime count in hundredths of a second.
+const CLOCK_SLACK: Duration = Duration::from_millis(10);
 
 /// Decides the role of each owner of a listener.
 pub(super) fn roles(facts: &Facts, listener: &Listener, all: &[Acceptor]) -> Vec<Role> {

@@ -37,7 +37,6 @@ impl Looker<'_> {
         if front.is_empty() {
             return;
         }
-        snapshot.waits.uptime = proc::read_uptime(self.kernel);
         let mut budget = MOST_DESCRIPTORS_IN_ALL;
         for _ in 0..MOST_LINKS {
             self.read_what_they_wait_for(snapshot, &front, &mut budget);
@@ -66,6 +65,10 @@ impl Looker<'_> {
             snapshot.waits.followed.push(*pid);
         }
         let needs = waits::needs(snapshot);
+        if needs.connections {
+            // Ages of processes are compared with those of connections.
+            snapshot.waits.uptime = proc::read_uptime(self.kernel);
+        }
         if needs.connections
             && let Ok(every) =
                 self.connections(snapshot.source, Wanted::Every, &[], &InodeSet::default())
