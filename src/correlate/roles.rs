@@ -28,6 +28,9 @@ pub(super) enum Role {
 /// `starttime` and the machine's uptime count in hundredths of a second.
 const CLOCK_SLACK: Duration = Duration::from_millis(10);
 
+/// Workers that were started this soon after their parent belong to a pool.
+const START_OF_A_POOL: Duration = Duration::from_millis(100);
+
 /// Decides the role of each owner of a listener.
 pub(super) fn roles(facts: &Facts, listener: &Listener, all: &[Acceptor]) -> Vec<Role> {
     let owners = Owners {
@@ -104,9 +107,21 @@ impl Owners<'_, '_> {
                 let parent = process.parent.copied();
                 parent.is_some_and(|parent| parents.contains(&parent))
             })
+            .filter(|process| self.started_after_its_parent(process))
             .filter(|process| self.is_younger_than_its_connections(process))
             .map(|process| process.pid)
             .collect()
+    }
+
+    /// A pool of workers starts together with its master, and what waits in the queue then may be older than
+    /// all of them.
+    fn started_after_its_parent(&self, process: &Process) -> bool {
+        let parent = process
+            .parent
+            .copied()
+            .and_then(|pid| self.facts.process(pid));
+        let ages = parent.map(|parent| (self.facts.age(parent), self.facts.age(process)));
+        matches!(ages, Some((Some(parent), Some(child))) if parent >= child + START_OF_A_POOL)
     }
 
     fn is_younger_than_its_connections(&self, process: &Process) -> bool {
