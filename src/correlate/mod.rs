@@ -22,7 +22,7 @@ mod watch;
 
 pub use accept_queue::{AcceptQueue, Place, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
-pub use analysis::{Analysis, StuckListener, Waiting};
+pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, LeakKind};
 pub use matching::Listeners;
@@ -32,6 +32,6 @@ pub use reader::Reader;
 pub use threads::ThreadRecord;
 pub use triage::{
     Triage, blocked_descriptors, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch,
-    triage, unknown_waits, unnamed_sockets, why_threads_are_hidden,
+    triage, unnamed_sockets, why_threads_are_hidden,
 };
 pub use watch::Watch;

@@ -123,7 +123,7 @@ pub fn plan(
     let acceptors: Vec<Acceptor> = listeners
         .iter()
         .filter(|one| one.accept_queue_len > 0)
-        .flat_map(|one| acceptor::acceptors(analysis.snapshot, one).0)
+        .flat_map(|one| acceptor::acceptors(&analysis.snapshot, one).0)
         .filter(|acceptor| pids.is_empty() || pids.contains(&acceptor.process.pid))
         .collect();
     if acceptors.is_empty() && !pids.is_empty() {
