@@ -146,7 +146,8 @@ impl Analysis {
     fn connection(&self, inode: Inode) -> Option<&Connection> {
         let known = &self.snapshot.sockets.connections;
         self.snapshot
-            .peers
+            .waits
+            .connections
             .iter()
             .chain(known)
             .find(|connection| connection.inode == Some(inode))

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Connection, Examination, FdLimit, Host, Inode, Layer, Listener, Pid, Process, Reading,
-    RunState, Runtime, Snapshot, SocketSource, SocketTable, TcpAges, TcpState, Timer,
+    Connection, Examination, FdLimit, Gap, Host, Inode, Layer, Listener, Pid, Process, Reading,
+    RunState, Runtime, Snapshot, SocketSource, SocketTable, Syscall, TcpAges, TcpState, Thread,
+    Timer, WaitFacts,
 };
 
 /// A listener with an empty queue of 128 places.
@@ -60,7 +61,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         hidden: None,
         dead: Vec::new(),
         processes: std::collections::BTreeMap::new(),
-        peers: Vec::new(),
+        waits: WaitFacts::default(),
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),
@@ -102,6 +103,19 @@ pub(crate) fn process(pid: Pid) -> Process {
             compat: false,
             executable: Reading::Known("/srv/server".to_owned()),
             descriptors: Vec::new(),
+            descriptors_complete: false,
         }),
+    }
+}
+
+/// A thread asleep in a call.
+pub(crate) fn thread(tid: Pid, state: RunState, syscall: Syscall) -> Thread {
+    Thread {
+        tid,
+        command: "server".to_owned(),
+        state: Reading::Known(state),
+        syscall: Reading::Known(syscall),
+        polled_fds: None,
+        wchan: Reading::Unknown(Gap::NotLookedAt),
     }
 }

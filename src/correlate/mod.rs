@@ -18,6 +18,7 @@ mod reader;
 mod threads;
 mod triage;
 mod undecided;
+pub mod waits;
 mod watch;
 
 pub use accept_queue::{AcceptQueue, Place, QueueTrend};
@@ -31,7 +32,7 @@ pub use owners::Owners;
 pub use reader::Reader;
 pub use threads::ThreadRecord;
 pub use triage::{
-    Triage, blocked_descriptors, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch,
-    triage, unnamed_sockets, why_threads_are_hidden,
+    Triage, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch, triage,
+    why_threads_are_hidden,
 };
 pub use watch::Watch;

@@ -8,8 +8,8 @@ use super::activity::{self, Activity};
 use super::age;
 use super::leak::{is_old, may_send_on};
 use crate::model::{
-    Connection, Descriptor, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading,
-    RunState, Snapshot, Syscall, TcpState, Thread,
+    Connection, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading, Snapshot,
+    TcpState, Thread,
 };
 
 /// What deserves a closer look.
@@ -184,52 +184,6 @@ pub fn foresees_exhaustion(listeners: &[Listener]) -> bool {
     lengths.any(|length| length >= LONG_QUEUE)
 }
 
-/// Descriptors that threads of examined processes are blocked on, and whose other end should be
-/// named.
-pub fn blocked_descriptors(snapshot: &Snapshot) -> BTreeSet<(Pid, u32)> {
-    let machine = &snapshot.host.machine;
-    let mut blocked = BTreeSet::new();
-    let mut note = |pid: Pid,
-                    state: &Reading<RunState>,
-                    syscall: &Reading<Syscall>,
-                    polled: Option<&Vec<u32>>| {
-        match activity::interpret(machine, *state, *syscall, polled) {
-            Activity::OnDescriptor { fd, .. } | Activity::Accept { fd } => {
-                blocked.insert((pid, fd));
-            }
-            Activity::Poll { fds: Some(fds), .. } => {
-                if let [fd] = fds[..] {
-                    blocked.insert((pid, fd));
-                }
-            }
-            _ => {}
-        }
-    };
-    for process in snapshot.processes.values() {
-        let threads = process
-            .examination
-            .as_ref()
-            .and_then(|examination| examination.threads.known());
-        for thread in threads.into_iter().flatten() {
-            note(
-                process.pid,
-                &thread.state,
-                &thread.syscall,
-                thread.polled_fds.as_ref(),
-            );
-        }
-    }
-    for seen in snapshot.samples.iter().flat_map(|sample| &sample.threads) {
-        note(
-            seen.pid,
-            &seen.state,
-            &seen.syscall,
-            seen.polled_fds.as_ref(),
-        );
-    }
-    blocked
-}
-
 /// Threads of a process that are worth watching.
 ///
 /// A process with very many threads has most of them waiting for each other; those say nothing
@@ -258,23 +212,6 @@ pub fn threads_to_watch(process: &Process, machine: &str) -> Vec<Pid> {
 /// Tells whether a connection is in a state in which it can wait to be accepted.
 pub fn may_wait(connection: &Connection) -> bool {
     never_accepted(connection, &InodeSet::default())
-}
-
-/// Sockets that threads are blocked on and that no connection of the look names.
-pub fn unnamed_sockets(snapshot: &Snapshot) -> InodeSet {
-    let mut unnamed: InodeSet = snapshot
-        .processes
-        .values()
-        .filter_map(|process| process.examination.as_ref())
-        .flat_map(|examination| &examination.descriptors)
-        .filter_map(Descriptor::socket)
-        .collect();
-    if !unnamed.is_empty() {
-        for inode in snapshot.sockets.connections.iter().filter_map(|c| c.inode) {
-            unnamed.remove(&inode);
-        }
-    }
-    unnamed
 }
 
 /// Tells why what a process's threads do could not be seen, if it could not.

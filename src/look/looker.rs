@@ -106,7 +106,7 @@ impl Looker<'_> {
         if let Some(dead) = dead {
             self.confirm_dead(&mut snapshot, dead);
         }
-        self.name_what_blocks(&mut snapshot);
+        self.follow_waits(&mut snapshot, &seen);
         self.note_blind_spots(&mut snapshot, &seen);
         snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
         snapshot

@@ -11,7 +11,6 @@ mod blind_spots;
 mod dead;
 mod error;
 mod everywhere;
-
 mod looker;
 mod options;
 mod owners;
@@ -23,6 +22,7 @@ mod sockets;
 mod take;
 mod text;
 mod text_blind_spots;
+mod waits;
 
 pub use error::LookError;
 pub use options::LookOptions;

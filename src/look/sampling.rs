@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use super::looker::Looker;
 use crate::collect::proc;
-use crate::collect::sock_diag::Wanted;
-use crate::correlate::{
-    self, Triage, blocked_descriptors, parse_polled, poll_argument, threads_to_watch,
-};
+use crate::correlate::{Triage, parse_polled, poll_argument, threads_to_watch};
 use crate::model::{
-    Examination, Inode, InodeSet, Later, Pid, PortRange, Reading, Sample, Snapshot, SocketSource,
-    Syscall, ThreadSample,
+    Examination, Inode, Later, Pid, PortRange, Reading, Sample, Snapshot, SocketSource, Syscall,
+    ThreadSample,
 };
 
 /// Time between samples. Reading procfs takes longer by itself.
@@ -155,34 +152,6 @@ impl Looker<'_> {
         let (address, len) = argument.memory();
         let memory = self.kernel.read_at(&format!("{pid}/mem"), address, len);
         memory.ok().map(|memory| parse_polled(argument, &memory))
-    }
-
-    /// What threads are blocked on, by name and by peer.
-    pub(super) fn name_what_blocks(&mut self, snapshot: &mut Snapshot) {
-        for (pid, fd) in blocked_descriptors(snapshot) {
-            let Some(descriptor) = proc::read_descriptor(self.kernel, pid, fd) else {
-                continue;
-            };
-            let process = snapshot.processes.get_mut(&pid);
-            if let Some(examination) = process.and_then(|process| process.examination.as_mut()) {
-                examination.descriptors.push(descriptor);
-            }
-        }
-        let unnamed = correlate::unnamed_sockets(snapshot);
-        if unnamed.is_empty() {
-            return;
-        }
-        let nobody = InodeSet::default();
-        if let Ok(open) = self.connections(snapshot.source, Wanted::Open, &[], &nobody) {
-            snapshot.peers = open
-                .into_iter()
-                .filter(|connection| {
-                    connection
-                        .inode
-                        .is_some_and(|inode| unnamed.contains(&inode))
-                })
-                .collect();
-        }
     }
 }
 

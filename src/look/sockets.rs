@@ -12,7 +12,7 @@ use crate::collect::sock_diag::{self, Dump, Wanted};
 use crate::correlate::{self, Listeners, foresees_exhaustion, needs_unaccepted, triage};
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Namespace, PortRange, Reading, Snapshot,
-    SocketSource, SocketTable,
+    SocketSource, SocketTable, WaitFacts,
 };
 
 impl Looker<'_> {
@@ -51,7 +51,7 @@ impl Looker<'_> {
             hidden: None,
             dead: Vec::new(),
             processes: BTreeMap::new(),
-            peers: Vec::new(),
+            waits: WaitFacts::default(),
             samples: Vec::new(),
             dropped: None,
             blind_spots: Vec::new(),

@@ -11,7 +11,7 @@ use crate::collect::text::Text;
 use crate::correlate::Analysis;
 use crate::model::{
     Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
-    TcpState,
+    TcpState, WaitFacts,
 };
 
 /// The look that a text stands for; `grace` is the age from which on an untended connection is stuck.
@@ -39,7 +39,7 @@ fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         hidden: None,
         dead: Vec::new(),
         processes: text.processes,
-        peers: Vec::new(),
+        waits: WaitFacts::default(),
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),

@@ -2,13 +2,16 @@
 //!
 //! No I/O and no policy here; every number is documented once, where its type is defined.
 
+mod confidence;
 mod process;
 mod reading;
 mod scope;
 mod snapshot;
 mod socket;
 mod syscall;
+mod waits;
 
+pub use confidence::Confidence;
 pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Runtime,
     Syscall, Thread,
@@ -21,3 +24,4 @@ pub use snapshot::{
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};
+pub use waits::{Access, FileLock, FutexKind, FutexWait, LinkHolder, UnixSocket, WaitFacts};

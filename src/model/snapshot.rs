@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Connection, Inode, Listener, Pid, Process, Reading, RunState, Syscall};
+use super::{Connection, Inode, Listener, Pid, Process, Reading, RunState, Syscall, WaitFacts};
 
 /// The machine that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,8 +238,8 @@ pub struct Snapshot {
     pub dead: Vec<DeadDescriptors>,
     /// Processes behind `holders` and `dead`.
     pub processes: BTreeMap<Pid, Process>,
-    /// Accepted connections that threads are blocked on.
-    pub peers: Vec<Connection>,
+    /// What threads wait for, where a process is about to be accused.
+    pub waits: WaitFacts,
     /// Repeated samples at suspicious listeners.
     pub samples: Vec<Sample>,
     /// Drop counters before and after the observation.

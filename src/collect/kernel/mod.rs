@@ -9,6 +9,7 @@ mod live;
 pub mod netns;
 mod recording;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -124,6 +125,21 @@ pub trait Kernel {
         listed: Option<&InodeSet>,
     ) -> Result<UnlistedSockets, KernelError>;
 
+    /// Finds the descriptors of all processes whose link has one of these texts: `pipe:[7]`,
+    /// `socket:[7]`, or the path of a named pipe, terminal or file.
+    ///
+    /// # Errors
+    ///
+    /// When processes cannot be listed at all.
+    fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError>;
+
+    /// Lists the unix sockets of this network namespace.
+    ///
+    /// # Errors
+    ///
+    /// When `sock_diag` is refused or does not know unix sockets.
+    fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError>;
+
     /// Reads a whole file; a relative path is below the procfs root.
     ///
     /// # Errors
@@ -237,6 +253,45 @@ pub struct HiddenDescriptors {
     pub in_flight: Vec<(Pid, u32, u32)>,
     /// Whether all of it could be searched, in the number of descriptors that is allowed for it.
     pub complete: bool,
+}
+
+/// Who holds pipes, terminals, files and unix sockets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkHolders {
+    /// The descriptors.
+    pub holders: Vec<LinkHolder>,
+    /// Whether the descriptors of all processes could be searched.
+    pub complete: bool,
+}
+
+/// A descriptor that was found by the text of its link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkHolder {
+    /// The process.
+    pub pid: Pid,
+    /// The descriptor.
+    pub fd: u32,
+    /// The text.
+    pub target: String,
+}
+
+/// A unix socket (`struct unix_diag_msg`, since 3.3).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnixSocket {
+    /// Its inode, as in `socket:[7]`.
+    pub inode: u32,
+    /// The inode of the socket it is connected with; none before that one was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<u32>,
+    /// The path it is bound to; an abstract name begins with `@`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it listens.
+    #[serde(default)]
+    pub listens: bool,
+    /// The inodes of clients that wait to be accepted, of one that listens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<u32>,
 }
 
 /// TCP sockets that processes hold and no dump lists.

@@ -8,12 +8,15 @@ mod filter;
 mod hidden;
 #[cfg(feature = "bpf")]
 mod holder_pass;
+mod links;
 mod namespaces;
 #[cfg(not(feature = "bpf"))]
 mod no_pass;
 mod travel;
+mod unix;
 mod unlisted;
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -26,8 +29,8 @@ use std::time::{Duration, Instant};
 use netlink_sys::Socket;
 
 use crate::collect::kernel::{
-    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump,
-    UnlistedSockets,
+    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, LinkHolders,
+    SocketDump, UnixSocket, UnlistedSockets,
 };
 use crate::model::{Host, InodeSet, Pid};
 use descriptors::{for_each_number, open_directory};
@@ -214,6 +217,15 @@ impl Kernel for LiveKernel {
         let pids = self.list_numbers("")?;
         unlisted::search(&self.procfs, &pids, listed)
             .map_err(|error| KernelError::new("thread-self/ns/net", &error))
+    }
+
+    fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError> {
+        let pids = self.other_processes()?;
+        Ok(links::search(&self.procfs, &pids, targets))
+    }
+
+    fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError> {
+        unix::dump().map_err(|error| KernelError::new(DIAG, &error))
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {

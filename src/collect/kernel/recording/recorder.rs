@@ -1,5 +1,6 @@
 //! Asks another kernel and writes everything down.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use super::format::{self as recording, Answer, Bytes, Entry, Header, Outcome, Qu
 use super::redact::Redactor;
 use super::scrub::scrub;
 use crate::collect::kernel::{
-    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump,
-    UnlistedSockets,
+    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, LinkHolders,
+    SocketDump, UnixSocket, UnlistedSockets,
 };
 use crate::model::{Host, InodeSet};
 
@@ -144,6 +145,17 @@ impl Kernel for Recorder<'_> {
     ) -> Result<UnlistedSockets, KernelError> {
         let answer = self.kernel.unlisted_sockets(listed);
         self.note(Question::UnlistedSockets, answer, Answer::Unlisted)
+    }
+
+    fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError> {
+        let answer = self.kernel.link_holders(targets);
+        let question = Question::LinkHolders(targets.clone());
+        self.note(question, answer, Answer::Links)
+    }
+
+    fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError> {
+        let answer = self.kernel.unix_sockets();
+        self.note(Question::UnixSockets, answer, Answer::UnixSockets)
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
