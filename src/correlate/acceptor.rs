@@ -148,7 +148,7 @@ pub struct Division<'a> {
 }
 
 /// Divides the owners of a listener.
-pub(super) fn acceptors<'a>(facts: &Facts<'a>, listener: &Listener) -> Division<'a> {
+pub fn division<'a>(facts: &Facts<'a>, listener: &Listener) -> Division<'a> {
     let Some(inode) = listener.inode else {
         return Division::default();
     };

@@ -1,6 +1,7 @@
 //! Small values that tests of this folder and of the rules start from.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
@@ -65,6 +66,13 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         dropped: None,
         blind_spots: Vec::new(),
         elapsed: Duration::ZERO,
+    }
+}
+
+/// Tests keep the snapshot that they analyse.
+impl From<&Snapshot> for Arc<Snapshot> {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self::new(snapshot.clone())
     }
 }
 

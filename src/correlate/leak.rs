@@ -72,7 +72,7 @@ pub enum LeakKind {
 pub(super) fn leaks<'a>(
     snapshot: &'a Snapshot,
     places: &[Place],
-    owners: &Owners<'a>,
+    owners: &'a Owners,
     grace: Duration,
 ) -> Vec<Leak<'a>> {
     let mut groups = Groups::default();
@@ -407,13 +407,18 @@ mod tests {
         let places: Vec<Place> = connections
             .filter_map(|connection| connection.inode.map(Place::Accepted))
             .collect();
-        leaks(&snapshot, &places, &Owners::new(&[], &places), GRACE)
-            .iter()
-            .flat_map(|leak| {
-                let connections = leak.connections.iter();
-                connections.map(|connection| (connection.remote.port(), leak.seen_for))
-            })
-            .collect()
+        leaks(
+            &snapshot,
+            &places,
+            &Owners::new((&snapshot).into(), &places),
+            GRACE,
+        )
+        .iter()
+        .flat_map(|leak| {
+            let connections = leak.connections.iter();
+            connections.map(|connection| (connection.remote.port(), leak.seen_for))
+        })
+        .collect()
     }
 
     #[test]

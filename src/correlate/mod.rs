@@ -24,7 +24,7 @@ mod watch;
 
 pub use accept_queue::{AcceptQueue, Place, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
-pub use analysis::{Analysis, StuckListener, Waiting};
+pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, LeakKind};
 pub use matching::Listeners;
@@ -34,6 +34,6 @@ pub use reader::Reader;
 pub use threads::ThreadRecord;
 pub use triage::{
     Triage, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch, triage,
-    unknown_waits, why_threads_are_hidden,
+    why_threads_are_hidden,
 };
 pub use watch::Watch;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
 use super::activity::{self, Activity};
 use super::age;
-use super::analysis::{Analysis, Waiting};
 use super::leak::{is_old, may_send_on};
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading, Snapshot,
@@ -224,13 +223,4 @@ pub fn why_threads_are_hidden(process: &Process) -> Option<Gap> {
     };
     // What ended meanwhile needs no remedy.
     gap.filter(|gap| *gap != Gap::Vanished)
-}
-
-/// How many connections wait of which nobody knows how long.
-pub fn unknown_waits(snapshot: &Snapshot, grace: Duration) -> usize {
-    let analysis = Analysis::new(snapshot, grace);
-    let unknown = analysis
-        .stuck_listeners()
-        .filter(|stuck| stuck.waiting == Waiting::Unknown);
-    unknown.map(|stuck| stuck.queue.length as usize).sum()
 }

@@ -198,7 +198,7 @@ fn without_state(rows: usize) -> Option<BlindSpot> {
     })
 }
 
-fn closed_by_peer<'p>(analysis: &'p Analysis) -> impl Iterator<Item = (&'p Connection, Place)> {
+fn closed_by_peer(analysis: &Analysis) -> impl Iterator<Item = (&Connection, Place)> {
     let connections = analysis.snapshot.sockets.connections.iter();
     connections
         .zip(analysis.places.iter().copied())

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Looker;
+use super::looker::Looker;
 use crate::collect::kernel::DescriptorTable;
 use crate::collect::proc;
 use crate::collect::sock_diag::Wanted;

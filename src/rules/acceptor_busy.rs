@@ -140,7 +140,7 @@ fn headline(analysis: &Analysis, stuck: &StuckListener, busy: &[Busy]) -> String
     let doing = analysis.describe_activity(first.acceptor.process, first.activity);
     let waiting = evidence::waiting_clause(stuck);
     if let Some(group) = primary(stuck, busy) {
-        let members = waits::group_sentence(&analysis.facts, &stuck.waits, group);
+        let members = waits::group_sentence(&stuck.facts, &stuck.waits, group);
         return format!("{waiting}: {members}");
     }
     let name = evidence::process_name(first.acceptor.process);

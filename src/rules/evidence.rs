@@ -196,11 +196,7 @@ pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> V
             },
         ));
     }
-    evidence.extend(waits::evidence(
-        &analysis.facts,
-        &stuck.waits,
-        analysis.grace,
-    ));
+    evidence.extend(waits::evidence(&stuck.facts, &stuck.waits, analysis.grace));
     if !stuck.holders.is_empty() {
         evidence.push(format!(
             "{} also {} the listener, and {} not seen to accept from it",

@@ -131,7 +131,7 @@ fn conclusion(analysis: &Analysis, stuck: &StuckListener, how: Unwatched) -> Opt
     Some(match (stuck.waits.groups.first(), open) {
         (Some(group), _) => format!(
             "{places}, and {}",
-            waits::group_sentence(&analysis.facts, &stuck.waits, group)
+            waits::group_sentence(&stuck.facts, &stuck.waits, group)
         ),
         (None, Some(requests)) => format!(
             "{places}, and {}: no place becomes free before that",

@@ -27,7 +27,6 @@ mod unclosed_after_eof;
 mod unread_eof;
 mod waits;
 
-use crate::correlate::waits::Summary;
 use crate::correlate::{Analysis, Leak, StuckListener};
 use crate::model::DeadDescriptors;
 
@@ -101,8 +100,7 @@ pub fn find(id: &str) -> Option<&'static Rule> {
 pub fn diagnose(analysis: &Analysis) -> Vec<Finding> {
     let mut findings = Vec::new();
     for stuck in analysis.stuck_listeners() {
-        findings
-            .extend(cause(analysis, &stuck).map(|found| root_first(analysis, &stuck.waits, found)));
+        findings.extend(cause(analysis, &stuck).map(|found| root_first(analysis, &stuck, found)));
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
             Check::Queue(check) => check(analysis, &stuck),
             Check::Cause(_) | Check::Leak(_) | Check::Dead(_) => None,
@@ -133,8 +131,8 @@ pub fn sort(findings: &mut [Finding]) {
 }
 
 /// Where the root of what threads wait for is known, the first remedy is about the root.
-fn root_first(analysis: &Analysis, waited: &Summary, mut finding: Finding) -> Finding {
-    if let Some(remedy) = waits::first_remedy(&analysis.facts, waited, analysis.grace) {
+fn root_first(analysis: &Analysis, stuck: &StuckListener, mut finding: Finding) -> Finding {
+    if let Some(remedy) = waits::first_remedy(&stuck.facts, &stuck.waits, analysis.grace) {
         finding.remedies.insert(0, remedy);
     }
     finding

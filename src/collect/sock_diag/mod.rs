@@ -1,7 +1,6 @@
 //! Sockets over the `inet_diag` netlink interface.
 
 mod decode;
-pub(super) mod filter;
 mod tcp_info;
 
 use std::ops::ControlFlow;

@@ -11,7 +11,7 @@ use netlink_packet_sock_diag::constants::SOCK_DIAG_BY_FAMILY;
 use netlink_packet_sock_diag::unix::{ShowFlags, StateFlags, UnixRequest};
 use netlink_sys::Socket;
 
-use super::{RECEIVE_BYTES, open_diag_socket};
+use super::dump::{self, RECEIVE_BYTES};
 use crate::collect::kernel::UnixSocket;
 
 /// A host may have many; these are enough to find the one that a thread waits for.
@@ -22,7 +22,7 @@ const LISTEN: u8 = 10;
 
 /// Dumps every unix socket of the network namespace.
 pub(super) fn dump() -> io::Result<Vec<UnixSocket>> {
-    let socket = open_diag_socket()?;
+    let socket = dump::open()?;
     socket.send(&request(), 0)?;
     let mut sockets = Vec::new();
     let mut buffer = Vec::with_capacity(RECEIVE_BYTES);
