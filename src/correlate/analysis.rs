@@ -140,7 +140,7 @@ impl<'a> Analysis<'a> {
     /// In an `SO_REUSEPORT` group it may not be certain whose the oldest is. A queue of the group
     /// that did not move in the whole look is where the old ones are.
     fn oldest_unassigned(&self, listener: &Listener, queue: &AcceptQueue) -> Option<Duration> {
-        if queue.siblings.is_empty() || !queue.trend.steady || queue.trend.looks <= 2 {
+        if queue.group.is_empty() || !queue.trend.steady || queue.trend.looks <= 2 {
             return None;
         }
         let sockets = &self.snapshot.sockets;

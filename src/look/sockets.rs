@@ -124,7 +124,7 @@ impl Looker<'_> {
                 let nobody = InodeSet::default();
                 Ok(self.net_tcp(Wanted::CloseWait, ports, &nobody)?.listeners)
             }
-            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
+            SocketSource::Text(_) => Err(KernelError::not_recorded("the text")),
         }
     }
 
@@ -143,7 +143,7 @@ impl Looker<'_> {
                 Ok(connections)
             }
             SocketSource::Procfs => Ok(self.net_tcp(wanted, ports, listeners)?.connections),
-            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
+            SocketSource::Text(_) => Err(KernelError::not_recorded("the text")),
         }
     }
 

@@ -183,7 +183,7 @@ impl<'a> Report<'a> {
             host: &snapshot.host,
             scope: circumstances.scope,
             source: match snapshot.source {
-                SocketSource::Text { .. } => Source::Text,
+                SocketSource::Text(_) => Source::Text,
                 _ if circumstances.replayed => Source::Recording,
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,
