@@ -265,7 +265,7 @@ fn oldest_unassigned(
     listener: &Listener,
     queue: &AcceptQueue,
 ) -> Option<Duration> {
-    if queue.siblings.is_empty() || !queue.trend.steady || queue.trend.looks <= 2 {
+    if queue.group.is_empty() || !queue.trend.steady || queue.trend.looks <= 2 {
         return None;
     }
     let sockets = &snapshot.sockets;

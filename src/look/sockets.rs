@@ -121,7 +121,7 @@ impl Looker<'_> {
                 let nobody = InodeSet::default();
                 Ok(self.net_tcp(Wanted::CloseWait, ports, &nobody)?.listeners)
             }
-            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
+            SocketSource::Text(_) => Err(KernelError::not_recorded("the text")),
         }
     }
 
@@ -140,7 +140,7 @@ impl Looker<'_> {
                 Ok(connections)
             }
             SocketSource::Procfs => Ok(self.net_tcp(wanted, ports, listeners)?.connections),
-            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
+            SocketSource::Text(_) => Err(KernelError::not_recorded("the text")),
         }
     }
 

@@ -211,7 +211,7 @@ impl Report {
             host: snapshot.host.clone(),
             scope: circumstances.scope,
             source: match snapshot.source {
-                SocketSource::Text { .. } => Source::Text,
+                SocketSource::Text(_) => Source::Text,
                 _ if circumstances.replayed => Source::Recording,
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,

@@ -105,11 +105,11 @@ pub(super) fn queue_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<
             seconds(stuck.span)
         ));
     }
-    if !queue.siblings.is_empty() {
+    if !queue.group.is_empty() {
         evidence.push(format!(
             "it is one of {} listeners on this address (SO_REUSEPORT); the kernel gives each \
              connection to one of them and never moves it",
-            queue.siblings.len() + 1
+            queue.group.len()
         ));
     }
     evidence
