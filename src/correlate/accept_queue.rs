@@ -2,7 +2,7 @@
 //! list shows.
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::age;
@@ -38,7 +38,7 @@ pub struct AcceptQueue {
     pub trend: QueueTrend,
     /// The listeners on its address (`SO_REUSEPORT`), by index, itself among them; empty where it is
     /// alone. Shared by all of them: a group may have thousands.
-    pub group: Rc<[usize]>,
+    pub group: Arc<[usize]>,
 }
 
 /// How the length of a queue went over a look.
@@ -156,19 +156,19 @@ pub(super) fn never_accepted(connection: &Connection, listener_inodes: &InodeSet
 }
 
 /// The group of each listener, in their order.
-fn groups(listeners: &[Listener]) -> Vec<Rc<[usize]>> {
+fn groups(listeners: &[Listener]) -> Vec<Arc<[usize]>> {
     let address = |listener: &Listener| (listener.local, listener.interface, listener.v6_only);
     let mut by_address: HashMap<_, Vec<usize>> = HashMap::new();
     for (index, listener) in listeners.iter().enumerate() {
         by_address.entry(address(listener)).or_default().push(index);
     }
-    let shared: HashMap<_, Rc<[usize]>> = by_address
+    let shared: HashMap<_, Arc<[usize]>> = by_address
         .into_iter()
         .map(|(address, mut members)| {
             if members.len() == 1 {
                 members.clear();
             }
-            (address, Rc::from(members))
+            (address, Arc::from(members))
         })
         .collect();
     let group = |listener| shared[&address(listener)].clone();
@@ -364,7 +364,7 @@ impl Lengths {
         self.of_listener(listener).into_iter().max().unwrap_or(0)
     }
 
-    fn empty_queue(&self, listener: &Listener, group: Rc<[usize]>) -> AcceptQueue {
+    fn empty_queue(&self, listener: &Listener, group: Arc<[usize]>) -> AcceptQueue {
         let lengths = self.of_listener(listener);
         AcceptQueue {
             // Read right after the connections were; the first reading is older than they are.
