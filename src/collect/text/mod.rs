@@ -15,7 +15,7 @@ mod services;
 mod ss;
 mod state;
 
-pub use markup::decode;
+pub use markup::{decode, is_binary};
 
 use std::collections::BTreeMap;
 use std::fmt;

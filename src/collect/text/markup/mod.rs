@@ -33,6 +33,17 @@ pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Whether bytes are a program, an archive or the like rather than text.
+pub fn is_binary(bytes: &[u8]) -> bool {
+    const BEGINNING: usize = 4096;
+    /// A terminal's log may hold a few.
+    const MOST_ZEROS_IN_TEXT: usize = 8;
+    let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let beginning = &bytes[..bytes.len().min(BEGINNING)];
+    let zeros = beginning.iter().filter(|byte| **byte == 0).count();
+    !wide && zeros > MOST_ZEROS_IN_TEXT
+}
+
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
     let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
     char::decode_utf16(units)
@@ -81,6 +92,15 @@ mod tests {
         assert_eq!(decode("OUÇA".as_bytes()), "OUÇA");
         assert_eq!(decode(b"\xff\xfet\0c\0p\0"), "tcp");
         assert_eq!(decode(b"\xfe\xff\0t\0c\0p"), "tcp");
+    }
+
+    #[test]
+    fn a_program_is_no_text_and_wide_characters_are() {
+        assert!(is_binary(&[b"\x7fELF".as_slice(), &[0; 60]].concat()));
+        assert!(!is_binary(
+            &[b"\xff\xfe".as_slice(), &b"a\0".repeat(60)].concat()
+        ));
+        assert!(!is_binary(b"tcp 1 0\0"));
     }
 
     #[test]
