@@ -40,8 +40,8 @@ pub fn is_binary(bytes: &[u8]) -> bool {
     const MOST_ZEROS_IN_TEXT: usize = 8;
     let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     let beginning = &bytes[..bytes.len().min(BEGINNING)];
-    let zeros = beginning.iter().filter(|byte| **byte == 0).count();
-    !wide && zeros > MOST_ZEROS_IN_TEXT
+    let parts = beginning.split(|byte| *byte == 0).count();
+    !wide && parts > MOST_ZEROS_IN_TEXT + 1
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
