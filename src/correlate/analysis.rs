@@ -10,6 +10,7 @@ use super::activity::Activity;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
 use super::matching::Listeners;
+use super::outage::{self, Outage};
 use super::owners::Owners;
 use super::waits::{Facts, Summary};
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
@@ -116,6 +117,11 @@ impl Analysis {
     /// Accepted connections whose peer has closed and that are still open, in groups.
     pub fn leaks(&self) -> Vec<Leak<'_>> {
         leak::leaks(&self.snapshot, &self.places, &self.owners, self.grace)
+    }
+
+    /// Live clients that are not served, behind the listeners of processes that are looked into.
+    pub fn outages(&self) -> Vec<Outage<'_>> {
+        outage::outages(&self.snapshot, &self.facts(), self.grace)
     }
 
     /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::evidence::{count, process_name, seconds};
+use super::{Finding, Severity};
+use crate::correlate::Analysis;
 use crate::correlate::acceptor::Halt;
 use crate::correlate::waits::{Chain, Facts, Group, Link, Party, Requests, Summary, Target};
 use crate::model::{Pid, Process};
@@ -320,6 +322,38 @@ fn party(facts: &Facts, party: &Party) -> Option<String> {
         } => Some(format!("{members} threads of {command}[{pid}]")),
         Party::Nobody => None,
     }
+}
+
+/// Why those who could serve cannot, as a clause.
+pub(super) fn reason(facts: &Facts, waits: &Summary, grace: Duration) -> Option<String> {
+    let group = waits.foreign().or(waits.groups.first());
+    group
+        .map(|group| group_sentence(facts, waits, group))
+        .or_else(|| open_requests(waits, grace).next().map(requests_sentence))
+}
+
+/// Adds to a finding about connections that a process holds what its threads wait for.
+///
+/// A program that has read the end may forget to close whatever it waits for; there the root comes first only
+/// where threads are blocked, or it has asked about as often as it has leaked.
+pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding {
+    if finding.severity == Severity::Info || finding.subject.pids.is_empty() {
+        return finding;
+    }
+    let facts = analysis.facts();
+    let waits = Summary::of(&facts, &finding.subject.pids);
+    finding
+        .evidence
+        .extend(evidence(&facts, &waits, analysis.grace));
+    let asked: usize = open_requests(&waits, analysis.grace)
+        .map(|requests| requests.number)
+        .sum();
+    let related =
+        finding.id == "unread-eof" || waits.foreign().is_some() || asked * 2 >= finding.connections;
+    if related && let Some(remedy) = first_remedy(&facts, &waits, analysis.grace) {
+        finding.remedies.insert(0, remedy);
+    }
+    finding
 }
 
 /// What to look into first: the root of what most threads wait for, or the service that was asked most.
