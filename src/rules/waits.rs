@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::evidence::{count, process_name, seconds};
+use super::evidence::{count, process_name, process_names, seconds};
 use super::{Finding, Severity};
 use crate::correlate::Analysis;
 use crate::correlate::acceptor::Halt;
@@ -341,7 +341,16 @@ pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding
         return finding;
     }
     let facts = analysis.facts();
-    let waits = Summary::of(&facts, &finding.subject.pids);
+    let mut waits = Summary::of(&facts, &finding.subject.pids);
+    // A process that is at rest itself may hand its connections on to children that are not.
+    if waits.groups.is_empty() && waits.requests.is_empty() {
+        let children = facts.children(&finding.subject.pids);
+        waits = Summary::of(&facts, &children);
+        if waits.groups.is_empty() {
+            return finding;
+        }
+        finding.evidence.push(children_sentence(&facts, &children));
+    }
     finding
         .evidence
         .extend(evidence(&facts, &waits, analysis.grace));
@@ -354,6 +363,14 @@ pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding
         finding.remedies.insert(0, remedy);
     }
     finding
+}
+
+fn children_sentence(facts: &Facts, children: &[Pid]) -> String {
+    let children = children.iter().filter_map(|pid| facts.process(*pid));
+    format!(
+        "it is at rest itself; its children are {}",
+        process_names(children)
+    )
 }
 
 /// What to look into first: the root of what most threads wait for, or the service that was asked most.
