@@ -1,6 +1,7 @@
 //! Small values that tests of this folder and of the rules start from.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
@@ -16,6 +17,7 @@ pub(crate) fn listener(local: &str, inode: u32) -> Listener {
         interface: 0,
         inode: Inode::new(inode),
         accept_queue_len: 0,
+        queue_is_shown: true,
         accept_queue_limit: Reading::Known(128),
         v6_only: None,
         cgroup: None,
@@ -33,6 +35,7 @@ pub(crate) fn waiting_connection(waited_ms: u32) -> Connection {
         cookie: NonZeroU64::new(waited_ms.into()),
         recv_q: 46,
         send_q: 0,
+        queues_are_shown: true,
         timer: Reading::Known(Timer::Off),
         ages: Some(TcpAges::from_millis(waited_ms, waited_ms, waited_ms)),
         cgroup: None,
@@ -65,6 +68,13 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         dropped: None,
         blind_spots: Vec::new(),
         elapsed: Duration::ZERO,
+    }
+}
+
+/// Tests keep the snapshot that they analyse.
+impl From<&Snapshot> for Arc<Snapshot> {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self::new(snapshot.clone())
     }
 }
 

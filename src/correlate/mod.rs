@@ -13,8 +13,10 @@ mod growth;
 mod leak;
 mod matching;
 mod mptcp;
+mod outage;
 mod owners;
 mod reader;
+mod roles;
 mod threads;
 mod triage;
 mod undecided;
@@ -24,17 +26,18 @@ mod watch;
 
 pub use accept_queue::{AcceptQueue, Place, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
-pub use analysis::{Analysis, StuckListener, Waiting};
+pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, LeakKind};
 pub use matching::{Listeners, same_address};
 pub use mptcp::{join_subflows, unknown_mptcp_ages};
+pub use outage::Outage;
 pub use owners::Owners;
 pub use reader::Reader;
 pub use threads::ThreadRecord;
 pub use triage::{
     Triage, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch, triage,
-    unknown_waits, why_threads_are_hidden,
+    why_threads_are_hidden,
 };
 pub use waiting_at::{WaitsAt, is_accepted, waiting_at};
 pub use watch::Watch;

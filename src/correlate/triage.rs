@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
 use super::activity::{self, Activity};
 use super::age;
-use super::analysis::{Analysis, Waiting};
 use super::leak::{is_old, may_send_on};
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading, Snapshot,
@@ -85,7 +84,7 @@ pub fn triage(snapshot: &Snapshot, grace: Duration) -> Triage {
         if is_suspicious(listener, queue, snapshot, &reconciled.places, grace) {
             attention.listeners.extend(listener.inode);
             let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
-            attention.missing_members |= visible < queue.length && queue.siblings.is_empty();
+            attention.missing_members |= visible < queue.length && queue.group.is_empty();
             attention.second_look |= queue.unknown_waits;
         }
     }
@@ -142,8 +141,9 @@ fn group_is_suspicious(
     grace: Duration,
 ) -> bool {
     let listeners = &snapshot.sockets.listeners;
-    let siblings = queue.siblings.iter().map(|index| &listeners[*index]);
-    let lengths = siblings.map(|sibling| sibling.accept_queue_len);
+    let members = queue.group.iter().map(|index| &listeners[*index]);
+    let others = members.filter(|member| !std::ptr::eq(*member, listener));
+    let lengths = others.map(|other| other.accept_queue_len);
     let length: u32 = lengths.sum::<u32>().saturating_add(queue.length);
     let mut visible = 0;
     for (connection, place) in snapshot.sockets.connections.iter().zip(places) {
@@ -224,13 +224,4 @@ pub fn why_threads_are_hidden(process: &Process) -> Option<Gap> {
     };
     // What ended meanwhile needs no remedy.
     gap.filter(|gap| *gap != Gap::Vanished)
-}
-
-/// How many connections wait of which nobody knows how long.
-pub fn unknown_waits(snapshot: &Snapshot, grace: Duration) -> usize {
-    let analysis = Analysis::new(snapshot, grace);
-    let unknown = analysis
-        .stuck_listeners()
-        .filter(|stuck| stuck.waiting == Waiting::Unknown);
-    unknown.map(|stuck| stuck.queue.length as usize).sum()
 }

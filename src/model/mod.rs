@@ -19,8 +19,9 @@ pub use process::{
 pub use reading::{Gap, Reading};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
-    BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder, HolderSource,
-    Host, Later, Namespace, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample, Via,
+    BlindSpot, Coverage, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder,
+    HolderSource, Host, Later, Namespace, Origin, Sample, Snapshot, SocketSource, SocketTable,
+    ThreadSample, Via,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};

@@ -58,17 +58,37 @@ pub enum SocketSource {
     /// `/proc/net/tcp` and `/proc/net/tcp6`.
     Procfs,
     /// Text that somebody copied from a terminal.
-    Text {
-        /// Whether it is one table with connections in every state, so that what is missing in it
-        /// was missing in the kernel's list as well.
-        whole: bool,
-    },
+    Text(Coverage),
+}
+
+/// What of the sockets of a host a text shows in full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// One table with listeners and with connections in every state: what is missing in it was
+    /// missing in the kernel's list as well.
+    pub whole: bool,
+    /// Every connection in `CLOSE_WAIT` is in it.
+    pub close_wait: bool,
+    /// Every listener is in it, with its queue.
+    pub listeners: bool,
 }
 
 impl SocketSource {
+    /// What is shown in full. A look at the kernel shows everything that it was asked for.
+    pub fn coverage(self) -> Coverage {
+        match self {
+            Self::InetDiag | Self::Procfs => Coverage {
+                whole: true,
+                close_wait: true,
+                listeners: true,
+            },
+            Self::Text(coverage) => coverage,
+        }
+    }
+
     /// Tells whether somebody copied it: there is nothing more to be asked.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::Text { .. })
+        matches!(self, Self::Text(_))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod error;
 mod live;
+pub mod netns;
 mod recording;
 
 use std::collections::BTreeSet;
@@ -36,13 +37,26 @@ pub trait Kernel {
     /// When processes cannot be listed at all.
     fn namespaces(&mut self) -> Result<Vec<FoundNamespace>, KernelError>;
 
-    /// Moves to the network namespace behind a path that [`Kernel::namespaces`] gave: sockets and
-    /// `thread-self/net` are its from then on.
+    /// Moves to a network namespace that [`Kernel::namespaces`] found: sockets and `thread-self/net`
+    /// are its from then on, until the look ends.
     ///
     /// # Errors
     ///
     /// When it is gone, or entering it is not permitted.
-    fn enter(&mut self, path: &str) -> Result<(), KernelError>;
+    fn enter(&mut self, namespace: &FoundNamespace) -> Result<(), KernelError>;
+
+    /// Moves to the network namespace of a name of `ip netns`, a path or a process id, until the look
+    /// ends. A recording of it answers as it was.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or entering it is not permitted.
+    fn enter_named(&mut self, name: &str) -> Result<(), KernelError>;
+
+    /// Tells whether the answers come from a recording.
+    fn is_recorded(&self) -> bool {
+        false
+    }
 
     /// Time since the look began.
     ///
@@ -66,8 +80,19 @@ pub trait Kernel {
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), KernelError>;
 
-    /// Says that a look begins: what was prepared for an earlier one is out of date.
+    /// Says that a look begins: its clock starts, and what was opened or prepared for an earlier one
+    /// is not used any more.
     fn begin_look(&mut self) {}
+
+    /// Says that the look has ended: what was opened for it is closed, and the thread is back in the
+    /// network namespace in which it began.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot go back.
+    fn end_look(&mut self) -> Result<(), KernelError> {
+        Ok(())
+    }
 
     /// Says that [`Kernel::descriptor_tables`] will be asked for soon. What can be done for it while
     /// other questions are answered may be begun.

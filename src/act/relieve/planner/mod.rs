@@ -10,7 +10,7 @@ use super::plan::{ReliefPlan, Unplanned, impossible};
 use crate::act::target::Target;
 use crate::collect::kernel::Kernel;
 use crate::correlate::Analysis;
-use crate::correlate::acceptor::{self, Acceptor, AcceptorState, Halt};
+use crate::correlate::acceptor::{Acceptor, AcceptorState, Halt, division};
 use crate::model::{Listener, Pid};
 use crate::rules::Finding;
 
@@ -51,10 +51,11 @@ pub fn plan(
             target.local
         )));
     }
+    let facts = analysis.facts();
     let acceptors: Vec<Acceptor> = listeners
         .iter()
         .filter(|one| one.accept_queue_len > 0)
-        .flat_map(|one| acceptor::acceptors(analysis.snapshot, one).0)
+        .flat_map(|one| division(&facts, one).acceptors)
         .filter(|acceptor| pids.is_empty() || pids.contains(&acceptor.process.pid))
         .collect();
     if acceptors.is_empty() && !pids.is_empty() {

@@ -11,7 +11,7 @@ use netlink_packet_sock_diag::constants::SOCK_DIAG_BY_FAMILY;
 use netlink_packet_sock_diag::unix::{ShowFlags, StateFlags, UnixRequest};
 use netlink_sys::Socket;
 
-use super::{RECEIVE_BYTES, open_diag_socket};
+use super::dump::{self, RECEIVE_BYTES};
 use crate::collect::kernel::UnixSocket;
 
 /// A host may have many; these are enough to find the one that a thread waits for.
@@ -22,7 +22,7 @@ const LISTEN: u8 = 10;
 
 /// Dumps every unix socket of the network namespace.
 pub(super) fn dump() -> io::Result<Vec<UnixSocket>> {
-    let socket = open_diag_socket()?;
+    let socket = dump::open()?;
     socket.send(&request(), 0)?;
     let mut sockets = Vec::new();
     let mut buffer = Vec::with_capacity(RECEIVE_BYTES);
@@ -101,13 +101,11 @@ fn decode_socket(payload: &[u8]) -> Option<UnixSocket> {
 
 /// An abstract name begins with a zero byte, which `ss` shows as `@`; a path may end in one.
 fn name(bytes: &[u8]) -> String {
-    match bytes.split_first() {
-        Some((0, name)) => format!("@{}", String::from_utf8_lossy(name)),
-        _ => {
-            let end = bytes.iter().position(|byte| *byte == 0);
-            String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
-        }
+    if let Some((0, name)) = bytes.split_first() {
+        return format!("@{}", String::from_utf8_lossy(name));
     }
+    let end = bytes.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {

@@ -126,9 +126,21 @@ impl Kernel for RecordedKernel {
         }
     }
 
-    fn enter(&mut self, path: &str) -> Result<(), KernelError> {
-        self.netns = Some(path.to_owned());
-        let question = Question::Enter(path.to_owned());
+    fn begin_look(&mut self) {
+        self.netns = None;
+    }
+
+    fn enter_named(&mut self, _: &str) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    fn is_recorded(&self) -> bool {
+        true
+    }
+
+    fn enter(&mut self, namespace: &FoundNamespace) -> Result<(), KernelError> {
+        self.netns = Some(namespace.path.clone());
+        let question = Question::Enter(namespace.path.clone());
         match self.next(&question)? {
             Answer::Entered => Ok(()),
             _ => Err(wrong_form(&question)),

@@ -73,14 +73,21 @@ impl Kernel for Recorder<'_> {
         self.note(Question::Namespaces, answer, Answer::Namespaces)
     }
 
-    fn enter(&mut self, path: &str) -> Result<(), KernelError> {
-        let answer = self.kernel.enter(path);
+    fn enter(&mut self, namespace: &FoundNamespace) -> Result<(), KernelError> {
+        let answer = self.kernel.enter(namespace);
         self.netns = None;
-        let answer = self.note(Question::Enter(path.to_owned()), answer, |()| {
-            Answer::Entered
-        });
-        self.netns = Some(path.to_owned());
+        let question = Question::Enter(namespace.path.clone());
+        let answer = self.note(question, answer, |()| Answer::Entered);
+        self.netns = Some(namespace.path.clone());
         answer
+    }
+
+    fn enter_named(&mut self, name: &str) -> Result<(), KernelError> {
+        self.kernel.enter_named(name)
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.kernel.is_recorded()
     }
 
     fn elapsed(&mut self) -> Result<Duration, KernelError> {
@@ -110,7 +117,12 @@ impl Kernel for Recorder<'_> {
     }
 
     fn begin_look(&mut self) {
+        self.netns = None;
         self.kernel.begin_look();
+    }
+
+    fn end_look(&mut self) -> Result<(), KernelError> {
+        self.kernel.end_look()
     }
 
     fn expect_descriptor_tables(&mut self) {

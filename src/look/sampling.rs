@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Looker;
+use super::looker::Looker;
 use crate::collect::proc;
 use crate::correlate::{Triage, parse_polled, poll_argument, threads_to_watch};
 use crate::model::{
@@ -22,7 +22,7 @@ const READER_INTERVAL: Duration = Duration::from_millis(2);
 impl Looker<'_> {
     /// The third phase: samples at suspicious listeners and those who should serve them.
     pub(super) fn watch(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
-        if self.plan.observe.is_zero() {
+        if self.options.observe.is_zero() {
             return;
         }
         if seen.listeners.is_empty() {
@@ -34,7 +34,7 @@ impl Looker<'_> {
         let before = proc::read_dropped_counters(self.kernel).ok();
         let Some(started) = self.now() else { return };
         while let Some(sample) = self.sample(snapshot, &ports, &threads) {
-            let done = sample.at.saturating_sub(started) >= self.plan.observe;
+            let done = sample.at.saturating_sub(started) >= self.options.observe;
             snapshot.samples.push(sample);
             if done {
                 break;
@@ -63,14 +63,14 @@ impl Looker<'_> {
     /// The sockets once more, where one look does not tell or the user wants to see them change.
     pub(super) fn look_again(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         let anything = !seen.is_idle() || !seen.closed_by_peer.is_empty();
-        let wanted = seen.second_look || (self.plan.observe_asked && anything);
-        if !wanted || self.plan.observe.is_zero() {
+        let wanted = seen.second_look || (self.options.observe_asked && anything);
+        if !wanted || self.options.observe.is_zero() {
             return;
         }
         let Some(now) = self.now() else { return };
         let since_first = now.saturating_sub(self.progress.sockets_at);
         self.kernel
-            .pause(self.plan.observe.saturating_sub(since_first));
+            .pause(self.options.observe.saturating_sub(since_first));
         let Some(now) = self.now() else { return };
         let after = now.saturating_sub(self.progress.sockets_at);
         snapshot.later = self
