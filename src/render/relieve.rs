@@ -101,7 +101,7 @@ fn plan_text(plan: &ReliefPlan, options: TableOptions) -> io::Result<Vec<u8>> {
         .chain((2..=steps).map(|steps| (steps, notes)));
     for (steps, notes) in choices {
         let text = plan_with(plan, steps, notes, options)?;
-        if text.iter().filter(|byte| **byte == b'\n').count() > PLAN_LINES {
+        if text.split(|byte| *byte == b'\n').count() > PLAN_LINES + 1 {
             break;
         }
         fits = text;

@@ -305,8 +305,8 @@ mod tests {
 
     fn accepted(payload_bytes: usize, wait: Duration) -> Probe {
         Probe {
-            payload_bytes,
             wait,
+            payload_bytes,
             ..probe(0, vec![connection(1, true)])
         }
     }
