@@ -3,6 +3,7 @@
 mod elsewhere;
 mod fooled;
 mod gentle;
+mod hostile;
 mod killed;
 mod neighbours;
 mod other_means;

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::process::{Pid as RawPid, PidfdFlags, pidfd_open};
 
 use super::inherited::keep_from_helper;
 use super::protocol::{HelperRequest, HelperResponse, HelperTask};
@@ -137,17 +136,20 @@ impl HelperClient {
         Ok(line)
     }
 
-    /// Waits until the helper has ended, for as long as it may take to restore.
+    /// Waits until the helper has ended, for as long as it may take to restore: its output ends with
+    /// it. No descriptor is needed for that, of which there may be none left.
     fn await_end(&mut self) -> io::Result<()> {
-        let raw = i32::try_from(self.child.id())
-            .ok()
-            .and_then(RawPid::from_raw);
-        let raw = raw.ok_or(io::ErrorKind::InvalidInput)?;
-        let process = pidfd_open(raw, PidfdFlags::empty())?;
-        if wait_readable(&process, Instant::now() + PATIENCE)? {
-            return Ok(());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if !wait_readable(&self.output, deadline)? {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match rustix::io::read(&self.output, &mut [0; LONGEST_ANSWER]) {
+                Ok(0) => return Ok(()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        Err(io::ErrorKind::TimedOut.into())
     }
 }
 
