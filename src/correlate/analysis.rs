@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::accept_queue::{AcceptQueue, Place, reconcile};
 use super::acceptor::{self, Acceptor, AcceptorState};
 use super::activity::Activity;
+use super::age::Ages;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
 use super::matching::Listeners;
@@ -21,6 +22,8 @@ pub struct Analysis<'a> {
     pub places: Vec<Place>,
     /// Who holds which socket.
     pub owners: Owners<'a>,
+    /// How long connections have been in their state.
+    pub ages: Ages,
     /// The age from which on an untended connection is a server.
     pub grace: Duration,
 }
@@ -65,6 +68,7 @@ impl<'a> Analysis<'a> {
             queues: reconciled.queues,
             owners: Owners::new(&snapshot.holders, &reconciled.places),
             places: reconciled.places,
+            ages: Ages::of(snapshot),
             grace,
         }
     }
@@ -81,13 +85,24 @@ impl<'a> Analysis<'a> {
 
     /// Accepted connections whose peer has closed and that are still open, in groups.
     pub fn leaks(&'a self) -> Vec<Leak<'a>> {
-        leak::leaks(self.snapshot, &self.places, &self.owners, self.grace)
+        leak::leaks(
+            self.snapshot,
+            &self.places,
+            &self.owners,
+            &self.ages,
+            self.grace,
+        )
     }
 
     /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and
     /// between two looks.
     pub fn growth(&self, endpoint: Endpoint) -> Option<Growth> {
         growth::of_close_wait(self.snapshot, endpoint)
+    }
+
+    /// Returns whether the connections of a leak come all the time and none of them stays.
+    pub fn comes_and_goes(&self, leak: &Leak) -> bool {
+        growth::comes_and_goes(leak, self.snapshot, self.grace)
     }
 
     fn stuck(&'a self, listener: &'a Listener, queue: &'a AcceptQueue) -> StuckListener<'a> {

@@ -63,6 +63,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),
+        uptime: None,
         elapsed: Duration::ZERO,
     }
 }

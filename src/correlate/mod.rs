@@ -13,11 +13,17 @@ mod growth;
 mod leak;
 mod matching;
 mod mptcp;
+mod overdue;
 mod owners;
+mod pending;
 mod reader;
+mod relay;
+mod second_look;
+mod siblings;
 mod threads;
 mod triage;
 mod undecided;
+mod unknown_ages;
 mod watch;
 
 pub use accept_queue::{AcceptQueue, Place, QueueTrend};
@@ -26,7 +32,7 @@ pub use analysis::{Analysis, StuckListener, Waiting};
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, LeakKind};
 pub use matching::Listeners;
-pub use mptcp::{join_subflows, unknown_mptcp_ages};
+pub use mptcp::join_subflows;
 pub use owners::Owners;
 pub use reader::Reader;
 pub use threads::ThreadRecord;
@@ -34,4 +40,5 @@ pub use triage::{
     Triage, blocked_descriptors, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch,
     triage, unknown_waits, unnamed_sockets, why_threads_are_hidden,
 };
+pub use unknown_ages::{UnknownAges, unknown_ages};
 pub use watch::Watch;

@@ -5,6 +5,7 @@
 mod blind_spots;
 mod dead;
 mod everywhere;
+mod ledger;
 mod owners;
 mod sockets;
 mod text;
@@ -171,6 +172,7 @@ impl Looker<'_> {
         self.examine(&mut snapshot, &seen, &tables);
         self.watch(&mut snapshot, &seen);
         self.look_again(&mut snapshot, &seen);
+        self.read_uptime(&mut snapshot, &seen);
         if let Some(dead) = dead {
             self.confirm_dead(&mut snapshot, dead);
         }
@@ -272,10 +274,10 @@ impl Looker<'_> {
             let unknown = correlate::unknown_waits(snapshot, self.plan.grace);
             spots.extend((unknown > 0).then(|| blind_spots::unknown_waits(unknown)));
         }
-        let ageless = correlate::unknown_mptcp_ages(snapshot, self.plan.grace);
-        if ageless > 0 {
-            spots.push(blind_spots::unknown_mptcp_ages(ageless));
-        }
+        spots.extend(blind_spots::unknown_ages(correlate::unknown_ages(
+            snapshot,
+            self.plan.grace,
+        )));
         if !seen.listeners.is_empty() && snapshot.samples.is_empty() && !self.plan.observe.is_zero()
         {
             spots.push(blind_spots::not_watched());

@@ -58,6 +58,7 @@ impl Looker<'_> {
             samples: Vec::new(),
             dropped: None,
             blind_spots: Vec::new(),
+            uptime: None,
             elapsed: Duration::ZERO,
         };
         if source == SocketSource::Procfs {

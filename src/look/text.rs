@@ -36,6 +36,7 @@ pub fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),
+        uptime: None,
         elapsed: Duration::ZERO,
     };
     snapshot.sockets.other_listeners = snapshot.listeners_after.clone();

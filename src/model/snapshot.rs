@@ -246,6 +246,8 @@ pub struct Snapshot {
     pub dropped: Option<(DroppedCounters, DroppedCounters)>,
     /// What could not be seen.
     pub blind_spots: Vec<BlindSpot>,
+    /// How long the machine had been up (`/proc/uptime`), where something was to be judged by it.
+    pub uptime: Option<Duration>,
     /// How long the look took.
     pub elapsed: Duration,
 }

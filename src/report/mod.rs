@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::correlate::acceptor;
-use crate::correlate::age::{self, Age};
+use crate::correlate::age::Age;
 use crate::correlate::{AcceptQueue, Activity, Analysis, Place, Watch, interpret};
 use crate::model::{
     BlindSpot, Connection, Holder, HolderSource, Host, Listener, Namespace, Pid, Process, Scope,
@@ -130,6 +130,8 @@ pub struct ConnectionRow<'a> {
     pub place: Place,
     /// How long it has been in its state.
     pub age: Age,
+    /// Whether it was in `CLOSE_WAIT`, and a second look did not see it so any more.
+    pub ended: bool,
     /// Who holds it.
     pub owners: &'a [Holder],
 }
@@ -314,7 +316,10 @@ fn connection_rows<'a>(analysis: &'a Analysis<'a>) -> impl Iterator<Item = Conne
         netns,
         connection,
         place,
-        age: age::in_state(connection, matches!(place, Place::AcceptQueue(_))),
+        age: analysis
+            .ages
+            .in_state(connection, matches!(place, Place::AcceptQueue(_))),
+        ended: analysis.ages.has_ended(connection),
         owners,
     })
 }

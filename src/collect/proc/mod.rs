@@ -11,6 +11,7 @@ mod runtime;
 mod sockstat;
 mod stat;
 mod syscall;
+mod uptime;
 
 pub use cgroup::read_origin;
 pub use fdinfo::parse_epoll_watches;
@@ -21,3 +22,4 @@ pub use process::{examine_process, list_threads, read_descriptor, read_process, 
 pub use sockstat::{has_no_tcp_sockets, parse_sockstat, read_unlisted_tcp_sockets};
 pub use stat::{Stat, parse_stat};
 pub use syscall::parse_syscall;
+pub use uptime::read_uptime;

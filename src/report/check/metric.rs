@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::correlate::{Place, age};
+use crate::correlate::Place;
+use crate::correlate::age::{self, Age, Maturity};
 use crate::report::{ConnectionRow, ListenerRow, Report};
 
 /// What a threshold can be set on. The higher, the worse.
@@ -185,24 +186,25 @@ struct Oldest {
 
 impl Oldest {
     fn add(&mut self, row: &ConnectionRow, grace: Duration) {
-        let (at_least, at_most) = match row.place {
+        let age = match row.place {
             Place::AcceptQueue(_) => {
                 let waited = age::waiting(row.connection);
-                (waited, waited)
+                Age {
+                    at_least: waited,
+                    at_most: waited,
+                }
             }
-            Place::Accepted(_) | Place::Undecided | Place::Orphan => {
-                (row.age.at_least, row.age.at_most)
-            }
+            Place::Accepted(_) | Place::Undecided | Place::Orphan => row.age,
         };
-        let Some(at_least) = at_least else {
+        let Some(at_least) = age.at_least else {
             self.ageless += 1;
             return;
         };
         self.at_least = self.at_least.max((at_least, Some(row.connection.local)));
-        // Keep-alive hides the age of a connection that closes this instant, too. On a healthy
-        // server such ones come and go; who outlasts the grace period may be as old as it can be.
-        if at_least >= grace {
-            self.at_most = self.at_most.max(at_most.unwrap_or(Duration::MAX));
+        // Below the grace period connections come and go on every healthy server, and so has one
+        // that a second look did not see any more.
+        if age.judge(grace) != Maturity::Young && !row.ended {
+            self.at_most = self.at_most.max(age.at_most.unwrap_or(Duration::MAX));
         }
     }
 
@@ -322,14 +324,14 @@ mod tests {
     }
 
     #[test]
-    fn keep_alive_hides_the_age_of_a_server_and_not_of_one_who_just_came() {
+    fn keep_alive_hides_the_age_however_young_its_last_answer_is() {
         let probed = |acked_ms| {
             let mut connection = accepted(90_000);
             connection.timer = Reading::Known(Timer::KeepAlive(Duration::from_secs(1)));
             connection.ages = Some(TcpAges::from_millis(90_000, 90_000, acked_ms));
             connection
         };
-        for (acked_ms, at_most) in [(2999, 2999), (3000, 90_000)] {
+        for (acked_ms, at_most) in [(400, 90_000), (3000, 90_000)] {
             with_report(&look(0, 128, vec![probed(acked_ms)]), |report| {
                 let age = Metric::Age.measure(report);
                 assert_eq!(
