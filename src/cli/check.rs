@@ -7,7 +7,7 @@ use super::options::TargetArgs;
 use super::threshold::parse_threshold;
 use super::{ExitStatus, Manner, output, scan};
 use crate::render;
-use crate::report::{Check, Report, Threshold, Thresholds};
+use crate::report::{Check, Threshold, Thresholds};
 
 /// Look once, and answer as a monitoring plugin: one line, performance data, and exit code 0 (OK),
 /// 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN).
@@ -59,22 +59,15 @@ pub(super) fn run(arguments: &CheckArgs, manner: Manner) -> Result<ExitStatus> {
 fn check(arguments: &CheckArgs, manner: Manner) -> Result<ExitStatus> {
     let thresholds = Thresholds::new(&arguments.warn, &arguments.crit)?;
     let inventory = arguments.format == Format::Json;
-    let answer = |report: &Report| {
-        let check = Check::new(report, &thresholds);
-        output::with_stdout(manner.color, |out| match arguments.format {
-            Format::Line => render::write_line(report, &check, out),
-            Format::Json => render::write_json_with_check(report, &check, out),
-            Format::Junit => render::write_junit(report, &check, out),
-            Format::Github => render::write_github(report, &check, out),
-        })?;
-        Ok(ExitStatus::from(check.status))
-    };
-    scan::look(
-        &arguments.target,
-        arguments.from.as_deref(),
-        inventory,
-        answer,
-    )
+    let report = scan::report(&arguments.target, arguments.from.as_deref(), inventory)?;
+    let check = Check::new(&report, &thresholds);
+    output::with_stdout(manner.color, |out| match arguments.format {
+        Format::Line => render::write_line(&report, &check, out),
+        Format::Json => render::write_json_with_check(&report, &check, out),
+        Format::Junit => render::write_junit(&report, &check, out),
+        Format::Github => render::write_github(&report, &check, out),
+    })?;
+    Ok(ExitStatus::from(check.status))
 }
 
 /// Whoever reads a plugin reads standard output only. JSON has no form for a report that is none.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
-use crate::look::Plan;
+use crate::look::LookOptions;
 use crate::model::{PortRange, Scope};
 use crate::rules::thresholds;
 
@@ -59,14 +59,20 @@ pub(super) enum SourceArg {
 
 impl TargetArgs {
     /// How to look at the running kernel; `inventory` asks for owners of what is healthy too.
-    pub(super) fn plan(&self, inventory: bool) -> Plan {
-        Plan {
-            grace: self.min_age.unwrap_or(thresholds::GRACE),
+    pub(super) fn look_options(&self, inventory: bool) -> LookOptions {
+        LookOptions {
+            scope: self.scope(),
+            grace: self.grace(),
             observe: self.observe.unwrap_or(thresholds::OBSERVE),
             observe_asked: self.observe.is_some(),
             inventory,
             procfs: self.source == Some(SourceArg::Procfs),
         }
+    }
+
+    /// The age from which on an untended connection is stuck.
+    pub(super) fn grace(&self) -> Duration {
+        self.min_age.unwrap_or(thresholds::GRACE)
     }
 
     /// What the look is restricted to.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,11 +12,10 @@ use super::options::parse_duration;
 use super::{ExitStatus, Manner, output, scan};
 use crate::act::probe::{self, Order};
 use crate::act::{self, Target, Wanted};
-use crate::collect::kernel::LiveKernel;
-use crate::collect::netns;
+use crate::collect::kernel::{LiveKernel, netns};
 use crate::correlate::Analysis;
-use crate::look::{self, Plan};
-use crate::model::{Scope, Snapshot};
+use crate::look::{self, LookOptions};
+use crate::model::Scope;
 use crate::render::{self, ProbeReport, TableOptions};
 use crate::rules::{self, Finding, thresholds};
 
@@ -108,17 +108,15 @@ impl WhichListener {
         self.min_age.unwrap_or(thresholds::GRACE)
     }
 
-    /// What a look at this port sees, with the owners of what is healthy too.
-    pub(super) fn look(&self, kernel: &mut LiveKernel, scope: &Scope) -> Result<Snapshot> {
-        let plan = Plan {
+    /// Takes a look with this scope, with the owners of what is healthy too.
+    pub(super) fn look(&self, kernel: &mut LiveKernel, scope: &Scope) -> Result<Arc<Analysis>> {
+        let options = LookOptions {
+            scope: scope.clone(),
             grace: self.grace(),
-            observe: thresholds::OBSERVE,
-            observe_asked: false,
             inventory: true,
-            procfs: false,
+            ..LookOptions::default()
         };
-        let mut snapshots = look::look(kernel, scope, &plan)?;
-        snapshots.pop().context("nothing was looked at")
+        Ok(Arc::clone(look::take(kernel, &options)?.analysis()))
     }
 }
 
@@ -148,10 +146,9 @@ pub(super) fn run(arguments: &ProbeArgs, manner: Manner) -> Result<ExitStatus> {
         netns: which.netns.clone(),
         ..Scope::default()
     };
-    let snapshot = which.look(&mut kernel, &scope)?;
-    let target = act::target(&snapshot.sockets.listeners, wanted)?;
+    let analysis = which.look(&mut kernel, &scope)?;
+    let target = act::target(&analysis.snapshot.sockets.listeners, wanted)?;
     target.expect_reachable()?;
-    let analysis = Analysis::new(&snapshot, which.grace());
     let findings = about(rules::diagnose(&analysis), &target);
     let stuck = !findings.is_empty();
     let probe = probe::probe(&mut kernel, &target, &order)?;
@@ -162,7 +159,7 @@ pub(super) fn run(arguments: &ProbeArgs, manner: Manner) -> Result<ExitStatus> {
         .collect();
     let report = ProbeReport {
         taken_at,
-        snapshot: &snapshot,
+        snapshot: &analysis.snapshot,
         probe: &probe,
         behaviour,
         findings: weighed,

@@ -10,7 +10,6 @@ use clap::Args;
 use super::options::TargetArgs;
 use super::scan::now;
 use crate::collect::kernel::{Header, Kernel, LiveKernel, Recorder};
-use crate::collect::netns;
 use crate::look;
 
 /// Save what a look reads from the kernel, for `scan --from FILE` elsewhere.
@@ -30,22 +29,18 @@ pub(super) struct RecordArgs {
 
 pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
     let target = &arguments.target;
-    if let Some(name) = &target.netns {
-        netns::enter(name, &target.procfs)
-            .with_context(|| format!("entering the network namespace {name}"))?;
-    }
-    let plan = target.plan(true);
+    let options = target.look_options(true);
     let taken_at = now();
     let mut live = LiveKernel::new(&target.procfs);
     let header = Header::new(
         taken_at,
         &live.host(),
-        &target.scope(),
-        plan.into(),
+        &options.scope,
+        options.recorded_manner(),
         arguments.redact,
     );
     let mut recorder = Recorder::new(&mut live);
-    look::look(&mut recorder, &target.scope(), &plan)?;
+    look::take(&mut recorder, &options)?;
     save(&arguments.output, |file| recorder.write(header, file))
         .with_context(|| format!("writing {}", arguments.output.display()))
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -14,9 +14,9 @@ use crate::act::relieve::{
     self, Bounds, Deed, Journal, Method, Outcome, Plan, Record, Unplanned, Wishes,
 };
 use crate::act::{self, Target};
-use crate::collect::kernel::{Kernel, LiveKernel};
+use crate::collect::kernel::LiveKernel;
 use crate::correlate::Analysis;
-use crate::model::{Scope, Snapshot, TcpState};
+use crate::model::{Scope, TcpState};
 use crate::render::{self, ReliefReport, ServerState, TableOptions};
 use crate::rules::{self, Finding};
 
@@ -134,6 +134,7 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
     let journal = Journal::new(state_folder(arguments.state.as_deref()));
     which.enter()?;
     let taken_at = scan::now();
+    let started = Instant::now();
     let mut kernel = LiveKernel::new(&which.procfs);
     let scope = Scope {
         ports: wanted
@@ -151,7 +152,7 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
     };
     let before = which.look(&mut kernel, &scope)?;
     let target = wanted
-        .map(|wanted| act::target(&before.sockets.listeners, wanted))
+        .map(|wanted| act::target(&before.snapshot.sockets.listeners, wanted))
         .transpose()?;
     let run = Run {
         arguments,
@@ -168,14 +169,14 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
     let after = acted.then(|| which.look(&mut kernel, &scope)).transpose()?;
     let report = ReliefReport {
         taken_at,
-        netns: &before.namespace.name,
+        netns: &before.snapshot.namespace.name,
         local: target.as_ref().map(|target| target.local),
         plan: plan.as_ref(),
         undo: arguments.undo,
         deed: &deed,
         before: run.state(&before),
         after: after.as_ref().map(|after| run.state(after)),
-        elapsed: kernel.elapsed().unwrap_or_default(),
+        elapsed: started.elapsed(),
     };
     output::with_stdout(manner.color, |out| match arguments.format {
         ActFormat::Json => render::write_relieve_json(&report, out),
@@ -249,23 +250,22 @@ impl Run<'_> {
     fn treat(
         &self,
         kernel: &mut LiveKernel,
-        before: &Snapshot,
+        before: &Analysis,
         left_in_force: &[Record],
     ) -> (Option<Plan>, Deed) {
         let arguments = self.arguments;
         if let Some(record) = left_in_force.first() {
             return (None, refuse_on_top(record));
         }
-        let analysis = Analysis::new(before, arguments.which.grace());
         let wishes = Wishes {
             method: arguments.method.map(Into::into),
             all: arguments.all,
             force: arguments.force,
         };
         let planned_as = relieve::plan(
-            &analysis,
+            before,
             self.target,
-            &self.findings(&analysis),
+            &self.findings(before),
             &arguments.pids,
             wishes,
             &arguments.which.procfs,
@@ -318,8 +318,8 @@ impl Run<'_> {
     }
 
     /// What a look says about the server.
-    fn state(&self, snapshot: &Snapshot) -> ServerState {
-        let analysis = Analysis::new(snapshot, self.arguments.which.grace());
+    fn state(&self, analysis: &Analysis) -> ServerState {
+        let snapshot = &analysis.snapshot;
         let is_meant = |inode| {
             self.target
                 .is_none_or(|target| target.inodes.contains(&inode))
@@ -327,11 +327,11 @@ impl Run<'_> {
         let listeners = snapshot.sockets.listeners.iter();
         let connections = snapshot.sockets.connections.iter();
         let findings = match self.target {
-            Some(target) => rules::diagnose(&analysis)
+            Some(target) => rules::diagnose(analysis)
                 .into_iter()
                 .filter(|finding| finding.subject.local == Some(target.local))
                 .collect(),
-            None => rules::diagnose(&analysis),
+            None => rules::diagnose(analysis),
         };
         ServerState {
             queue: listeners

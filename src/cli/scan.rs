@@ -1,7 +1,5 @@
 //! `scan`: one look, and the answer.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -9,15 +7,11 @@ use jiff::Timestamp;
 use super::offline::{self, Offline};
 use super::options::TargetArgs;
 use super::{ExitStatus, Manner, output};
-use crate::collect::kernel::{Kernel, LiveKernel, RecordedKernel};
-use crate::collect::netns;
-use crate::collect::text::Text;
-use crate::correlate::Analysis;
-use crate::look::{self, Plan};
-use crate::model::{Scope, Snapshot};
+use crate::collect::kernel::{LiveKernel, RecordedKernel};
+use crate::look::{self, LookOptions};
 use crate::render::{self, TableOptions};
-use crate::report::{Circumstances, Report};
-use crate::rules::{self, Severity, thresholds};
+use crate::report::Report;
+use crate::rules::Severity;
 
 /// Look once: findings with evidence and remedy, listeners with their accept queues, CLOSE_WAIT
 /// connections, and who holds them.
@@ -71,148 +65,52 @@ impl From<FailOn> for Severity {
 }
 
 pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<ExitStatus> {
-    let format = arguments.format;
-    let inventory = format == Format::Json || manner.verbose;
-    let answer = |report: &Report| {
-        print(report, arguments, manner)?;
-        Ok(match arguments.fail_on {
-            None => ExitStatus::Success,
-            Some(least) => report.status_from(least.into()).into(),
-        })
+    let inventory = arguments.format == Format::Json || manner.verbose;
+    let report = report(&arguments.target, arguments.from.as_deref(), inventory)?;
+    print(&report, arguments, manner)?;
+    Ok(match arguments.fail_on {
+        None => ExitStatus::Success,
+        Some(least) => report.status_from(least.into()).into(),
+    })
+}
+
+/// Looks at this host, or into a file, and reports; `inventory` asks for owners of what is healthy too.
+pub(super) fn report(target: &TargetArgs, from: Option<&str>, inventory: bool) -> Result<Report> {
+    let Some(file) = from else {
+        let taken_at = now();
+        let mut kernel = LiveKernel::new(&target.procfs);
+        let look = look::take(&mut kernel, &target.look_options(inventory))?;
+        return Ok(look.report(&taken_at));
     };
-    look(
-        &arguments.target,
-        arguments.from.as_deref(),
-        inventory,
-        answer,
-    )
-}
-
-/// Looks at this host, or into a recording, and has the report answered.
-pub(super) fn look(
-    target: &TargetArgs,
-    from: Option<&str>,
-    inventory: bool,
-    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
-) -> Result<ExitStatus> {
-    match from {
-        None => look_live(target, inventory, answer),
-        Some(file) => match offline::read(file)? {
-            Offline::Recording(kernel) => look_recorded(target, file, *kernel, answer),
-            Offline::Text(text) => look_at_text(target, *text, answer),
-        },
+    match offline::read(file)? {
+        Offline::Recording(mut kernel) => report_recorded(target, file, &mut kernel),
+        Offline::Text(text) => {
+            let look = look::of_text(*text, &target.scope(), target.grace());
+            // The text does not say when it was copied.
+            Ok(look.report(&now()))
+        }
     }
 }
 
-fn look_live(
-    target: &TargetArgs,
-    inventory: bool,
-    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
-) -> Result<ExitStatus> {
-    if let Some(name) = &target.netns {
-        netns::enter(name, &target.procfs)
-            .with_context(|| format!("entering the network namespace {name}"))?;
-    }
-    let plan = target.plan(inventory);
-    let taken_at = now();
-    let mut kernel = LiveKernel::new(&target.procfs);
-    report_on(
-        &mut kernel,
-        &target.scope(),
-        &plan,
-        &taken_at,
-        false,
-        answer,
-    )
-}
-
-fn look_at_text(
-    target: &TargetArgs,
-    text: Text,
-    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
-) -> Result<ExitStatus> {
-    let scope = target.scope();
-    let grace = target.min_age.unwrap_or(thresholds::GRACE);
-    let snapshot = look::snapshot_of_text(text, &scope, grace);
-    // The text does not say when it was copied.
-    conclude(&[snapshot], grace, &scope, &now(), true, answer)
-}
-
-fn look_recorded(
-    target: &TargetArgs,
-    file: &str,
-    mut kernel: RecordedKernel,
-    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
-) -> Result<ExitStatus> {
-    let header = kernel.header().clone();
-    let recorded: Scope = header.scope.clone().into();
+fn report_recorded(target: &TargetArgs, file: &str, kernel: &mut RecordedKernel) -> Result<Report> {
+    let mut options = LookOptions::of_recording(kernel.header());
     if !target.ports.is_empty() && !kernel.covers(&target.ports) {
-        let ports: Vec<String> = recorded.ports.iter().map(ToString::to_string).collect();
+        let recorded = options.scope.ports.iter();
+        let ports: Vec<String> = recorded.map(ToString::to_string).collect();
         bail!(
             "reading {file}: the recording holds only port {}",
             ports.join(", ")
         );
     }
-    let scope = Scope {
-        ports: if target.ports.is_empty() {
-            recorded.ports
-        } else {
-            target.ports.clone()
-        },
-        pids: if target.pids.is_empty() {
-            recorded.pids
-        } else {
-            target.pids.clone()
-        },
-        netns: recorded.netns,
-        all_netns: recorded.all_netns,
-    };
-    let recorded_plan = Plan::from(header.manner);
-    let plan = Plan {
-        grace: target.min_age.unwrap_or(recorded_plan.grace),
-        ..recorded_plan
-    };
-    report_on(&mut kernel, &scope, &plan, &header.taken_at, true, answer)
-}
-
-fn report_on(
-    kernel: &mut dyn Kernel,
-    scope: &Scope,
-    plan: &Plan,
-    taken_at: &str,
-    replayed: bool,
-    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
-) -> Result<ExitStatus> {
-    let snapshots = look::look(kernel, scope, plan)?;
-    conclude(&snapshots, plan.grace, scope, taken_at, replayed, answer)
-}
-
-/// Judges each namespace by itself, and puts the reports together.
-fn conclude(
-    snapshots: &[Snapshot],
-    grace: Duration,
-    scope: &Scope,
-    taken_at: &str,
-    replayed: bool,
-    answer: impl FnOnce(&Report) -> Result<ExitStatus>,
-) -> Result<ExitStatus> {
-    let analyses: Vec<Analysis> = snapshots
-        .iter()
-        .map(|snapshot| Analysis::new(snapshot, grace))
-        .collect();
-    let report = analyses
-        .iter()
-        .map(|analysis| {
-            let circumstances = Circumstances {
-                taken_at: taken_at.to_owned(),
-                scope,
-                replayed,
-            };
-            Report::new(analysis, rules::diagnose(analysis), circumstances)
-        })
-        .reduce(Report::merge)
-        .context("nothing was looked at")?;
-    answer(&report)
+    if !target.ports.is_empty() {
+        options.scope.ports.clone_from(&target.ports);
+    }
+    if !target.pids.is_empty() {
+        options.scope.pids.clone_from(&target.pids);
+    }
+    options.grace = target.min_age.unwrap_or(options.grace);
+    let taken_at = kernel.header().taken_at.clone();
+    Ok(look::take(kernel, &options)?.report(&taken_at))
 }
 
 fn print(report: &Report, arguments: &ScanArgs, manner: Manner) -> Result<()> {

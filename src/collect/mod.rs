@@ -8,7 +8,6 @@
 )]
 
 pub mod kernel;
-pub mod netns;
 pub mod proc;
 pub mod sock_diag;
 pub mod text;

@@ -1,30 +1,34 @@
 //! The correlated analysis that rules judge.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept_queue::{AcceptQueue, Place, reconcile};
-use super::acceptor::{self, Acceptor, AcceptorState};
+use super::accept_queue::{AcceptQueue, Place, Queues, reconcile};
+use super::acceptor::{Acceptor, AcceptorState, Division, division};
 use super::activity::Activity;
 use super::age::Ages;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
 use super::matching::Listeners;
+use super::outage::{self, Outage};
 use super::owners::Owners;
+use super::waits::{Facts, Summary};
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
 /// Everything one look saw, with its relations.
-pub struct Analysis<'a> {
+pub struct Analysis {
     /// What was seen.
-    pub snapshot: &'a Snapshot,
+    pub snapshot: Arc<Snapshot>,
     /// The queue of each listener, in the snapshot's order.
     pub queues: Vec<AcceptQueue>,
     /// The place of each connection, in the snapshot's order.
     pub places: Vec<Place>,
     /// Who holds which socket.
-    pub owners: Owners<'a>,
+    pub owners: Owners,
     /// How long connections have been in their state.
     pub ages: Ages,
-    /// The age from which on an untended connection is a server.
+    /// The age from which on an untended connection is suspicious.
     pub grace: Duration,
 }
 
@@ -40,8 +44,14 @@ pub struct StuckListener<'a> {
     pub waiting: Waiting,
     /// The processes that would accept.
     pub acceptors: Vec<Acceptor<'a>>,
+    /// Processes that were started for one connection each.
+    pub handlers: Vec<&'a Process>,
     /// Processes that merely hold the listener.
     pub holders: Vec<&'a Process>,
+    /// What the threads of acceptors and handlers wait for.
+    pub waits: Summary,
+    /// What was read of who waits for whom.
+    pub facts: Rc<Facts<'a>>,
     /// How often its queue was looked at while threads were watched, and over which time.
     pub samples: usize,
     /// The time between the first and the last of those samples.
@@ -59,34 +69,59 @@ pub enum Waiting {
     Briefly,
 }
 
-impl<'a> Analysis<'a> {
+impl Analysis {
     /// Correlates a snapshot.
-    pub fn new(snapshot: &'a Snapshot, grace: Duration) -> Self {
-        let reconciled = reconcile(snapshot, grace);
+    pub fn new(snapshot: impl Into<Arc<Snapshot>>, grace: Duration) -> Self {
+        let snapshot = snapshot.into();
+        let reconciled = reconcile(&snapshot, grace);
         Self {
-            snapshot,
             queues: reconciled.queues,
-            owners: Owners::new(&snapshot.holders, &reconciled.places),
+            owners: Owners::new(Arc::clone(&snapshot), &reconciled.places),
             places: reconciled.places,
-            ages: Ages::of(snapshot),
+            ages: Ages::of(&snapshot),
+            snapshot,
             grace,
         }
     }
 
+    /// What was read of who waits for whom, prepared for looking up.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts::of(&self.snapshot)
+    }
+
+    /// The connections that came in at a listener and were accepted, as far as they were read.
+    pub fn accepted(&self, listener: &Listener) -> Vec<&Connection> {
+        let listeners = Listeners::new(std::slice::from_ref(listener));
+        let read = &self.snapshot.waits.connections;
+        read.iter()
+            .filter(|connection| connection.inode.is_some() && listeners.explain(connection))
+            .collect()
+    }
+
+    /// Gives the snapshot back.
+    pub fn into_snapshot(self) -> Snapshot {
+        let Self {
+            snapshot, owners, ..
+        } = self;
+        drop(owners);
+        Arc::unwrap_or_clone(snapshot)
+    }
+
     /// The listeners at which connections wait, with those who should accept them.
-    pub fn stuck_listeners(&'a self) -> impl Iterator<Item = StuckListener<'a>> {
+    pub fn stuck_listeners(&self) -> impl Iterator<Item = StuckListener<'_>> {
+        let facts = Rc::new(self.facts());
         let listeners = &self.snapshot.sockets.listeners;
         listeners
             .iter()
             .zip(&self.queues)
             .filter(|(_, queue)| queue.length > 0)
-            .map(|(listener, queue)| self.stuck(listener, queue))
+            .map(move |(listener, queue)| self.stuck(&facts, listener, queue))
     }
 
     /// Accepted connections whose peer has closed and that are still open, in groups.
-    pub fn leaks(&'a self) -> Vec<Leak<'a>> {
+    pub fn leaks(&self) -> Vec<Leak<'_>> {
         leak::leaks(
-            self.snapshot,
+            &self.snapshot,
             &self.places,
             &self.owners,
             &self.ages,
@@ -94,86 +129,64 @@ impl<'a> Analysis<'a> {
         )
     }
 
+    /// Live clients that are not served, behind the listeners of processes that are looked into.
+    pub fn outages(&self) -> Vec<Outage<'_>> {
+        outage::outages(&self.snapshot, &self.facts(), self.grace)
+    }
+
     /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and
     /// between two looks.
     pub fn growth(&self, endpoint: Endpoint) -> Option<Growth> {
-        growth::of_close_wait(self.snapshot, endpoint)
+        growth::of_close_wait(&self.snapshot, endpoint)
     }
 
     /// Returns whether the connections of a leak come all the time and none of them stays.
     pub fn comes_and_goes(&self, leak: &Leak) -> bool {
-        growth::comes_and_goes(leak, self.snapshot, self.grace)
+        growth::comes_and_goes(leak, &self.snapshot, self.grace)
     }
 
-    fn stuck(&'a self, listener: &'a Listener, queue: &'a AcceptQueue) -> StuckListener<'a> {
+    fn stuck<'a>(
+        &'a self,
+        facts: &Rc<Facts<'a>>,
+        listener: &'a Listener,
+        queue: &'a AcceptQueue,
+    ) -> StuckListener<'a> {
         let samples = &self.snapshot.samples;
         let span = match (samples.first(), samples.last()) {
             (Some(first), Some(last)) => last.at.saturating_sub(first.at),
             _ => Duration::ZERO,
         };
-        let waiting = self.waiting(listener, queue);
+        let waiting = waiting(&self.snapshot, &self.places, listener, queue, self.grace);
         // Who merely has a connection in passing is not looked into.
-        let (acceptors, holders) = if waiting == Waiting::Briefly {
-            (Vec::new(), Vec::new())
+        let division = if waiting == Waiting::Briefly {
+            Division::default()
         } else {
-            acceptor::acceptors(self.snapshot, listener)
+            division(facts, listener)
+        };
+        let serving: Vec<Pid> = division
+            .acceptors
+            .iter()
+            .map(|acceptor| acceptor.process.pid)
+            .chain(division.handlers.iter().map(|process| process.pid))
+            .collect();
+        let waits = if serving.is_empty() {
+            Summary::default()
+        } else {
+            Summary::of(facts, &serving)
         };
         StuckListener {
             netns: &self.snapshot.namespace.name,
             listener,
             queue,
             waiting,
-            acceptors,
-            holders,
+            acceptors: division.acceptors,
+            handlers: division.handlers,
+            holders: division.holders,
+            waits,
+            facts: Rc::clone(facts),
             samples: samples.len(),
             span,
         }
-    }
-
-    fn waiting(&self, listener: &Listener, queue: &AcceptQueue) -> Waiting {
-        if queue.trend.shortest == 0 {
-            return Waiting::Briefly;
-        }
-        let oldest = queue
-            .oldest
-            .max(queue.seen_waiting)
-            .or_else(|| self.oldest_unassigned(listener, queue));
-        match oldest {
-            Some(oldest) if oldest >= self.grace => Waiting::TooLong(oldest),
-            Some(_) if queue.oldest.is_some() && !queue.unknown_waits => Waiting::Briefly,
-            // Nobody in it is visible, or nobody's clock is. A queue that was only read twice may
-            // hold others each time.
-            _ if queue.trend.steady && (queue.unknown_waits || queue.trend.looks > 2) => {
-                Waiting::Unknown
-            }
-            // Text is read once, and no other look can follow.
-            _ if self.snapshot.source.is_text() => Waiting::Unknown,
-            _ => Waiting::Briefly,
-        }
-    }
-
-    /// In an `SO_REUSEPORT` group it may not be certain whose the oldest is. A queue of the group
-    /// that did not move in the whole look is where the old ones are.
-    fn oldest_unassigned(&self, listener: &Listener, queue: &AcceptQueue) -> Option<Duration> {
-        if queue.siblings.is_empty() || !queue.trend.steady || queue.trend.looks <= 2 {
-            return None;
-        }
-        let sockets = &self.snapshot.sockets;
-        let listeners = Listeners::new(&sockets.listeners);
-        let may_be_of = |connection: &Connection| {
-            let fits = listeners.of(connection);
-            fits.iter()
-                .any(|index| sockets.listeners[*index].inode == listener.inode)
-        };
-        sockets
-            .connections
-            .iter()
-            .zip(&self.places)
-            .filter(|(connection, place)| {
-                **place == Place::AcceptQueue(None) && may_be_of(connection)
-            })
-            .filter_map(|(connection, _)| super::age::waiting(connection))
-            .max()
     }
 
     /// The connection that a descriptor refers to, where it is a known TCP connection, or the text
@@ -196,7 +209,8 @@ impl<'a> Analysis<'a> {
     fn connection(&self, inode: Inode) -> Option<&Connection> {
         let known = &self.snapshot.sockets.connections;
         self.snapshot
-            .peers
+            .waits
+            .connections
             .iter()
             .chain(known)
             .find(|connection| connection.inode == Some(inode))
@@ -216,9 +230,79 @@ impl<'a> Analysis<'a> {
     }
 
     /// The process with this id, where it was read.
-    pub fn process(&self, pid: Pid) -> Option<&'a Process> {
+    pub fn process(&self, pid: Pid) -> Option<&Process> {
         self.snapshot.processes.get(&pid)
     }
+}
+
+/// How many connections wait of which nobody knows how long.
+pub fn unknown_waits(snapshot: &Snapshot, grace: Duration) -> usize {
+    let Queues { queues, places } = reconcile(snapshot, grace);
+    let listeners = snapshot.sockets.listeners.iter();
+    listeners
+        .zip(&queues)
+        .filter(|(_, queue)| queue.length > 0)
+        .filter(|(listener, queue)| {
+            waiting(snapshot, &places, listener, queue, grace) == Waiting::Unknown
+        })
+        .map(|(_, queue)| queue.length as usize)
+        .sum()
+}
+
+/// How long somebody has waited in a queue.
+fn waiting(
+    snapshot: &Snapshot,
+    places: &[Place],
+    listener: &Listener,
+    queue: &AcceptQueue,
+    grace: Duration,
+) -> Waiting {
+    if queue.trend.shortest == 0 {
+        return Waiting::Briefly;
+    }
+    let oldest = queue
+        .oldest
+        .max(queue.seen_waiting)
+        .or_else(|| oldest_unassigned(snapshot, places, listener, queue));
+    match oldest {
+        Some(oldest) if oldest >= grace => Waiting::TooLong(oldest),
+        Some(_) if queue.oldest.is_some() && !queue.unknown_waits => Waiting::Briefly,
+        // Nobody in it is visible, or nobody's clock is. A queue that was only read twice may
+        // hold others each time.
+        _ if queue.trend.steady && (queue.unknown_waits || queue.trend.looks > 2) => {
+            Waiting::Unknown
+        }
+        // Text is read once, and no other look can follow.
+        _ if snapshot.source.is_text() => Waiting::Unknown,
+        _ => Waiting::Briefly,
+    }
+}
+
+/// In an `SO_REUSEPORT` group it may not be certain whose the oldest is. A queue of the group
+/// that did not move in the whole look is where the old ones are.
+fn oldest_unassigned(
+    snapshot: &Snapshot,
+    places: &[Place],
+    listener: &Listener,
+    queue: &AcceptQueue,
+) -> Option<Duration> {
+    if queue.group.is_empty() || !queue.trend.steady || queue.trend.looks <= 2 {
+        return None;
+    }
+    let sockets = &snapshot.sockets;
+    let listeners = Listeners::new(&sockets.listeners);
+    let may_be_of = |connection: &Connection| {
+        let fits = listeners.of(connection);
+        fits.iter()
+            .any(|index| sockets.listeners[*index].inode == listener.inode)
+    };
+    sockets
+        .connections
+        .iter()
+        .zip(places)
+        .filter(|(connection, place)| **place == Place::AcceptQueue(None) && may_be_of(connection))
+        .filter_map(|(connection, _)| super::age::waiting(connection))
+        .max()
 }
 
 impl<'a> StuckListener<'a> {

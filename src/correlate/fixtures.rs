@@ -1,11 +1,13 @@
 //! Small values that tests of this folder and of the rules start from.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Connection, Examination, FdLimit, Host, Inode, Layer, Listener, Pid, Process, Reading,
-    RunState, Runtime, Snapshot, SocketSource, SocketTable, TcpAges, TcpState, Timer,
+    Connection, Examination, FdLimit, Gap, Host, Inode, Layer, Listener, Pid, Process, Reading,
+    RunState, Runtime, Snapshot, SocketSource, SocketTable, Syscall, TcpAges, TcpState, Thread,
+    Timer, WaitFacts,
 };
 
 /// A listener with an empty queue of 128 places.
@@ -15,6 +17,7 @@ pub(crate) fn listener(local: &str, inode: u32) -> Listener {
         interface: 0,
         inode: Inode::new(inode),
         accept_queue_len: 0,
+        queue_is_shown: true,
         accept_queue_limit: Reading::Known(128),
         v6_only: None,
         cgroup: None,
@@ -32,6 +35,7 @@ pub(crate) fn waiting_connection(waited_ms: u32) -> Connection {
         cookie: NonZeroU64::new(waited_ms.into()),
         recv_q: 46,
         send_q: 0,
+        queues_are_shown: true,
         timer: Reading::Known(Timer::Off),
         ages: Some(TcpAges::from_millis(waited_ms, waited_ms, waited_ms)),
         cgroup: None,
@@ -59,12 +63,18 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         hidden: None,
         dead: Vec::new(),
         processes: std::collections::BTreeMap::new(),
-        peers: Vec::new(),
+        waits: WaitFacts::default(),
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),
-        uptime: None,
         elapsed: Duration::ZERO,
+    }
+}
+
+/// Tests keep the snapshot that they analyse.
+impl From<&Snapshot> for Arc<Snapshot> {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self::new(snapshot.clone())
     }
 }
 
@@ -95,6 +105,19 @@ pub(crate) fn process(pid: Pid) -> Process {
             compat: false,
             executable: Reading::Known("/srv/server".to_owned()),
             descriptors: Vec::new(),
+            descriptors_complete: false,
         }),
+    }
+}
+
+/// A thread asleep in a call.
+pub(crate) fn thread(tid: Pid, state: RunState, syscall: Syscall) -> Thread {
+    Thread {
+        tid,
+        command: "server".to_owned(),
+        state: Reading::Known(state),
+        syscall: Reading::Known(syscall),
+        polled_fds: None,
+        wchan: Reading::Unknown(Gap::NotLookedAt),
     }
 }

@@ -115,7 +115,7 @@ fn running_for(process: &Process, snapshot: &Snapshot) -> Option<Duration> {
         return None;
     };
     let started = Duration::from_millis(ticks.checked_mul(1000 / TICKS_PER_SECOND)?);
-    snapshot.uptime?.checked_sub(started)
+    snapshot.waits.uptime?.checked_sub(started)
 }
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ mod tests {
         let mut connections: Vec<Connection> = millis.iter().map(|one| closed(*one)).collect();
         connections.iter_mut().for_each(change);
         let mut snapshot = fixtures::snapshot(SocketTable::default());
-        snapshot.uptime = Some(Duration::from_secs(10 + ran_for));
+        snapshot.waits.uptime = Some(Duration::from_secs(10 + ran_for));
         snapshot.processes.insert(12, fixtures::process(12));
         let ages: Vec<Age> = connections.iter().map(age::since_fin).collect();
         let old = |age: &Age| age.reaches(GRACE);

@@ -80,7 +80,7 @@ pub enum LeakKind {
 pub(super) fn leaks<'a>(
     snapshot: &'a Snapshot,
     places: &[Place],
-    owners: &Owners<'a>,
+    owners: &'a Owners,
     ages: &Ages,
     grace: Duration,
 ) -> Vec<Leak<'a>> {
@@ -267,28 +267,46 @@ impl<'a> Sorter<'a> {
             }
             Maturity::Unknown => unread_at_both(),
         };
-        leak(self.kind_of_closed(connection, inode, owners), overdue)
+        self.kind_of_closed(connection, inode, owners)
+            .map_or(Sorted::NoLeak, |kind| leak(kind, overdue))
     }
 
-    fn kind_of_closed(&self, connection: &Connection, inode: Inode, owners: &[Holder]) -> LeakKind {
+    /// What is wrong with one that the peer has closed; nothing where that cannot be said.
+    fn kind_of_closed(
+        &self,
+        connection: &Connection,
+        inode: Inode,
+        owners: &[Holder],
+    ) -> Option<LeakKind> {
         let Some(first) = owners.first() else {
-            return LeakKind::Unattributed;
+            return Some(LeakKind::Unattributed);
         };
         if owners.iter().any(|owner| owner.pid != first.pid) {
-            return LeakKind::Inherited;
+            return Some(LeakKind::Inherited);
         }
         if is_stuck_writer(connection, self.grace) {
-            return LeakKind::StuckWriter;
+            return Some(LeakKind::StuckWriter);
         }
-        if let Endpoint::Client(_) = self.endpoint(connection) {
-            return LeakKind::IdlePool;
+        // Neither whether it was read nor which end it is: nothing can be said of it.
+        if !connection.queues_are_shown {
+            return None;
+        }
+        if let (Endpoint::Client(_), true) = (self.endpoint(connection), self.ends_are_known()) {
+            return Some(LeakKind::IdlePool);
         }
         if pending::is_awaited(connection, &self.half_closers, self.grace)
             && self.suspects.is_at_work(first.pid)
         {
-            return LeakKind::AnswerDue;
+            return Some(LeakKind::AnswerDue);
         }
-        LeakKind::NotClosed(self.suspects.reader(connection, inode, owners))
+        let reader = self.suspects.reader(connection, inode, owners);
+        Some(LeakKind::NotClosed(reader))
+    }
+
+    /// Tells whether a connection without a listener is certainly a client's: every listener is
+    /// shown.
+    fn ends_are_known(&self) -> bool {
+        self.snapshot.source.coverage().listeners
     }
 
     fn endpoint(&self, connection: &Connection) -> Endpoint {
@@ -303,15 +321,20 @@ impl<'a> Sorter<'a> {
     }
 
     fn looks_served(&self, local: SocketAddr) -> bool {
-        let addresses = || served_addresses(&self.snapshot.sockets.connections);
+        let addresses =
+            || served_addresses(&self.snapshot.sockets.connections, self.ends_are_known());
         self.served.get_or_init(addresses).get(&local) == Some(&true)
     }
 }
 
 /// Local addresses of several connections, and whether they look like a server's that does not
 /// listen any more: clients draw their ports from above those of services. (A client's port may
-/// serve several connections, too, to different services.)
-fn served_addresses(connections: &[Connection]) -> FxHashMap<SocketAddr, bool> {
+/// serve several connections, too, to different services.) Where listeners may be left out, several
+/// connections are enough.
+fn served_addresses(
+    connections: &[Connection],
+    ends_are_known: bool,
+) -> FxHashMap<SocketAddr, bool> {
     let mut several: FxHashMap<SocketAddr, (usize, u16)> = FxHashMap::default();
     for connection in connections {
         if connection.inode.is_some() {
@@ -322,7 +345,10 @@ fn served_addresses(connections: &[Connection]) -> FxHashMap<SocketAddr, bool> {
     }
     several
         .into_iter()
-        .map(|(local, (count, lowest))| (local, count > 1 && local.port() < lowest))
+        .map(|(local, (count, lowest))| {
+            let below_clients = local.port() < lowest || !ends_are_known;
+            (local, count > 1 && below_clients)
+        })
         .collect()
 }
 
@@ -357,7 +383,8 @@ mod tests {
         let places: Vec<Place> = connections
             .filter_map(|connection| connection.inode.map(Place::Accepted))
             .collect();
-        let (ages, owners) = (Ages::of(&snapshot), Owners::new(&[], &places));
+        let ages = Ages::of(&snapshot);
+        let owners = Owners::new((&snapshot).into(), &places);
         leaks(&snapshot, &places, &owners, &ages, GRACE)
             .iter()
             .flat_map(|leak| {

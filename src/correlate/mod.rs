@@ -13,32 +13,36 @@ mod growth;
 mod leak;
 mod matching;
 mod mptcp;
+mod outage;
 mod overdue;
 mod owners;
 mod pending;
 mod reader;
 mod relay;
+mod roles;
 mod second_look;
 mod siblings;
 mod threads;
 mod triage;
 mod undecided;
 mod unknown_ages;
+pub mod waits;
 mod watch;
 
 pub use accept_queue::{AcceptQueue, Place, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
-pub use analysis::{Analysis, StuckListener, Waiting};
+pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, LeakKind};
 pub use matching::Listeners;
 pub use mptcp::join_subflows;
+pub use outage::Outage;
 pub use owners::Owners;
 pub use reader::Reader;
 pub use threads::ThreadRecord;
 pub use triage::{
-    Triage, blocked_descriptors, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch,
-    triage, unknown_waits, unnamed_sockets, why_threads_are_hidden,
+    Triage, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch, triage,
+    why_threads_are_hidden,
 };
 pub use unknown_ages::{UnknownAges, unknown_ages};
 pub use watch::Watch;

@@ -1,44 +1,59 @@
 //! Who holds which socket.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::accept_queue::Place;
-use crate::model::{Holder, Inode};
+use crate::model::{Holder, Inode, Snapshot};
 
 /// Holders by socket and by connection.
-pub struct Owners<'a> {
-    /// Sorted by inode.
-    holders: &'a [Holder],
-    /// Of each connection, in the snapshot's order: found once, since it is asked for often.
-    of_connections: Vec<&'a [Holder]>,
+pub struct Owners {
+    snapshot: Arc<Snapshot>,
+    /// Of each connection, in the snapshot's order, where its holders stand in those of the snapshot:
+    /// found once, since it is asked for often.
+    of_connections: Vec<Range<usize>>,
 }
 
-impl<'a> Owners<'a> {
-    /// Relates holders, which are sorted by inode, to the connections at these places.
-    pub(super) fn new(holders: &'a [Holder], places: &[Place]) -> Self {
-        let by_socket = holders.chunk_by(|one, other| one.inode == other.inode);
-        let by_inode: FxHashMap<Inode, &[Holder]> =
-            by_socket.map(|its| (its[0].inode, its)).collect();
+impl Owners {
+    /// Relates the holders of a snapshot, which are sorted by inode, to the connections at these places.
+    pub(super) fn new(snapshot: Arc<Snapshot>, places: &[Place]) -> Self {
+        let mut start = 0;
+        let by_socket = snapshot
+            .holders
+            .chunk_by(|one, other| one.inode == other.inode);
+        let by_inode: FxHashMap<Inode, Range<usize>> = by_socket
+            .map(|its| {
+                let range = start..start + its.len();
+                start = range.end;
+                (its[0].inode, range)
+            })
+            .collect();
         let of = |place: &Place| match place {
-            Place::Accepted(inode) => by_inode.get(inode).copied().unwrap_or(&[]),
-            Place::AcceptQueue(_) | Place::Undecided | Place::Orphan => &[],
+            Place::Accepted(inode) => by_inode.get(inode).cloned().unwrap_or_default(),
+            Place::AcceptQueue(_) | Place::Undecided | Place::Orphan => Range::default(),
         };
         Self {
-            holders,
             of_connections: places.iter().map(of).collect(),
+            snapshot,
         }
     }
 
     /// The holders of each connection, in the order of the snapshot; of each in the order of processes
     /// and descriptors.
-    pub fn of_connections(&self) -> impl Iterator<Item = &'a [Holder]> {
-        self.of_connections.iter().copied()
+    pub fn of_connections(&self) -> impl Iterator<Item = &[Holder]> {
+        let holders = &self.snapshot.holders;
+        self.of_connections
+            .iter()
+            .map(|range| &holders[range.clone()])
     }
 
     /// The holders of a socket.
-    pub fn of(&self, inode: Inode) -> &'a [Holder] {
-        let start = self.holders.partition_point(|holder| holder.inode < inode);
-        let rest = &self.holders[start..];
+    pub fn of(&self, inode: Inode) -> &[Holder] {
+        let holders = &self.snapshot.holders;
+        let start = holders.partition_point(|holder| holder.inode < inode);
+        let rest = &holders[start..];
         &rest[..rest.partition_point(|holder| holder.inode == inode)]
     }
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
 use super::activity::{self, Activity};
 use super::age::{self, Maturity};
-use super::analysis::{Analysis, Waiting};
 use super::overdue::{maturity, needs_second_look};
 use crate::model::{
-    Connection, Descriptor, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading,
-    RunState, Snapshot, Syscall, TcpState, Thread,
+    Connection, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading, Snapshot,
+    TcpState, Thread,
 };
 
 /// What deserves a closer look.
@@ -85,7 +84,7 @@ pub fn triage(snapshot: &Snapshot, grace: Duration) -> Triage {
         if is_suspicious(listener, queue, snapshot, &reconciled.places, grace) {
             attention.listeners.extend(listener.inode);
             let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
-            attention.missing_members |= visible < queue.length && queue.siblings.is_empty();
+            attention.missing_members |= visible < queue.length && queue.group.is_empty();
             attention.second_look |= queue.unknown_waits;
         }
     }
@@ -143,8 +142,9 @@ fn group_is_suspicious(
     grace: Duration,
 ) -> bool {
     let listeners = &snapshot.sockets.listeners;
-    let siblings = queue.siblings.iter().map(|index| &listeners[*index]);
-    let lengths = siblings.map(|sibling| sibling.accept_queue_len);
+    let members = queue.group.iter().map(|index| &listeners[*index]);
+    let others = members.filter(|member| !std::ptr::eq(*member, listener));
+    let lengths = others.map(|other| other.accept_queue_len);
     let length: u32 = lengths.sum::<u32>().saturating_add(queue.length);
     let mut visible = 0;
     for (connection, place) in snapshot.sockets.connections.iter().zip(places) {
@@ -186,52 +186,6 @@ pub fn foresees_exhaustion(listeners: &[Listener]) -> bool {
     lengths.any(|length| length >= LONG_QUEUE)
 }
 
-/// Descriptors that threads of examined processes are blocked on, and whose other end should be
-/// named.
-pub fn blocked_descriptors(snapshot: &Snapshot) -> BTreeSet<(Pid, u32)> {
-    let machine = &snapshot.host.machine;
-    let mut blocked = BTreeSet::new();
-    let mut note = |pid: Pid,
-                    state: &Reading<RunState>,
-                    syscall: &Reading<Syscall>,
-                    polled: Option<&Vec<u32>>| {
-        match activity::interpret(machine, *state, *syscall, polled) {
-            Activity::OnDescriptor { fd, .. } | Activity::Accept { fd } => {
-                blocked.insert((pid, fd));
-            }
-            Activity::Poll { fds: Some(fds), .. } => {
-                if let [fd] = fds[..] {
-                    blocked.insert((pid, fd));
-                }
-            }
-            _ => {}
-        }
-    };
-    for process in snapshot.processes.values() {
-        let threads = process
-            .examination
-            .as_ref()
-            .and_then(|examination| examination.threads.known());
-        for thread in threads.into_iter().flatten() {
-            note(
-                process.pid,
-                &thread.state,
-                &thread.syscall,
-                thread.polled_fds.as_ref(),
-            );
-        }
-    }
-    for seen in snapshot.samples.iter().flat_map(|sample| &sample.threads) {
-        note(
-            seen.pid,
-            &seen.state,
-            &seen.syscall,
-            seen.polled_fds.as_ref(),
-        );
-    }
-    blocked
-}
-
 /// Threads of a process that are worth watching.
 ///
 /// A process with very many threads has most of them waiting for each other; those say nothing
@@ -262,23 +216,6 @@ pub fn may_wait(connection: &Connection) -> bool {
     never_accepted(connection, &InodeSet::default())
 }
 
-/// Sockets that threads are blocked on and that no connection of the look names.
-pub fn unnamed_sockets(snapshot: &Snapshot) -> InodeSet {
-    let mut unnamed: InodeSet = snapshot
-        .processes
-        .values()
-        .filter_map(|process| process.examination.as_ref())
-        .flat_map(|examination| &examination.descriptors)
-        .filter_map(Descriptor::socket)
-        .collect();
-    if !unnamed.is_empty() {
-        for inode in snapshot.sockets.connections.iter().filter_map(|c| c.inode) {
-            unnamed.remove(&inode);
-        }
-    }
-    unnamed
-}
-
 /// Tells why what a process's threads do could not be seen, if it could not.
 pub fn why_threads_are_hidden(process: &Process) -> Option<Gap> {
     let threads = &process.examination.as_ref()?.threads;
@@ -288,13 +225,4 @@ pub fn why_threads_are_hidden(process: &Process) -> Option<Gap> {
     };
     // What ended meanwhile needs no remedy.
     gap.filter(|gap| *gap != Gap::Vanished)
-}
-
-/// How many connections wait of which nobody knows how long.
-pub fn unknown_waits(snapshot: &Snapshot, grace: Duration) -> usize {
-    let analysis = Analysis::new(snapshot, grace);
-    let unknown = analysis
-        .stuck_listeners()
-        .filter(|stuck| stuck.waiting == Waiting::Unknown);
-    unknown.map(|stuck| stuck.queue.length as usize).sum()
 }

@@ -26,7 +26,7 @@ pub fn unknown_ages(snapshot: &Snapshot, grace: Duration) -> UnknownAges {
     if connections.all(|connection| age::since_fin(connection).judge(grace) != Maturity::Unknown) {
         return unknown;
     }
-    for leak in Analysis::new(snapshot, grace).leaks() {
+    for leak in Analysis::new(snapshot.clone(), grace).leaks() {
         let members = leak.connections.iter().zip(&leak.ages);
         for (connection, age) in members {
             if age.judge(grace) != Maturity::Unknown {

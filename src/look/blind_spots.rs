@@ -153,10 +153,10 @@ pub(super) fn refused_scope(pids: &[Pid]) -> BlindSpot {
 }
 
 /// A network namespace could not be looked into.
-pub(super) fn refused_namespace(name: &str, error: &anyhow::Error) -> BlindSpot {
+pub(super) fn refused_namespace(name: &str, error: &impl ToString) -> BlindSpot {
     BlindSpot {
         what: format!("the network namespace {name}"),
-        why: format!("{error:#}"),
+        why: error.to_string(),
         remedy: "run as root on the host: entering a namespace needs CAP_SYS_ADMIN there"
             .to_owned(),
         hides_findings: true,

@@ -1,10 +1,11 @@
 //! A look into every network namespace that can be reached: sockets of all first, then one pass
 //! over the descriptors of all processes, then each namespace to its end.
 
-use anyhow::{Context, Result, bail};
-
 use super::blind_spots;
-use super::{Looker, Plan, Progress, Search};
+use super::error::LookError;
+use super::looker::{Looker, Progress};
+use super::options::LookOptions;
+use super::owners::Search;
 use crate::collect::kernel::{FoundNamespace, Kernel};
 use crate::collect::proc;
 use crate::correlate::Triage;
@@ -12,7 +13,7 @@ use crate::model::{BlindSpot, InodeSet, Namespace, Origin, Scope, Snapshot};
 
 /// A namespace whose sockets were read.
 struct UnderWay {
-    path: String,
+    place: FoundNamespace,
     snapshot: Snapshot,
     seen: Triage,
     /// The sockets whose holders are to be found, if any are.
@@ -21,16 +22,17 @@ struct UnderWay {
 }
 
 /// Looks everywhere. One namespace that cannot be entered is a blind spot, and the next is read.
-pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Result<Vec<Snapshot>> {
-    let found = kernel
-        .namespaces()
-        .context("looking for network namespaces")?;
+pub(super) fn look(
+    kernel: &mut dyn Kernel,
+    options: &LookOptions,
+) -> Result<Vec<Snapshot>, LookError> {
+    let found = kernel.namespaces().map_err(LookError::Namespaces)?;
     let mut under_way = Vec::new();
     let mut refused = Vec::new();
     let mut wanted = InodeSet::default();
     for (index, namespace) in found.into_iter().enumerate() {
         let named = name(kernel, &namespace, index == 0);
-        match first(kernel, scope, plan, &namespace.path, named.clone()) {
+        match first(kernel, options, namespace, named.clone()) {
             Ok(one) => {
                 wanted.extend(one.wanted.iter().flatten());
                 under_way.push(one);
@@ -43,18 +45,18 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
     let mut snapshots = Vec::new();
     for one in under_way {
         let UnderWay {
-            path,
+            place,
             snapshot,
             seen,
             wanted,
             progress,
         } = one;
-        if let Err(error) = kernel.enter(&path) {
-            let spot = blind_spots::refused_namespace(&snapshot.namespace.name, &error.into());
+        if let Err(error) = kernel.enter(&place) {
+            let spot = blind_spots::refused_namespace(&snapshot.namespace.name, &error);
             refused.push(spot);
             continue;
         }
-        let mut looker = Looker::new(kernel, scope, plan, progress);
+        let mut looker = Looker::new(kernel, options, progress);
         // Where nothing is wanted in one namespace, what all of them want was still asked for.
         let wanted = wanted.unwrap_or_default();
         let search = tables.as_ref().map(|tables| Search {
@@ -70,17 +72,18 @@ pub(super) fn look(kernel: &mut dyn Kernel, scope: &Scope, plan: &Plan) -> Resul
 /// The first phase in one namespace, and the sockets whose holders are to be found.
 fn first(
     kernel: &mut dyn Kernel,
-    scope: &Scope,
-    plan: &Plan,
-    path: &str,
+    options: &LookOptions,
+    place: FoundNamespace,
     namespace: Namespace,
-) -> Result<UnderWay> {
-    kernel.enter(path)?;
-    let mut looker = Looker::new(kernel, scope, plan, Progress::default());
-    let (snapshot, seen) = looker.first_phase(namespace)?;
+) -> Result<UnderWay, String> {
+    kernel.enter(&place).map_err(|error| error.to_string())?;
+    let mut looker = Looker::new(kernel, options, Progress::default());
+    let (snapshot, seen) = looker
+        .first_phase(namespace)
+        .map_err(|error| error.to_string())?;
     let wanted = looker.wanted(&snapshot, &seen);
     Ok(UnderWay {
-        path: path.to_owned(),
+        place,
         progress: looker.progress,
         snapshot,
         seen,
@@ -88,15 +91,15 @@ fn first(
     })
 }
 
-fn note(snapshots: &mut [Snapshot], refused: Vec<BlindSpot>) -> Result<()> {
-    match snapshots.first_mut() {
-        Some(first) => first.blind_spots.extend(refused),
-        None => match refused.first() {
-            Some(spot) => bail!("{}: {}", spot.what, spot.why),
-            None => bail!("no network namespace was found"),
-        },
+fn note(snapshots: &mut [Snapshot], refused: Vec<BlindSpot>) -> Result<(), LookError> {
+    if let Some(first) = snapshots.first_mut() {
+        first.blind_spots.extend(refused);
+        return Ok(());
     }
-    Ok(())
+    let why = refused.first();
+    Err(LookError::NoNamespace {
+        why: why.map(|spot| format!("{}: {}", spot.what, spot.why)),
+    })
 }
 
 /// By its bind mount, its container, pod or unit, or its number.

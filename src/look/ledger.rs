@@ -1,6 +1,6 @@
 //! What is read beyond the suspicious connections themselves, to judge them by it.
 
-use super::Looker;
+use super::looker::Looker;
 use crate::collect::proc;
 use crate::correlate::Triage;
 use crate::model::Snapshot;
@@ -10,7 +10,7 @@ impl Looker<'_> {
     /// told by it.
     pub(super) fn read_uptime(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         if !seen.connections.is_empty() {
-            snapshot.uptime = proc::read_uptime(self.kernel);
+            snapshot.waits.uptime = proc::read_uptime(self.kernel);
         }
     }
 }

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
-
-use super::Looker;
 use super::blind_spots;
+use super::looker::Looker;
 use crate::collect::kernel::{DescriptorTable, DescriptorTables, KernelError};
 use crate::collect::proc;
-use crate::correlate::{Listeners, Triage};
+use crate::correlate::Triage;
 use crate::model::{
-    Gap, HiddenSearch, Holder, HolderSource, Inode, InodeSet, Listener, Pid, Reading, Snapshot, Via,
+    Gap, HiddenSearch, Holder, HolderSource, Inode, InodeSet, Pid, Reading, Snapshot, Via,
 };
 
 /// What was asked of the descriptor tables, and what they answered.
@@ -133,7 +131,7 @@ impl Looker<'_> {
 
     /// Whoever asks for a process that may not be read must not take nothing for an answer.
     pub(super) fn note_refused_scope(&self, snapshot: &mut Snapshot, tables: &DescriptorTables) {
-        let pids = self.scope.pids.iter().copied();
+        let pids = self.options.scope.pids.iter().copied();
         let refused: Vec<Pid> = pids.filter(|pid| tables.refused.contains(pid)).collect();
         if !refused.is_empty() {
             let spot = blind_spots::refused_scope(&refused);
@@ -157,33 +155,6 @@ impl Looker<'_> {
             }
         }
     }
-}
-
-/// Drops the sockets that the given processes do not hold.
-pub(crate) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
-    let owned: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
-    let held: InodeSet = snapshot
-        .holders
-        .iter()
-        .filter(|holder| pids.contains(&holder.pid))
-        .map(|holder| holder.inode)
-        .collect();
-    let is_held = |listener: &Listener| listener.inode.is_some_and(|inode| held.contains(&inode));
-    snapshot.sockets.listeners.retain(is_held);
-    snapshot.listeners_after.retain(is_held);
-    let sockets = &mut snapshot.sockets;
-    let listeners = Listeners::new(&sockets.listeners);
-    sockets
-        .connections
-        .retain(|connection| match connection.inode {
-            Some(inode) if !inode.is_stand_in() || owned.contains(&inode) => held.contains(&inode),
-            Some(_) | None => listeners.explain(connection),
-        });
-    snapshot
-        .holders
-        .retain(|holder| held.contains(&holder.inode));
-    let shown: BTreeSet<Pid> = snapshot.holders.iter().map(|holder| holder.pid).collect();
-    snapshot.processes.retain(|pid, _| shown.contains(pid));
 }
 
 /// The tables of those who hold the wanted sockets, without the sockets, which are known by then.

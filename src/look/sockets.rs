@@ -3,26 +3,25 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-
-use super::Looker;
 use super::blind_spots;
+use super::error::LookError;
+use super::looker::Looker;
 use crate::collect::kernel::KernelError;
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
 use crate::correlate::{self, Listeners, foresees_exhaustion, needs_unaccepted, triage};
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Namespace, PortRange, Reading, Snapshot,
-    SocketSource, SocketTable,
+    SocketSource, SocketTable, WaitFacts,
 };
 
 impl Looker<'_> {
     /// The first phase: sockets, from where they can be had.
-    pub(super) fn sockets(&mut self, namespace: Namespace) -> Result<Snapshot> {
+    pub(super) fn sockets(&mut self, namespace: Namespace) -> Result<Snapshot, LookError> {
         let host = self.kernel.host();
         self.progress.sockets_at = self.now().unwrap_or_default();
         let mut refusal = None;
-        let read = if self.plan.procfs {
+        let read = if self.options.procfs {
             None
         } else {
             self.sockets_of(SocketSource::InetDiag)
@@ -33,12 +32,10 @@ impl Looker<'_> {
             (SocketSource::InetDiag, sockets)
         } else {
             let sockets = self.sockets_of(SocketSource::Procfs);
-            let sockets = match &refusal {
-                Some(refusal) => {
-                    sockets.with_context(|| format!("{refusal}, and the fallback failed"))
-                }
-                None => sockets.context("reading sockets from procfs"),
-            }?;
+            let sockets = sockets.map_err(|procfs| LookError::Sockets {
+                sock_diag: refusal.clone(),
+                procfs,
+            })?;
             (SocketSource::Procfs, sockets)
         };
         let mut snapshot = Snapshot {
@@ -54,15 +51,14 @@ impl Looker<'_> {
             hidden: None,
             dead: Vec::new(),
             processes: BTreeMap::new(),
-            peers: Vec::new(),
+            waits: WaitFacts::default(),
             samples: Vec::new(),
             dropped: None,
             blind_spots: Vec::new(),
-            uptime: None,
             elapsed: Duration::ZERO,
         };
         if source == SocketSource::Procfs {
-            let seen = triage(&snapshot, self.plan.grace);
+            let seen = triage(&snapshot, self.options.grace);
             let spot = blind_spots::procfs_only(refusal.as_ref(), !seen.is_idle());
             snapshot.blind_spots.push(spot);
         }
@@ -74,11 +70,11 @@ impl Looker<'_> {
         &mut self,
         source: SocketSource,
     ) -> Result<(SocketTable, Vec<Listener>), KernelError> {
-        let ports = &self.scope.ports;
+        let ports = &self.options.scope.ports;
         let (listeners, other_listeners): (Vec<Listener>, Vec<Listener>) = self
             .listeners(source, &[])?
             .into_iter()
-            .partition(|listener| self.scope.has_port(listener.local.port()));
+            .partition(|listener| self.options.scope.has_port(listener.local.port()));
         let waiting = needs_unaccepted(&listeners);
         if foresees_exhaustion(&listeners) {
             self.kernel.expect_descriptor_tables();
@@ -125,7 +121,7 @@ impl Looker<'_> {
                 let nobody = InodeSet::default();
                 Ok(self.net_tcp(Wanted::CloseWait, ports, &nobody)?.listeners)
             }
-            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
+            SocketSource::Text(_) => Err(KernelError::not_recorded("the text")),
         }
     }
 
@@ -144,7 +140,7 @@ impl Looker<'_> {
                 Ok(connections)
             }
             SocketSource::Procfs => Ok(self.net_tcp(wanted, ports, listeners)?.connections),
-            SocketSource::Text { .. } => Err(KernelError::not_recorded("the text")),
+            SocketSource::Text(_) => Err(KernelError::not_recorded("the text")),
         }
     }
 
@@ -155,7 +151,8 @@ impl Looker<'_> {
         } else {
             Wanted::CloseWait
         };
-        let Ok((mptcp, dump)) = sock_diag::read_mptcp(self.kernel, wanted, &self.scope.ports)
+        let Ok((mptcp, dump)) =
+            sock_diag::read_mptcp(self.kernel, wanted, &self.options.scope.ports)
         else {
             return tcp;
         };

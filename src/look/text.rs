@@ -3,17 +3,24 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{restrict_to_pids, text_blind_spots};
+use super::scope::restrict_to_pids;
+use super::seen::Look;
+use super::text_blind_spots;
 use crate::collect::sock_diag::retain_ports;
 use crate::collect::text::Text;
 use crate::correlate::Analysis;
 use crate::model::{
-    Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
-    TcpState,
+    Coverage, Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot,
+    SocketSource, TcpState, WaitFacts,
 };
 
-/// The look that a text stands for.
-pub fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
+/// The look that a text stands for; `grace` is the age from which on an untended connection is stuck.
+pub fn of_text(text: Text, scope: &Scope, grace: Duration) -> Look {
+    let snapshots = vec![snapshot(text, scope, grace)];
+    Look::new(scope.clone(), true, snapshots, grace)
+}
+
+fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
     let mut snapshot = Snapshot {
         namespace: Namespace::named(scope.netns_name()),
         // Nobody copies which machine it was.
@@ -22,7 +29,11 @@ pub fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
             kernel: String::new(),
             machine: String::new(),
         },
-        source: SocketSource::Text { whole: text.whole },
+        source: SocketSource::Text(Coverage {
+            whole: text.whole,
+            close_wait: text.whole,
+            listeners: text.whole,
+        }),
         listeners_after: text.sockets.listeners.clone(),
         sockets: text.sockets,
         later: None,
@@ -32,14 +43,16 @@ pub fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         hidden: None,
         dead: Vec::new(),
         processes: text.processes,
-        peers: Vec::new(),
+        waits: WaitFacts::default(),
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),
-        uptime: None,
         elapsed: Duration::ZERO,
     };
-    snapshot.sockets.other_listeners = snapshot.listeners_after.clone();
+    snapshot
+        .sockets
+        .other_listeners
+        .clone_from(&snapshot.listeners_after);
     snapshot
         .sockets
         .other_listeners
@@ -52,12 +65,14 @@ pub fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
     if !scope.pids.is_empty() {
         restrict_to_pids(&mut snapshot, &scope.pids);
     }
+    let analysis = Analysis::new(snapshot, grace);
     let spots = text_blind_spots::of(
-        &Analysis::new(&snapshot, grace),
+        &analysis,
         &text.tables,
         text.odd_lines,
         text.rows_without_state,
     );
+    let mut snapshot = analysis.into_snapshot();
     snapshot.blind_spots = spots;
     snapshot
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::collect::text::{Fact, Kind, TableSummary};
 use crate::correlate::{Analysis, Place, Waiting};
-use crate::model::{BlindSpot, Connection, Listener, SocketSource, TcpState};
+use crate::model::{BlindSpot, Connection, Listener, TcpState};
 
 /// The command that shows the most.
 const BEST: &str = "as root: ss -tanpoie";
@@ -160,7 +160,7 @@ fn connections(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot
 }
 
 fn is_whole(analysis: &Analysis) -> bool {
-    analysis.snapshot.source == SocketSource::Text { whole: true }
+    analysis.snapshot.source.coverage().whole
 }
 
 fn moments(tables: &[TableSummary]) -> Option<BlindSpot> {
@@ -198,7 +198,7 @@ fn without_state(rows: usize) -> Option<BlindSpot> {
     })
 }
 
-fn closed_by_peer<'p>(analysis: &'p Analysis) -> impl Iterator<Item = (&'p Connection, Place)> {
+fn closed_by_peer(analysis: &Analysis) -> impl Iterator<Item = (&Connection, Place)> {
     let connections = analysis.snapshot.sockets.connections.iter();
     connections
         .zip(analysis.places.iter().copied())

@@ -2,13 +2,16 @@
 //!
 //! No I/O and no policy here; every number is documented once, where its type is defined.
 
+mod confidence;
 mod process;
 mod reading;
 mod scope;
 mod snapshot;
 mod socket;
 mod syscall;
+mod waits;
 
+pub use confidence::Confidence;
 pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Runtime,
     Syscall, Thread,
@@ -16,8 +19,10 @@ pub use process::{
 pub use reading::{Gap, Reading};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
-    BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder, HolderSource,
-    Host, Later, Namespace, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample, Via,
+    BlindSpot, Coverage, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder,
+    HolderSource, Host, Later, Namespace, Origin, Sample, Snapshot, SocketSource, SocketTable,
+    ThreadSample, Via,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};
+pub use waits::{Access, FileLock, FutexKind, FutexWait, LinkHolder, UnixSocket, WaitFacts};

@@ -53,8 +53,10 @@ pub struct Examination {
     pub compat: bool,
     /// Path of the executable.
     pub executable: Reading<String>,
-    /// What the descriptors are that its threads are blocked on.
+    /// What its descriptors refer to, the lowest numbers first.
     pub descriptors: Vec<Descriptor>,
+    /// Whether those are all.
+    pub descriptors_complete: bool,
 }
 
 impl Process {
@@ -154,6 +156,16 @@ pub struct Thread {
     pub polled_fds: Option<Vec<u32>>,
     /// The kernel function it sleeps in (`wchan`), where it sleeps.
     pub wchan: Reading<String>,
+}
+
+impl Thread {
+    /// The first argument of the call that it sleeps in, where it is in one.
+    pub fn first_argument(&self) -> Option<u64> {
+        match self.syscall {
+            Reading::Known(Syscall::Call { args, .. }) => Some(args[0]),
+            _ => None,
+        }
+    }
 }
 
 /// What `/proc/PID/task/TID/syscall` says.
@@ -298,6 +310,19 @@ impl Runtime {
             Self::Redis => Some("redis"),
             Self::Haproxy => Some("HAProxy"),
             Self::Unknown => None,
+        }
+    }
+
+    /// Whether the main thread only waits while others do the work: no thread is the one that should read.
+    pub fn shares_work_among_threads(self) -> bool {
+        match self {
+            Self::Go | Self::Tokio | Self::Netty | Self::Java => true,
+            Self::Node
+            | Self::Python
+            | Self::Nginx
+            | Self::Redis
+            | Self::Haproxy
+            | Self::Unknown => false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Connection, Inode, Listener, Pid, Process, Reading, RunState, Syscall};
+use super::{Connection, Inode, Listener, Pid, Process, Reading, RunState, Syscall, WaitFacts};
 
 /// The machine that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,17 +58,37 @@ pub enum SocketSource {
     /// `/proc/net/tcp` and `/proc/net/tcp6`.
     Procfs,
     /// Text that somebody copied from a terminal.
-    Text {
-        /// Whether it is one table with connections in every state, so that what is missing in it
-        /// was missing in the kernel's list as well.
-        whole: bool,
-    },
+    Text(Coverage),
+}
+
+/// What of the sockets of a host a text shows in full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// One table with listeners and with connections in every state: what is missing in it was
+    /// missing in the kernel's list as well.
+    pub whole: bool,
+    /// Every connection in `CLOSE_WAIT` is in it.
+    pub close_wait: bool,
+    /// Every listener is in it, with its queue.
+    pub listeners: bool,
 }
 
 impl SocketSource {
+    /// What is shown in full. A look at the kernel shows everything that it was asked for.
+    pub fn coverage(self) -> Coverage {
+        match self {
+            Self::InetDiag | Self::Procfs => Coverage {
+                whole: true,
+                close_wait: true,
+                listeners: true,
+            },
+            Self::Text(coverage) => coverage,
+        }
+    }
+
     /// Tells whether somebody copied it: there is nothing more to be asked.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::Text { .. })
+        matches!(self, Self::Text(_))
     }
 }
 
@@ -238,16 +258,14 @@ pub struct Snapshot {
     pub dead: Vec<DeadDescriptors>,
     /// Processes behind `holders` and `dead`.
     pub processes: BTreeMap<Pid, Process>,
-    /// Accepted connections that threads are blocked on.
-    pub peers: Vec<Connection>,
+    /// What threads wait for, where a process is about to be accused.
+    pub waits: WaitFacts,
     /// Repeated samples at suspicious listeners.
     pub samples: Vec<Sample>,
     /// Drop counters before and after the observation.
     pub dropped: Option<(DroppedCounters, DroppedCounters)>,
     /// What could not be seen.
     pub blind_spots: Vec<BlindSpot>,
-    /// How long the machine had been up (`/proc/uptime`), where something was to be judged by it.
-    pub uptime: Option<Duration>,
     /// How long the look took.
     pub elapsed: Duration,
 }

@@ -116,7 +116,7 @@ pub(super) fn write_connections(
     write_rows(&mut table, out)
 }
 
-fn groups<'a>(report: &Report<'a>, options: TableOptions) -> BTreeMap<Kind<'a>, Group<'a>> {
+fn groups(report: &Report, options: TableOptions) -> BTreeMap<Kind<'_>, Group<'_>> {
     match (options.limit, options.all) {
         (Some(limit), _) => limited(report, limit),
         (None, true) => of_each(report, usize::MAX),
@@ -125,7 +125,7 @@ fn groups<'a>(report: &Report<'a>, options: TableOptions) -> BTreeMap<Kind<'a>, 
 }
 
 /// The oldest of each group.
-fn of_each<'a>(report: &Report<'a>, most: usize) -> BTreeMap<Kind<'a>, Group<'a>> {
+fn of_each(report: &Report, most: usize) -> BTreeMap<Kind<'_>, Group<'_>> {
     let mut groups: BTreeMap<Kind, (usize, Oldest)> = BTreeMap::new();
     for row in report.connections() {
         let group = groups.entry(Kind::of(&row));
@@ -143,7 +143,7 @@ fn of_each<'a>(report: &Report<'a>, most: usize) -> BTreeMap<Kind<'a>, Group<'a>
 }
 
 /// The oldest of all, in their groups.
-fn limited<'a>(report: &Report<'a>, limit: usize) -> BTreeMap<Kind<'a>, Group<'a>> {
+fn limited(report: &Report, limit: usize) -> BTreeMap<Kind<'_>, Group<'_>> {
     let mut groups: BTreeMap<Kind, Group> = BTreeMap::new();
     let mut oldest = Oldest::new(limit);
     for row in report.connections() {

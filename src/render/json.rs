@@ -320,7 +320,7 @@ struct WatcherV1 {
 /// The connections that are listed: all of them, or the rows that a limit leaves. They are made as they
 /// are written, since there can be very many.
 struct ListedV1<'a> {
-    report: &'a Report<'a>,
+    report: &'a Report,
     rows: Option<Vec<ConnectionRow<'a>>>,
 }
 
@@ -472,7 +472,7 @@ pub(super) fn schema_of<T: JsonSchema>() -> String {
     serde_json::to_string_pretty(&schema).expect("a schema has only string keys")
 }
 
-fn convert<'a>(report: &'a Report<'a>, limit: Option<usize>) -> ReportV1<'a> {
+fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
     let all = report.connections().count();
     let rows = limit.filter(|limit| *limit < all).map(|limit| {
         let mut oldest = Oldest::new(limit);
@@ -513,16 +513,8 @@ fn convert<'a>(report: &'a Report<'a>, limit: Option<usize>) -> ReportV1<'a> {
             }),
             accept_queues: QueueSourceV1::Inferred,
         },
-        namespaces: report
-            .namespaces
-            .iter()
-            .map(|namespace| convert_namespace(namespace))
-            .collect(),
-        blind_spots: report
-            .blind_spots
-            .iter()
-            .map(|spot| BlindSpotV1::from(*spot))
-            .collect(),
+        namespaces: report.namespaces.iter().map(convert_namespace).collect(),
+        blind_spots: report.blind_spots.iter().map(BlindSpotV1::from).collect(),
         summary: summary(report),
         findings: report.findings.iter().map(convert_finding).collect(),
         listeners: report
@@ -597,11 +589,11 @@ fn convert_finding(finding: &Finding) -> FindingV1<'_> {
     }
 }
 
-fn convert_listener<'a>(report: &'a Report, row: &ListenerRow<'a>) -> ListenerV1<'a> {
+fn convert_listener<'a>(report: &'a Report, row: &'a ListenerRow) -> ListenerV1<'a> {
     ListenerV1 {
         local: row.listener.local.to_string(),
         port: row.listener.local.port(),
-        netns: row.netns,
+        netns: &row.netns,
         inode: row.listener.inode.and_then(crate::model::Inode::number),
         accept_queue: AcceptQueueV1 {
             length: row.queue.length,
@@ -611,7 +603,7 @@ fn convert_listener<'a>(report: &'a Report, row: &ListenerRow<'a>) -> ListenerV1
             reset: row.queue.reset,
             oldest_ms: row.queue.oldest.map(millis),
         },
-        owners: owners(report, row.owners),
+        owners: owners(report, &row.owners),
         watchers: row
             .watchers
             .iter()
@@ -671,8 +663,8 @@ fn owners<'a>(report: &'a Report, holders: &[Holder]) -> Vec<OwnerV1<'a>> {
         .collect()
 }
 
-fn convert_process<'a>(row: &ProcessRow<'a>) -> ProcessV1<'a> {
-    let process = row.process;
+fn convert_process(row: &ProcessRow) -> ProcessV1<'_> {
+    let process = row.process();
     let examination = process.examination.as_ref();
     ProcessV1 {
         pid: process.pid,
@@ -688,14 +680,13 @@ fn convert_process<'a>(row: &ProcessRow<'a>) -> ProcessV1<'a> {
             limit: process.fd_limit.copied().map(|limit| limit.soft),
         },
         threads: row
-            .threads
-            .iter()
+            .threads()
             .map(|(thread, activity)| ThreadV1 {
                 tid: thread.tid,
                 command: &thread.command,
                 state: state_name(thread.state),
-                syscall: syscall_name(activity),
-                waiting_on: waiting_on(activity, thread.wchan.known()),
+                syscall: syscall_name(&activity),
+                waiting_on: waiting_on(&activity, thread.wchan.known()),
             })
             .collect(),
         close_wait: row.close_wait,

@@ -50,12 +50,11 @@ pub(super) fn problems(report: &Report, check: &Check) -> Vec<Problem> {
 }
 
 /// The blind spots that count: where findings would be seen, they do not.
-fn hiding<'r>(report: &Report<'r>) -> impl Iterator<Item = &'r BlindSpot> {
+fn hiding(report: &Report) -> impl Iterator<Item = &BlindSpot> {
     let counts = report.verdict == Verdict::Unknown;
     report
         .blind_spots
         .iter()
-        .copied()
         .filter(move |spot| counts && spot.hides_findings)
 }
 

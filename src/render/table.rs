@@ -262,13 +262,13 @@ fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) 
             Reading::Unknown(_) => "?".to_owned(),
         };
         table.add_row([
-            address(report, row.netns, row.listener.local),
+            address(report, &row.netns, row.listener.local),
             format!("{} / {limit}", row.queue.length),
             number(row.queue.close_wait),
             number(row.queue.established),
             number(row.queue.reset),
             row.queue.oldest.map_or("-".to_owned(), duration),
-            owners(report, row.owners),
+            owners(report, &row.owners),
             watchers(row),
         ]);
     }

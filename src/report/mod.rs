@@ -3,11 +3,13 @@
 mod check;
 mod oldest;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::correlate::acceptor;
+use crate::correlate::acceptor::division;
 use crate::correlate::age::Age;
+use crate::correlate::waits::Facts;
 use crate::correlate::{AcceptQueue, Activity, Analysis, Place, Watch, interpret};
 use crate::model::{
     BlindSpot, Connection, Holder, HolderSource, Host, Listener, Namespace, Pid, Process, Scope,
@@ -22,15 +24,15 @@ pub use check::{
 pub use oldest::Oldest;
 
 /// The whole answer.
-pub struct Report<'a> {
+pub struct Report {
     /// When the look began (RFC 3339, UTC).
     pub taken_at: String,
     /// How long it took.
     pub elapsed: Duration,
     /// The machine.
-    pub host: &'a Host,
+    pub host: Host,
     /// What was looked at.
-    pub scope: &'a Scope,
+    pub scope: Scope,
     /// Where the sockets came from.
     pub source: Source,
     /// Where the holders of sockets came from, where they were looked for.
@@ -44,15 +46,15 @@ pub struct Report<'a> {
     /// What is wrong, the worst first.
     pub findings: Vec<Finding>,
     /// Every listener in scope.
-    pub listeners: Vec<ListenerRow<'a>>,
+    pub listeners: Vec<ListenerRow>,
     /// The processes that hold what is shown.
-    pub processes: Vec<ProcessRow<'a>>,
+    pub processes: Vec<ProcessRow>,
     /// What could not be seen.
-    pub blind_spots: Vec<&'a BlindSpot>,
+    pub blind_spots: Vec<BlindSpot>,
     /// The network namespaces that were looked into.
-    pub namespaces: Vec<&'a Namespace>,
+    pub namespaces: Vec<Namespace>,
     /// What was seen in each of them.
-    analyses: Vec<&'a Analysis<'a>>,
+    analyses: Vec<Arc<Analysis>>,
 }
 
 /// Where the sockets of a report came from.
@@ -106,15 +108,15 @@ impl CloseWaitTotals {
 }
 
 /// A listener and its queue.
-pub struct ListenerRow<'a> {
+pub struct ListenerRow {
     /// Its network namespace.
-    pub netns: &'a str,
+    pub netns: String,
     /// The listener.
-    pub listener: &'a Listener,
+    pub listener: Listener,
     /// Its queue.
     pub queue: AcceptQueue,
     /// Who holds it.
-    pub owners: &'a [Holder],
+    pub owners: Vec<Holder>,
     /// Where it is registered: process and registration.
     pub watchers: Vec<(Pid, Watch)>,
 }
@@ -151,54 +153,80 @@ impl ConnectionRow<'_> {
 }
 
 /// A process that holds what is shown.
-pub struct ProcessRow<'a> {
-    /// The process.
-    pub process: &'a Process,
-    /// Its threads and what they do; empty where it was not examined.
-    pub threads: Vec<(&'a Thread, Activity)>,
+pub struct ProcessRow {
+    /// The look that read it.
+    analysis: Arc<Analysis>,
+    /// Its id.
+    pub pid: Pid,
     /// How many connections in `CLOSE_WAIT` it holds.
     pub close_wait: usize,
 }
 
+impl ProcessRow {
+    /// The process.
+    ///
+    /// # Panics
+    ///
+    /// Never: a row is made of a process that the look has read.
+    pub fn process(&self) -> &Process {
+        let process = self.analysis.process(self.pid);
+        process.expect("a row is made of a process that the look has read")
+    }
+
+    /// Its threads and what they do; none where it was not examined.
+    pub fn threads(&self) -> impl Iterator<Item = (&Thread, Activity)> {
+        let machine = &self.analysis.snapshot.host.machine;
+        let threads = self.process().examination.iter();
+        threads
+            .filter_map(|examination| examination.threads.known())
+            .flatten()
+            .map(move |thread| {
+                let polled = thread.polled_fds.as_ref();
+                let activity = interpret(machine, thread.state, thread.syscall, polled);
+                (thread, activity)
+            })
+    }
+}
+
 /// What a report needs to know besides the analysis.
-pub struct Circumstances<'a> {
+pub struct Circumstances {
     /// When the look began (RFC 3339, UTC).
     pub taken_at: String,
     /// What was looked at.
-    pub scope: &'a Scope,
+    pub scope: Scope,
     /// Whether it was replayed from a recording.
     pub replayed: bool,
 }
 
-impl<'a> Report<'a> {
+impl Report {
     /// Gathers the answer.
     pub fn new(
-        analysis: &'a Analysis<'a>,
+        analysis: Arc<Analysis>,
         findings: Vec<Finding>,
-        circumstances: Circumstances<'a>,
+        circumstances: Circumstances,
     ) -> Self {
-        let snapshot = analysis.snapshot;
-        let (close_wait, held) = count(analysis);
+        let snapshot = &analysis.snapshot;
+        let (close_wait, held) = count(&analysis);
         Self {
             taken_at: circumstances.taken_at,
             elapsed: snapshot.elapsed,
-            host: &snapshot.host,
+            host: snapshot.host.clone(),
             scope: circumstances.scope,
             source: match snapshot.source {
-                SocketSource::Text { .. } => Source::Text,
+                SocketSource::Text(_) => Source::Text,
                 _ if circumstances.replayed => Source::Recording,
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,
             },
             owner_source: snapshot.holder_source,
-            verdict: verdict(&findings, snapshot.blind_spots.iter()),
+            verdict: verdict(&findings, &snapshot.blind_spots),
             grace: analysis.grace,
             close_wait,
-            listeners: listener_rows(analysis),
-            processes: process_rows(analysis, &held),
+            listeners: listener_rows(&analysis),
+            processes: process_rows(&analysis, &held),
             findings,
-            blind_spots: snapshot.blind_spots.iter().collect(),
-            namespaces: vec![&snapshot.namespace],
+            blind_spots: snapshot.blind_spots.clone(),
+            namespaces: vec![snapshot.namespace.clone()],
             analyses: vec![analysis],
         }
     }
@@ -224,14 +252,16 @@ impl<'a> Report<'a> {
         }
         merge_processes(&mut merged.processes, other.processes);
         merged.close_wait.add(other.close_wait);
-        merged.verdict = verdict(&merged.findings, merged.blind_spots.iter().copied());
+        merged.verdict = verdict(&merged.findings, &merged.blind_spots);
         merged
     }
 
     /// Connections in `CLOSE_WAIT`, and those that wait in a queue. There can be very many, so a row is
     /// made when it is asked for.
-    pub fn connections(&self) -> impl Iterator<Item = ConnectionRow<'a>> {
-        self.analyses.iter().copied().flat_map(connection_rows)
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionRow<'_>> {
+        self.analyses
+            .iter()
+            .flat_map(|analysis| connection_rows(analysis))
     }
 
     /// How many findings are of this severity.
@@ -245,34 +275,30 @@ impl<'a> Report<'a> {
     /// The name of a process.
     pub fn command(&self, pid: Pid) -> &str {
         self.processes
-            .binary_search_by_key(&pid, |row| row.process.pid)
-            .map_or("", |index| &self.processes[index].process.command)
+            .binary_search_by_key(&pid, |row| row.pid)
+            .map_or("", |index| &self.processes[index].process().command)
     }
 }
 
-fn verdict<'s>(
-    findings: &[Finding],
-    mut blind_spots: impl Iterator<Item = &'s BlindSpot>,
-) -> Verdict {
+fn verdict(findings: &[Finding], blind_spots: &[BlindSpot]) -> Verdict {
     match findings.iter().map(|finding| finding.severity).max() {
         Some(Severity::Critical) => Verdict::Critical,
         Some(Severity::Warning) => Verdict::Degraded,
-        Some(Severity::Info) | None if blind_spots.any(|spot| spot.hides_findings) => {
+        Some(Severity::Info) | None if blind_spots.iter().any(|spot| spot.hides_findings) => {
             Verdict::Unknown
         }
         Some(Severity::Info) | None => Verdict::Healthy,
     }
 }
 
-fn merge_processes<'a>(all: &mut Vec<ProcessRow<'a>>, more: Vec<ProcessRow<'a>>) {
+fn merge_processes(all: &mut Vec<ProcessRow>, more: Vec<ProcessRow>) {
     for row in more {
-        match all.binary_search_by_key(&row.process.pid, |known| known.process.pid) {
+        match all.binary_search_by_key(&row.pid, |known| known.pid) {
             Ok(index) => {
                 let known = &mut all[index];
                 known.close_wait += row.close_wait;
-                if known.process.examination.is_none() {
-                    known.process = row.process;
-                    known.threads = row.threads;
+                if known.process().examination.is_none() {
+                    known.analysis = row.analysis;
                 }
             }
             Err(index) => all.insert(index, row),
@@ -280,7 +306,8 @@ fn merge_processes<'a>(all: &mut Vec<ProcessRow<'a>>, more: Vec<ProcessRow<'a>>)
     }
 }
 
-fn listener_rows<'a>(analysis: &'a Analysis<'a>) -> Vec<ListenerRow<'a>> {
+fn listener_rows(analysis: &Analysis) -> Vec<ListenerRow> {
+    let facts = analysis.facts();
     analysis
         .snapshot
         .sockets
@@ -288,19 +315,20 @@ fn listener_rows<'a>(analysis: &'a Analysis<'a>) -> Vec<ListenerRow<'a>> {
         .iter()
         .zip(&analysis.queues)
         .map(|(listener, queue)| ListenerRow {
-            netns: &analysis.snapshot.namespace.name,
-            listener,
+            netns: analysis.snapshot.namespace.name.clone(),
+            listener: listener.clone(),
             queue: queue.clone(),
             owners: listener
                 .inode
-                .map_or(&[], |inode| analysis.owners.of(inode)),
-            watchers: watchers(analysis, listener),
+                .map_or(&[][..], |inode| analysis.owners.of(inode))
+                .to_vec(),
+            watchers: watchers(&facts, listener),
         })
         .collect()
 }
 
-fn watchers(analysis: &Analysis, listener: &Listener) -> Vec<(Pid, Watch)> {
-    let (acceptors, _) = acceptor::acceptors(analysis.snapshot, listener);
+fn watchers(facts: &Facts, listener: &Listener) -> Vec<(Pid, Watch)> {
+    let acceptors = division(facts, listener).acceptors;
     acceptors
         .into_iter()
         .flat_map(|acceptor| {
@@ -310,7 +338,7 @@ fn watchers(analysis: &Analysis, listener: &Listener) -> Vec<(Pid, Watch)> {
         .collect()
 }
 
-fn connection_rows<'a>(analysis: &'a Analysis<'a>) -> impl Iterator<Item = ConnectionRow<'a>> {
+fn connection_rows(analysis: &Analysis) -> impl Iterator<Item = ConnectionRow<'_>> {
     let netns = &analysis.snapshot.namespace.name;
     shown(analysis).map(|(connection, place, owners)| ConnectionRow {
         netns,
@@ -324,9 +352,7 @@ fn connection_rows<'a>(analysis: &'a Analysis<'a>) -> impl Iterator<Item = Conne
     })
 }
 
-fn shown<'a>(
-    analysis: &'a Analysis<'a>,
-) -> impl Iterator<Item = (&'a Connection, Place, &'a [Holder])> {
+fn shown(analysis: &Analysis) -> impl Iterator<Item = (&Connection, Place, &[Holder])> {
     let connections = analysis.snapshot.sockets.connections.iter();
     let placed = connections.zip(analysis.places.iter().copied());
     placed
@@ -358,35 +384,12 @@ fn count(analysis: &Analysis) -> (CloseWaitTotals, HashMap<Pid, usize>) {
     (totals, held)
 }
 
-fn process_rows<'a>(
-    analysis: &'a Analysis<'a>,
-    close_wait: &HashMap<Pid, usize>,
-) -> Vec<ProcessRow<'a>> {
-    let processes: &BTreeMap<Pid, Process> = &analysis.snapshot.processes;
-    processes
-        .values()
-        .map(|process| ProcessRow {
-            process,
-            threads: threads(analysis, process),
-            close_wait: close_wait.get(&process.pid).copied().unwrap_or(0),
-        })
-        .collect()
-}
-
-fn threads<'a>(analysis: &Analysis, process: &'a Process) -> Vec<(&'a Thread, Activity)> {
-    process
-        .examination
-        .iter()
-        .filter_map(|examination| examination.threads.known())
-        .flatten()
-        .map(|thread| {
-            let activity = interpret(
-                &analysis.snapshot.host.machine,
-                thread.state,
-                thread.syscall,
-                thread.polled_fds.as_ref(),
-            );
-            (thread, activity)
-        })
-        .collect()
+fn process_rows(analysis: &Arc<Analysis>, close_wait: &HashMap<Pid, usize>) -> Vec<ProcessRow> {
+    let pids = analysis.snapshot.processes.keys();
+    pids.map(|pid| ProcessRow {
+        analysis: Arc::clone(analysis),
+        pid: *pid,
+        close_wait: close_wait.get(pid).copied().unwrap_or(0),
+    })
+    .collect()
 }

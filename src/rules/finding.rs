@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+pub use crate::model::Confidence;
 use crate::model::Pid;
 
 /// How bad it is. Ordered: the worst is the greatest.
@@ -13,17 +14,6 @@ pub enum Severity {
     Warning,
     /// Clients are hurt now.
     Critical,
-}
-
-/// How sure the rule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Confidence {
-    /// It fits what was seen; other things would fit as well.
-    Possible,
-    /// Other explanations need a coincidence.
-    Likely,
-    /// What was seen allows no other explanation.
-    Certain,
 }
 
 /// What a finding is about.

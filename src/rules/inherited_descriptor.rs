@@ -58,7 +58,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
 }
 
 /// Those whose parent holds the connection too.
-fn heirs<'a>(analysis: &Analysis<'a>, leak: &Leak) -> Vec<&'a Process> {
+fn heirs<'a>(analysis: &'a Analysis, leak: &Leak) -> Vec<&'a Process> {
     let processes = leak.pids.iter().filter_map(|pid| analysis.process(*pid));
     processes
         .filter(|process| {

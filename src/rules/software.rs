@@ -414,6 +414,7 @@ mod tests {
                 compat: false,
                 executable: Reading::Unknown(Gap::NotLookedAt),
                 descriptors: Vec::new(),
+                descriptors_complete: false,
             }),
         }
     }

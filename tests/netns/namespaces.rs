@@ -1,14 +1,17 @@
 //! Looks into several network namespaces at once.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use closewait_doctor::collect::kernel::{Kernel, LiveKernel};
+use closewait_doctor::look::{self, LookError, LookOptions};
+use closewait_doctor::model::Scope;
 use serde_json::Value;
 
 use crate::support::{
-    DEFAULT_GRACE, Program, Report, SHORT_GRACE, doctor, example, have, have_root,
-    in_private_network, items, outlast,
+    DEFAULT_GRACE, PORT, Program, Report, SHORT_GRACE, connect_many, doctor, example, have,
+    have_root, in_private_network, items, outlast, start_server, wait_for_queue,
 };
 
 /// A look at port 8080 everywhere. Other tests have namespaces of their own, which it sees as well.
@@ -188,5 +191,138 @@ fn a_process_is_shown_with_its_id_on_the_host_and_inside() {
         let inside = processes.find(|process| process["pid_inside"] == 1);
         let inside = inside.unwrap_or_else(|| panic!("{:#}", report.json()["processes"]));
         assert_ne!(inside["pid"], 1);
+    });
+}
+
+/// A server in the namespace of the test that never accepts, and clients that have waited long enough.
+fn sick_server_here() -> (Program, Vec<std::net::TcpStream>) {
+    let server = start_server(&["never-accepts"]);
+    let clients = connect_many(3);
+    wait_for_queue(3);
+    outlast(SHORT_GRACE);
+    (server, clients)
+}
+
+#[test]
+fn a_sick_server_in_the_own_namespace_is_found_beside_an_idle_one() {
+    in_private_network(|| {
+        let _sick = sick_server_here();
+        let _idle = Elsewhere::run("echo ready; exec sleep 60");
+        let report = everywhere(&["--min-age", "300ms"]);
+        assert_eq!(
+            in_namespace(&report, "current").len(),
+            1,
+            "{:#}",
+            report.json()
+        );
+        let check = [
+            "check",
+            "--all-netns",
+            "--port",
+            "8080",
+            "--min-age",
+            "300ms",
+        ];
+        let check = doctor(&check);
+        assert_eq!(
+            check.status.code(),
+            Some(2),
+            "{}",
+            String::from_utf8_lossy(&check.stdout)
+        );
+    });
+}
+
+fn take_everywhere(kernel: &mut LiveKernel) -> look::Look {
+    let options = LookOptions {
+        scope: Scope {
+            all_netns: true,
+            ports: vec![PORT.into()],
+            ..Scope::default()
+        },
+        grace: SHORT_GRACE,
+        ..LookOptions::default()
+    };
+    look::take(kernel, &options).expect("namespaces can be entered here")
+}
+
+fn own_namespace() -> PathBuf {
+    std::fs::read_link("/proc/thread-self/ns/net").expect("every thread has one")
+}
+
+#[test]
+fn two_looks_in_a_row_see_the_same_and_leave_the_thread_where_it_was() {
+    in_private_network(|| {
+        let _sick = sick_server_here();
+        let _idle = Elsewhere::run("echo ready; exec sleep 60");
+        let home = own_namespace();
+        let mut kernel = LiveKernel::new(Path::new("/proc"));
+        for _ in 0..2 {
+            let report = take_everywhere(&mut kernel).report("2026-01-01T00:00:00.000Z");
+            assert_eq!(own_namespace(), home);
+            let here = report.findings.iter();
+            let here = here.filter(|finding| finding.subject.netns == "current");
+            assert_eq!(here.count(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_look_that_fails_elsewhere_leaves_the_thread_where_it_was() {
+    in_private_network(|| {
+        let idle = Elsewhere::run("echo ready; exec sleep 60");
+        let home = own_namespace();
+        let options = LookOptions {
+            scope: Scope {
+                netns: Some(idle.first.pid().to_string()),
+                pids: vec![u32::MAX],
+                ..Scope::default()
+            },
+            ..LookOptions::default()
+        };
+        let mut kernel = LiveKernel::new(Path::new("/proc"));
+        let refused = look::take(&mut kernel, &options).err();
+        assert_eq!(refused, Some(LookError::NoProcess(u32::MAX)));
+        assert_eq!(own_namespace(), home);
+    });
+}
+
+#[test]
+fn a_namespace_whose_last_process_ends_after_it_was_found_is_still_looked_into() {
+    in_private_network(|| {
+        let elsewhere = Elsewhere::run("echo ready; exec sleep 60");
+        let name = elsewhere.name();
+        let mut kernel = LiveKernel::new(Path::new("/proc"));
+        kernel.begin_look();
+        let found = kernel.namespaces().expect("processes are listed");
+        drop(elsewhere);
+        let its = found
+            .iter()
+            .find(|namespace| name == format!("net:[{}]", namespace.inode));
+        let its = its.expect("a process was in it");
+        kernel.enter(its).expect("it is held open");
+        assert_eq!(own_namespace().display().to_string(), name);
+        kernel.end_look().expect("home is held open");
+        assert_ne!(own_namespace().display().to_string(), name);
+    });
+}
+
+#[test]
+fn namespaces_that_come_and_go_are_no_blind_spot() {
+    in_private_network(|| {
+        let _server = start_server(&["healthy"]);
+        let _coming_and_going = Program::start(
+            Command::new("sh")
+                .args(["-c", "while :; do unshare --net -- sleep 0.01; done"])
+                .stdout(Stdio::null()),
+        );
+        for _ in 0..10 {
+            let report = everywhere(&[]);
+            assert_eq!(
+                report["summary"]["verdict"], "healthy",
+                "{:#}",
+                report["blind_spots"]
+            );
+        }
     });
 }

@@ -68,6 +68,24 @@ impl KernelError {
         }
     }
 
+    /// Something that ended before it could be looked at.
+    pub fn gone(what: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::NotFound,
+            what: what.into(),
+            detail: "it is gone".to_owned(),
+        }
+    }
+
+    /// A question that this kernel or this build cannot answer.
+    pub fn unsupported(what: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::NotSupported,
+            what: what.into(),
+            detail: "not supported".to_owned(),
+        }
+    }
+
     /// A question that the recording holds no answer to.
     pub fn not_recorded(what: impl Into<String>) -> Self {
         Self {

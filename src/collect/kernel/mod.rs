@@ -6,8 +6,10 @@
 
 mod error;
 mod live;
+pub mod netns;
 mod recording;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -35,13 +37,26 @@ pub trait Kernel {
     /// When processes cannot be listed at all.
     fn namespaces(&mut self) -> Result<Vec<FoundNamespace>, KernelError>;
 
-    /// Moves to the network namespace behind a path that [`Kernel::namespaces`] gave: sockets and
-    /// `thread-self/net` are its from then on.
+    /// Moves to a network namespace that [`Kernel::namespaces`] found: sockets and `thread-self/net`
+    /// are its from then on, until the look ends.
     ///
     /// # Errors
     ///
     /// When it is gone, or entering it is not permitted.
-    fn enter(&mut self, path: &str) -> Result<(), KernelError>;
+    fn enter(&mut self, namespace: &FoundNamespace) -> Result<(), KernelError>;
+
+    /// Moves to the network namespace of a name of `ip netns`, a path or a process id, until the look
+    /// ends. A recording of it answers as it was.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or entering it is not permitted.
+    fn enter_named(&mut self, name: &str) -> Result<(), KernelError>;
+
+    /// Tells whether the answers come from a recording.
+    fn is_recorded(&self) -> bool {
+        false
+    }
 
     /// Time since the look began.
     ///
@@ -65,8 +80,19 @@ pub trait Kernel {
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), KernelError>;
 
-    /// Says that a look begins: what was prepared for an earlier one is out of date.
+    /// Says that a look begins: its clock starts, and what was opened or prepared for an earlier one
+    /// is not used any more.
     fn begin_look(&mut self) {}
+
+    /// Says that the look has ended: what was opened for it is closed, and the thread is back in the
+    /// network namespace in which it began.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot go back.
+    fn end_look(&mut self) -> Result<(), KernelError> {
+        Ok(())
+    }
 
     /// Says that [`Kernel::descriptor_tables`] will be asked for soon. What can be done for it while
     /// other questions are answered may be begun.
@@ -98,6 +124,21 @@ pub trait Kernel {
         &mut self,
         listed: Option<&InodeSet>,
     ) -> Result<UnlistedSockets, KernelError>;
+
+    /// Finds the descriptors of all processes whose link has one of these texts: `pipe:[7]`,
+    /// `socket:[7]`, or the path of a named pipe, terminal or file.
+    ///
+    /// # Errors
+    ///
+    /// When processes cannot be listed at all.
+    fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError>;
+
+    /// Lists the unix sockets of this network namespace.
+    ///
+    /// # Errors
+    ///
+    /// When `sock_diag` is refused or does not know unix sockets.
+    fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError>;
 
     /// Reads a whole file; a relative path is below the procfs root.
     ///
@@ -212,6 +253,45 @@ pub struct HiddenDescriptors {
     pub in_flight: Vec<(Pid, u32, u32)>,
     /// Whether all of it could be searched, in the number of descriptors that is allowed for it.
     pub complete: bool,
+}
+
+/// Who holds pipes, terminals, files and unix sockets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkHolders {
+    /// The descriptors.
+    pub holders: Vec<LinkHolder>,
+    /// Whether the descriptors of all processes could be searched.
+    pub complete: bool,
+}
+
+/// A descriptor that was found by the text of its link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkHolder {
+    /// The process.
+    pub pid: Pid,
+    /// The descriptor.
+    pub fd: u32,
+    /// The text.
+    pub target: String,
+}
+
+/// A unix socket (`struct unix_diag_msg`, since 3.3).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnixSocket {
+    /// Its inode, as in `socket:[7]`.
+    pub inode: u32,
+    /// The inode of the socket it is connected with; none before that one was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<u32>,
+    /// The path it is bound to; an abstract name begins with `@`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it listens.
+    #[serde(default)]
+    pub listens: bool,
+    /// The inodes of clients that wait to be accepted, of one that listens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<u32>,
 }
 
 /// TCP sockets that processes hold and no dump lists.

@@ -81,6 +81,7 @@ pub fn examine_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Exam
         compat: elf.bits_32,
         executable,
         descriptors: Vec::new(),
+        descriptors_complete: false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/proc/PID/task/TID/syscall`.
 
-use crate::model::Syscall;
+use crate::model::{Reading, Syscall};
 
 /// Parses the file: `running`, `-1 sp pc`, or the call's number, six arguments, sp and pc.
 pub fn parse_syscall(bytes: &[u8]) -> Option<Syscall> {
@@ -19,6 +19,14 @@ pub fn parse_syscall(bytes: &[u8]) -> Option<Syscall> {
         *arg = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
     }
     Some(Syscall::Call { number, args })
+}
+
+/// The arguments of the call that a thread sleeps in, where it is in one.
+pub(super) fn argument_words(syscall: &Reading<Syscall>) -> Option<[u64; 4]> {
+    match syscall {
+        Reading::Known(Syscall::Call { args, .. }) => Some(*args),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

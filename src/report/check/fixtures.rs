@@ -33,10 +33,10 @@ pub(super) fn with_findings(
     let analysis = Analysis::new(snapshot, Duration::from_secs(3));
     let circumstances = Circumstances {
         taken_at: "2026-01-01T00:00:00.000Z".to_owned(),
-        scope: &Scope::default(),
+        scope: Scope::default(),
         replayed: false,
     };
-    test(&Report::new(&analysis, findings, circumstances));
+    test(&Report::new(analysis.into(), findings, circumstances));
 }
 
 pub(super) fn finding(severity: Severity) -> Finding {

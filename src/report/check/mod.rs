@@ -133,7 +133,7 @@ impl From<Verdict> for Status {
     }
 }
 
-impl Report<'_> {
+impl Report {
     /// The status when only findings of this severity and above are of interest.
     ///
     /// A blind spot counts as it does in the verdict, also beside a finding that is not of

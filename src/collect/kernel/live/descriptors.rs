@@ -16,6 +16,10 @@ use rustix::path::DecInt;
 use crate::collect::kernel::{DescriptorTable, DescriptorTables};
 use crate::model::{Inode, InodeSet, Pid};
 
+/// A process with fewer sockets than this is passed over in a search for those that no dump lists: a
+/// program that has just made a few, or whose peers have just reset a few, is no leak.
+pub(super) const FEWEST_SOCKETS: usize = 16;
+
 /// Opens a directory.
 pub(super) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(

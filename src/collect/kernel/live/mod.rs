@@ -3,10 +3,20 @@
 #[cfg(feature = "bpf")]
 mod bpf;
 mod descriptors;
+mod dump;
+mod filter;
 mod hidden;
+#[cfg(feature = "bpf")]
+mod holder_pass;
+mod links;
 mod namespaces;
+#[cfg(not(feature = "bpf"))]
+mod no_pass;
+mod travel;
+mod unix;
 mod unlisted;
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,64 +26,54 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use netlink_packet_core::{
-    DefaultNla, Emitable, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-    NetlinkSerializable,
-};
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY};
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
-use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-use netlink_sys::{Socket, SocketAddr};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use netlink_sys::Socket;
 
 use crate::collect::kernel::{
-    DescriptorTables, DiagProtocol, FoundNamespace, HiddenDescriptors, Kernel, KernelError,
-    SocketDump, UnlistedSockets,
+    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, LinkHolders,
+    SocketDump, UnixSocket, UnlistedSockets,
 };
-use crate::collect::netns;
-use crate::collect::sock_diag::filter;
 use crate::model::{Host, InodeSet, Pid};
 use descriptors::{for_each_number, open_directory};
+use dump::RECEIVE_BYTES;
+#[cfg(feature = "bpf")]
+use holder_pass::HolderPass;
+use namespaces::Namespaces;
+#[cfg(not(feature = "bpf"))]
+use no_pass::HolderPass;
+use travel::Travel;
 
 /// Process 1 lives as long as its pid namespace; whoever is not shown it is not shown all.
 const FIRST_PROCESS: Pid = 1;
-
-/// The kernel never fills more than 32 KiB of a dump at once, but remembers the largest buffer it
-/// was offered; one size for all reads avoids truncation, and 64 KiB pages need the larger one.
-const RECEIVE_BYTES: usize = 64 * 1024;
 
 /// Some hundred connections. Who has so many that one end has closed is most likely asked who holds
 /// them, so the search may begin while the others come.
 const MANY_BYTES: usize = 4 * RECEIVE_BYTES;
 
-/// How long a dump may stay silent before it is given up.
-const SILENCE: Duration = Duration::from_secs(5);
-
-/// `INET_DIAG_REQ_BYTECODE` of `linux/inet_diag.h`, not among the crate's constants.
-const INET_DIAG_REQ_BYTECODE: u16 = 1;
-
-/// Nor is `INET_DIAG_REQ_PROTOCOL`, which takes the protocol's number where a byte is too small for
-/// it. An older kernel overlooks it, and the byte then asks for raw sockets.
-const INET_DIAG_REQ_PROTOCOL: u16 = 3;
-const IPPROTO_IN_ATTRIBUTE: u8 = 255;
-const IPPROTO_MPTCP: u32 = 262;
+const DIAG: &str = "sock_diag";
 
 /// Asks the kernel this program runs on, within the network namespace of the calling thread.
 pub struct LiveKernel {
     procfs: PathBuf,
+    pass: HolderPass,
+    look: OneLook,
+}
+
+/// What belongs to one look, and is thrown away with it.
+struct OneLook {
     started: Instant,
+    /// The socket of the last dump, of the namespace in which the thread is.
     socket: Option<Socket>,
-    /// What the last pass over all descriptors found by the way.
-    #[cfg(feature = "bpf")]
-    closed: Option<Vec<bpf::ClosedSockets>>,
-    /// A pass over all descriptors that goes on while sockets are dumped.
-    #[cfg(feature = "bpf")]
-    begun_pass: Option<std::thread::JoinHandle<Option<bpf::Pass>>>,
-    /// Whether this look has not asked for holders yet.
-    #[cfg(feature = "bpf")]
-    holders_unknown: bool,
-    #[cfg(feature = "bpf")]
-    passes: std::sync::Arc<bpf::Passes>,
+    travel: Travel,
+}
+
+impl OneLook {
+    fn begin() -> Self {
+        Self {
+            started: Instant::now(),
+            socket: None,
+            travel: Travel::default(),
+        }
+    }
 }
 
 impl LiveKernel {
@@ -81,80 +81,19 @@ impl LiveKernel {
     pub fn new(procfs: &Path) -> Self {
         Self {
             procfs: procfs.to_owned(),
-            started: Instant::now(),
-            socket: None,
-            #[cfg(feature = "bpf")]
-            closed: None,
-            #[cfg(feature = "bpf")]
-            begun_pass: None,
-            #[cfg(feature = "bpf")]
-            holders_unknown: true,
-            #[cfg(feature = "bpf")]
-            passes: std::sync::Arc::default(),
+            pass: HolderPass::default(),
+            look: OneLook::begin(),
         }
     }
 
     fn tables_of(&mut self, pids: &[Pid], wanted: &InodeSet) -> DescriptorTables {
-        #[cfg(feature = "bpf")]
-        {
-            self.holders_unknown = false;
-        }
-        #[cfg(feature = "bpf")]
-        if let Some(mut pass) = self.pass(wanted) {
-            let closed = std::mem::take(&mut pass.closed);
-            if let Some(mut found) = pass.tables(&self.procfs, wanted) {
-                self.closed = Some(closed);
+        match self.pass.tables(&self.procfs, wanted) {
+            Some(mut found) => {
                 found.processes = pids.len();
-                return found;
+                found
             }
+            None => descriptors::read_tables(&self.procfs, pids, wanted),
         }
-        descriptors::read_tables(&self.procfs, pids, wanted)
-    }
-
-    /// The pass that was begun meanwhile, or a new one. What came after the former went by is found by
-    /// the latter.
-    #[cfg(feature = "bpf")]
-    fn pass(&mut self, wanted: &InodeSet) -> Option<bpf::Pass> {
-        self.finished_pass()
-            .filter(|pass| pass.finds_all(wanted))
-            .or_else(|| self.passes.run(&self.procfs))
-    }
-
-    #[cfg(feature = "bpf")]
-    fn finished_pass(&mut self) -> Option<bpf::Pass> {
-        let begun = self.begun_pass.take();
-        begun.and_then(|thread| thread.join().ok().flatten())
-    }
-
-    #[cfg(feature = "bpf")]
-    fn begin_pass(&mut self) {
-        if !self.holders_unknown || self.begun_pass.is_some() {
-            return;
-        }
-        let (procfs, passes) = (self.procfs.clone(), self.passes.clone());
-        // A host that has no thread to give is looked at without.
-        self.begun_pass = std::thread::Builder::new()
-            .spawn(move || passes.run(&procfs))
-            .ok();
-    }
-
-    /// Sockets whose connection is gone, by their own word.
-    #[cfg(feature = "bpf")]
-    fn closed_sockets(&mut self) -> Result<UnlistedSockets, KernelError> {
-        let closed = self.closed.take().or_else(|| {
-            let pass = self.finished_pass();
-            let pass = pass.or_else(|| self.passes.run(&self.procfs));
-            pass.map(|pass| pass.closed)
-        });
-        let closed = closed.ok_or_else(cannot_tell_closed)?;
-        unlisted::of_closed(&self.procfs, &closed)
-            .map_err(|error| KernelError::new("thread-self/ns/net", &error))
-    }
-
-    #[cfg(not(feature = "bpf"))]
-    #[expect(clippy::unused_self, reason = "with the feature it is used")]
-    fn closed_sockets(&mut self) -> Result<UnlistedSockets, KernelError> {
-        Err(cannot_tell_closed())
     }
 
     /// What this program inherited from whoever started it is no finding.
@@ -168,25 +107,19 @@ impl LiveKernel {
 
     /// The socket of the last dump, or a new one.
     fn diag_socket(&mut self) -> Result<Socket, KernelError> {
-        if let Some(socket) = self.socket.take() {
-            return Ok(socket);
+        match self.look.socket.take() {
+            Some(socket) => Ok(socket),
+            None => dump::open().map_err(|error| KernelError::new(DIAG, &error)),
         }
-        let open = || -> io::Result<Socket> {
-            let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-            socket.bind_auto()?;
-            socket.connect(&SocketAddr::new(0, 0))?;
-            set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(SILENCE))?;
-            Ok(socket)
-        };
-        open().map_err(|error| KernelError::new(DIAG, &error))
     }
-}
 
-const DIAG: &str = "sock_diag";
-
-fn cannot_tell_closed() -> KernelError {
-    let error = io::Error::from(io::ErrorKind::Unsupported);
-    KernelError::new("closed sockets", &error)
+    /// A netlink socket stays in the namespace it was opened in.
+    fn note_move(&mut self, moved: Result<bool, KernelError>) -> Result<(), KernelError> {
+        if moved? {
+            self.look.socket = None;
+        }
+        Ok(())
+    }
 }
 
 impl Kernel for LiveKernel {
@@ -200,25 +133,36 @@ impl Kernel for LiveKernel {
         }
     }
 
-    fn namespaces(&mut self) -> Result<Vec<FoundNamespace>, KernelError> {
-        let pids = self.list_numbers("")?;
-        Ok(namespaces::find(&self.procfs, &pids))
+    fn begin_look(&mut self) {
+        self.look = OneLook::begin();
     }
 
-    fn enter(&mut self, path: &str) -> Result<(), KernelError> {
-        let there = std::fs::read_link(self.procfs.join(path)).ok();
-        let here = std::fs::read_link(self.procfs.join("thread-self/ns/net")).ok();
-        // Staying needs no privilege.
-        if there.is_some() && there == here {
-            return Ok(());
-        }
-        // A netlink socket stays in the namespace it was opened in.
-        self.socket = None;
-        netns::enter_path(&self.procfs.join(path))
+    fn end_look(&mut self) -> Result<(), KernelError> {
+        self.pass.end_look();
+        let home = self.look.travel.go_home();
+        self.look.socket = None;
+        home
+    }
+
+    fn namespaces(&mut self) -> Result<Vec<FoundNamespace>, KernelError> {
+        let pids = self.list_numbers("")?;
+        let Namespaces { found, held } = namespaces::find(&self.procfs, &pids);
+        self.look.travel.hold(held);
+        Ok(found)
+    }
+
+    fn enter(&mut self, namespace: &FoundNamespace) -> Result<(), KernelError> {
+        let moved = self.look.travel.enter(&self.procfs, namespace);
+        self.note_move(moved)
+    }
+
+    fn enter_named(&mut self, name: &str) -> Result<(), KernelError> {
+        let moved = self.look.travel.enter_named(&self.procfs, name);
+        self.note_move(moved)
     }
 
     fn elapsed(&mut self) -> Result<Duration, KernelError> {
-        Ok(self.started.elapsed())
+        Ok(self.look.started.elapsed())
     }
 
     fn pause(&mut self, time: Duration) {
@@ -232,7 +176,7 @@ impl Kernel for LiveKernel {
     ) -> Result<(), KernelError> {
         let socket = self.diag_socket()?;
         let mut received = 0;
-        let dumped = dump(&socket, request, &mut |datagram| {
+        let dumped = dump::dump(&socket, request, &mut |datagram| {
             received += datagram.len();
             if request.is_of_half_closed() && received >= MANY_BYTES {
                 self.expect_descriptor_tables();
@@ -241,23 +185,13 @@ impl Kernel for LiveKernel {
         });
         // What is left of a broken dump must not be taken for the next one's answer.
         if dumped.is_ok() {
-            self.socket = Some(socket);
+            self.look.socket = Some(socket);
         }
         dumped.map_err(|error| KernelError::new(DIAG, &error))
     }
 
-    fn begin_look(&mut self) {
-        #[cfg(feature = "bpf")]
-        {
-            self.begun_pass = None;
-            self.closed = None;
-            self.holders_unknown = true;
-        }
-    }
-
     fn expect_descriptor_tables(&mut self) {
-        #[cfg(feature = "bpf")]
-        self.begin_pass();
+        self.pass.begin(&self.procfs);
     }
 
     fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
@@ -278,11 +212,20 @@ impl Kernel for LiveKernel {
         listed: Option<&InodeSet>,
     ) -> Result<UnlistedSockets, KernelError> {
         let Some(listed) = listed else {
-            return self.closed_sockets();
+            return self.pass.closed_sockets(&self.procfs);
         };
         let pids = self.list_numbers("")?;
         unlisted::search(&self.procfs, &pids, listed)
             .map_err(|error| KernelError::new("thread-self/ns/net", &error))
+    }
+
+    fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError> {
+        let pids = self.other_processes()?;
+        Ok(links::search(&self.procfs, &pids, targets))
+    }
+
+    fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError> {
+        unix::dump().map_err(|error| KernelError::new(DIAG, &error))
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
@@ -319,117 +262,9 @@ impl Kernel for LiveKernel {
     }
 }
 
-/// A dump request with attributes, for which the packet crate has no field.
-struct ExtendedRequest {
-    request: InetRequest,
-    attributes: Vec<DefaultNla>,
-}
-
-impl NetlinkSerializable for ExtendedRequest {
-    fn message_type(&self) -> u16 {
-        SOCK_DIAG_BY_FAMILY
-    }
-
-    fn buffer_len(&self) -> usize {
-        self.request.buffer_len() + self.attributes.as_slice().buffer_len()
-    }
-
-    fn serialize(&self, buffer: &mut [u8]) {
-        let (request, attributes) = buffer.split_at_mut(self.request.buffer_len());
-        self.request.emit(request);
-        self.attributes.as_slice().emit(attributes);
-    }
-}
-
-fn encode(dump: &SocketDump) -> Vec<u8> {
-    let filter = filter::bytecode(&dump.ports, dump.full_sockets_only);
-    let protocol = (dump.protocol == DiagProtocol::Mptcp).then(|| {
-        let number = IPPROTO_MPTCP.to_ne_bytes().to_vec();
-        DefaultNla::new(INET_DIAG_REQ_PROTOCOL, number)
-    });
-    let request = ExtendedRequest {
-        request: InetRequest {
-            family: if dump.ipv6 { AF_INET6 } else { AF_INET },
-            protocol: match dump.protocol {
-                DiagProtocol::Tcp => IPPROTO_TCP,
-                DiagProtocol::Mptcp => IPPROTO_IN_ATTRIBUTE,
-            },
-            extensions: if dump.tcp_info {
-                ExtensionFlags::INFO
-            } else {
-                ExtensionFlags::empty()
-            },
-            states: StateFlags::from_bits_retain(dump.states),
-            socket_id: SocketId::new_v4(),
-        },
-        attributes: filter
-            .map(|code| DefaultNla::new(INET_DIAG_REQ_BYTECODE, code))
-            .into_iter()
-            .chain(protocol)
-            .collect(),
-    };
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    bytes
-}
-
-fn dump(
-    socket: &Socket,
-    request: &SocketDump,
-    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-) -> io::Result<()> {
-    socket.send(&encode(request), 0)?;
-    let mut buffer = Vec::with_capacity(RECEIVE_BYTES);
-    loop {
-        buffer.clear();
-        let length = match socket.recv(&mut buffer, MSG_TRUNC) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            received => received?,
-        };
-        if length > buffer.len() {
-            return Err(io::Error::other(format!(
-                "a datagram of {length} bytes does not fit the buffer"
-            )));
-        }
-        if sink(&buffer).is_break() {
-            return Ok(());
-        }
-    }
-}
-
-/// `MSG_TRUNC`: the true length of a datagram that did not fit is returned (`recv(2)`).
-const MSG_TRUNC: i32 = 0x20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn request(protocol: DiagProtocol) -> Vec<u8> {
-        encode(&SocketDump {
-            protocol,
-            ipv6: false,
-            states: 1 << 8,
-            ports: Vec::new(),
-            tcp_info: false,
-            full_sockets_only: false,
-        })
-    }
-
-    #[test]
-    fn mptcp_is_asked_for_as_ss_does() {
-        let tcp = request(DiagProtocol::Tcp);
-        let mptcp = request(DiagProtocol::Mptcp);
-        // sdiag_protocol follows the message's header of 16 bytes and sdiag_family.
-        assert_eq!((tcp[17], mptcp[17]), (6, 255));
-        let mut attribute = vec![8, 0, 3, 0]; // length, INET_DIAG_REQ_PROTOCOL
-        attribute.extend(262_u32.to_ne_bytes());
-        assert_eq!(mptcp[tcp.len()..], attribute);
-        assert_eq!(usize::from(mptcp[0]), mptcp.len());
-    }
 
     fn is_unlisted(pids: &[&str]) -> bool {
         let procfs = tempfile::tempdir().unwrap();

@@ -12,13 +12,9 @@ use rustix::net::{getpeername, getsockname, sockopt};
 use rustix::path::DecInt;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::descriptors::{for_each_number, open_directory, socket_inode};
+use super::descriptors::{FEWEST_SOCKETS, for_each_number, open_directory, socket_inode};
 use crate::collect::kernel::{SocketEnds, UnlistedSocket, UnlistedSockets, UnlistedTable};
 use crate::model::{Inode, InodeSet, Pid};
-
-/// A process with fewer sockets than this is passed over: a program that has just made a few, or
-/// whose peers have just reset a few, is no leak.
-pub(super) const FEWEST_SOCKETS: usize = 16;
 
 /// So many descriptors are looked at in all, at some 2 us each.
 const MOST_DESCRIPTORS: usize = 200_000;

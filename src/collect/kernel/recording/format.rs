@@ -4,6 +4,7 @@
 //! order they were asked, and last a line that counts them, so that a file that was cut is known
 //! to be cut.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
@@ -16,7 +17,8 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
 use crate::collect::kernel::{
-    DescriptorTables, FoundNamespace, HiddenDescriptors, KernelError, SocketDump, UnlistedSockets,
+    DescriptorTables, FoundNamespace, HiddenDescriptors, KernelError, LinkHolders, SocketDump,
+    UnixSocket, UnlistedSockets,
 };
 use crate::model::{Host, PortRange, Scope};
 
@@ -169,6 +171,8 @@ pub(super) enum Question {
     DescriptorTables,
     HiddenDescriptors,
     UnlistedSockets,
+    LinkHolders(BTreeSet<String>),
+    UnixSockets,
     Read(String),
     ReadAt(String, u64),
     ReadLink(String),
@@ -179,7 +183,7 @@ impl Question {
     /// Tells whether the answer depends on the network namespace that was entered.
     pub(super) fn depends_on_netns(&self) -> bool {
         match self {
-            Self::Sockets(_) => true,
+            Self::Sockets(_) | Self::UnixSockets => true,
             Self::Read(path) => path.starts_with("thread-self/net"),
             _ => false,
         }
@@ -205,6 +209,8 @@ pub(super) enum Answer {
     Tables(DescriptorTables),
     Hidden(HiddenDescriptors),
     Unlisted(UnlistedSockets),
+    Links(LinkHolders),
+    UnixSockets(Vec<UnixSocket>),
     Bytes(Bytes),
     Text(String),
     Numbers(Vec<u32>),

@@ -1,14 +1,14 @@
 //! Answers from a recording.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::format::{self as recording, Answer, Header, Outcome, Question, RecordingError};
 use crate::collect::kernel::{
-    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump,
-    UnlistedSockets,
+    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, LinkHolders,
+    SocketDump, UnixSocket, UnlistedSockets,
 };
 use crate::model::{Host, InodeSet, PortRange};
 
@@ -97,6 +97,8 @@ fn describe(question: &Question) -> String {
         Question::Sockets(_) => "sock_diag".to_owned(),
         Question::DescriptorTables => "the descriptors of processes".to_owned(),
         Question::HiddenDescriptors => "hidden descriptors".to_owned(),
+        Question::LinkHolders(_) => "who holds pipes and files".to_owned(),
+        Question::UnixSockets => "unix sockets".to_owned(),
         Question::UnlistedSockets => "sockets that no dump lists".to_owned(),
         Question::Enter(path)
         | Question::Read(path)
@@ -124,9 +126,21 @@ impl Kernel for RecordedKernel {
         }
     }
 
-    fn enter(&mut self, path: &str) -> Result<(), KernelError> {
-        self.netns = Some(path.to_owned());
-        let question = Question::Enter(path.to_owned());
+    fn begin_look(&mut self) {
+        self.netns = None;
+    }
+
+    fn enter_named(&mut self, _: &str) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    fn is_recorded(&self) -> bool {
+        true
+    }
+
+    fn enter(&mut self, namespace: &FoundNamespace) -> Result<(), KernelError> {
+        self.netns = Some(namespace.path.clone());
+        let question = Question::Enter(namespace.path.clone());
         match self.next(&question)? {
             Answer::Entered => Ok(()),
             _ => Err(wrong_form(&question)),
@@ -183,6 +197,22 @@ impl Kernel for RecordedKernel {
         let question = Question::UnlistedSockets;
         match self.next(&question)? {
             Answer::Unlisted(unlisted) => Ok(unlisted),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError> {
+        let question = Question::LinkHolders(targets.clone());
+        match self.next(&question)? {
+            Answer::Links(holders) => Ok(holders),
+            _ => Err(wrong_form(&question)),
+        }
+    }
+
+    fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError> {
+        let question = Question::UnixSockets;
+        match self.next(&question)? {
+            Answer::UnixSockets(sockets) => Ok(sockets),
             _ => Err(wrong_form(&question)),
         }
     }

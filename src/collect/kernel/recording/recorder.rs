@@ -1,5 +1,6 @@
 //! Asks another kernel and writes everything down.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use super::format::{self as recording, Answer, Bytes, Entry, Header, Outcome, Qu
 use super::redact::Redactor;
 use super::scrub::scrub;
 use crate::collect::kernel::{
-    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, SocketDump,
-    UnlistedSockets,
+    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, LinkHolders,
+    SocketDump, UnixSocket, UnlistedSockets,
 };
 use crate::model::{Host, InodeSet};
 
@@ -72,14 +73,21 @@ impl Kernel for Recorder<'_> {
         self.note(Question::Namespaces, answer, Answer::Namespaces)
     }
 
-    fn enter(&mut self, path: &str) -> Result<(), KernelError> {
-        let answer = self.kernel.enter(path);
+    fn enter(&mut self, namespace: &FoundNamespace) -> Result<(), KernelError> {
+        let answer = self.kernel.enter(namespace);
         self.netns = None;
-        let answer = self.note(Question::Enter(path.to_owned()), answer, |()| {
-            Answer::Entered
-        });
-        self.netns = Some(path.to_owned());
+        let question = Question::Enter(namespace.path.clone());
+        let answer = self.note(question, answer, |()| Answer::Entered);
+        self.netns = Some(namespace.path.clone());
         answer
+    }
+
+    fn enter_named(&mut self, name: &str) -> Result<(), KernelError> {
+        self.kernel.enter_named(name)
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.kernel.is_recorded()
     }
 
     fn elapsed(&mut self) -> Result<Duration, KernelError> {
@@ -109,7 +117,12 @@ impl Kernel for Recorder<'_> {
     }
 
     fn begin_look(&mut self) {
+        self.netns = None;
         self.kernel.begin_look();
+    }
+
+    fn end_look(&mut self) -> Result<(), KernelError> {
+        self.kernel.end_look()
     }
 
     fn expect_descriptor_tables(&mut self) {
@@ -132,6 +145,17 @@ impl Kernel for Recorder<'_> {
     ) -> Result<UnlistedSockets, KernelError> {
         let answer = self.kernel.unlisted_sockets(listed);
         self.note(Question::UnlistedSockets, answer, Answer::Unlisted)
+    }
+
+    fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError> {
+        let answer = self.kernel.link_holders(targets);
+        let question = Question::LinkHolders(targets.clone());
+        self.note(question, answer, Answer::Links)
+    }
+
+    fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError> {
+        let answer = self.kernel.unix_sockets();
+        self.note(Question::UnixSockets, answer, Answer::UnixSockets)
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {

@@ -60,6 +60,9 @@ impl Redactor {
         if let Question::Enter(path) = ask {
             *path = self.redact_mount(std::mem::take(path));
         }
+        if let Question::LinkHolders(targets) = ask {
+            *targets = targets.iter().map(|target| redact_target(target)).collect();
+        }
         let Question::Read(path) = ask else { return };
         // The deepest group first: a path contains those of its parents.
         let name = self
@@ -94,9 +97,17 @@ impl Redactor {
             (Question::UnlistedSockets, Answer::Unlisted(unlisted)) => {
                 self.redact_ends(unlisted);
             }
-            (Question::ReadLink(_), Answer::Text(target)) if target.starts_with('/') => {
-                *target = redact_path(target);
+            (Question::LinkHolders(_), Answer::Links(links)) => {
+                for holder in &mut links.holders {
+                    holder.target = redact_target(&holder.target);
+                }
             }
+            (Question::UnixSockets, Answer::UnixSockets(sockets)) => {
+                for name in sockets.iter_mut().filter_map(|socket| socket.name.as_mut()) {
+                    REDACTED.clone_into(name);
+                }
+            }
+            (Question::ReadLink(_), Answer::Text(target)) => *target = redact_target(target),
             _ => {}
         }
     }
@@ -227,6 +238,15 @@ impl Redactor {
                     Ipv6Addr::from_bits(0x2001_0db8_u128 << 96 | u128::from(number)).into()
                 }
             })
+    }
+}
+
+/// Replaces a path. What else a link says is a kind and a number.
+fn redact_target(target: &str) -> String {
+    if target.starts_with('/') {
+        redact_path(target)
+    } else {
+        target.to_owned()
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::super::descriptors::count_descriptor;
-use super::super::unlisted::FEWEST_SOCKETS;
+use super::super::descriptors::{FEWEST_SOCKETS, count_descriptor};
+use super::found::{ClosedSockets, Outline, Pass};
 use super::program::{self, Record};
-use super::{ClosedSockets, Outline, Pass};
 use crate::collect::kernel::DescriptorTable;
 use crate::model::Pid;
 

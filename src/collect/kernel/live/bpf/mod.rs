@@ -5,6 +5,7 @@
 //! information; where one is missing, `/proc` is read instead. The holders that are found are the same.
 
 mod btf;
+mod found;
 mod gather;
 mod program;
 mod syscall;
@@ -12,17 +13,14 @@ mod syscall;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
 
 use rustix::thread::CapabilitySet;
 
-use super::descriptors::{open_directory, read_descriptor};
-use crate::collect::kernel::{DescriptorTable, DescriptorTables};
-use crate::model::{Inode, InodeSet, Pid};
 use btf::{Layout, Names, Sections};
+pub(super) use found::{ClosedSockets, Pass};
 use gather::Gatherer;
 use program::{RECORD_BYTES, Record};
 
@@ -36,34 +34,6 @@ const WORTHWHILE_FILES: u64 = 3000;
 
 /// The kernel fills at most 32 KiB at once.
 const READ_BYTES: usize = 32 * 1024;
-
-/// What one pass found.
-#[derive(Debug, Default)]
-pub(super) struct Pass {
-    /// The tables with sockets that may be asked for, in the order of processes.
-    outlines: Vec<Outline>,
-    /// The sockets whose connection is gone, of processes that hold many sockets.
-    pub closed: Vec<ClosedSockets>,
-}
-
-/// A table whose descriptors are not all told apart yet.
-#[derive(Debug)]
-struct Outline {
-    table: DescriptorTable,
-    /// Descriptors that may be epoll sets or rings.
-    maybe_special: Vec<u32>,
-}
-
-/// TCP sockets in state `CLOSE` in one process.
-#[derive(Debug, Default)]
-pub(super) struct ClosedSockets {
-    /// The process.
-    pub pid: Pid,
-    /// How many descriptors are open.
-    pub open: u64,
-    /// Descriptor, inode, and the number of the network namespace.
-    pub sockets: Vec<(u32, u32, u32)>,
-}
 
 /// What passes have in common.
 #[derive(Debug, Default)]
@@ -108,66 +78,6 @@ fn pass(layout: &Layout) -> Option<Pass> {
     let mut gatherer = Gatherer::new(std::process::id());
     for_each_record(iterator, |record| gatherer.add(record)).ok()?;
     Some(gatherer.finish())
-}
-
-impl Pass {
-    /// Tells whether it found a holder of each of the sockets.
-    pub(super) fn finds_all(&self, wanted: &InodeSet) -> bool {
-        let sockets = self
-            .outlines
-            .iter()
-            .flat_map(|outline| &outline.table.sockets);
-        let found: InodeSet = sockets
-            .filter_map(|(_, inode)| Inode::new(*inode))
-            .filter(|inode| wanted.contains(inode))
-            .collect();
-        found.len() == wanted.len()
-    }
-
-    /// The tables that hold one of the sockets.
-    ///
-    /// Nothing where links may not be read that tell epoll sets apart: then `/proc` says better what is
-    /// refused.
-    pub(super) fn tables(self, procfs: &Path, wanted: &InodeSet) -> Option<DescriptorTables> {
-        let mut found = DescriptorTables {
-            in_kernel: true,
-            ..DescriptorTables::default()
-        };
-        let is_wanted =
-            |(_, inode): &(u32, u32)| Inode::new(*inode).is_some_and(|one| wanted.contains(&one));
-        for mut outline in self.outlines {
-            outline.table.sockets.retain(is_wanted);
-            if outline.table.sockets.is_empty() {
-                continue;
-            }
-            match outline.finish(procfs, wanted) {
-                Ok(table) => found.tables.push(table),
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
-                // The process ended while it was looked at.
-                Err(_) => {}
-            }
-        }
-        Some(found)
-    }
-}
-
-impl Outline {
-    fn finish(mut self, procfs: &Path, wanted: &InodeSet) -> io::Result<DescriptorTable> {
-        let (pid, through) = (self.table.pid, self.table.through);
-        let directory = if pid == through {
-            open_directory(&procfs.join(format!("{pid}/fd")))?
-        } else {
-            open_directory(&procfs.join(format!("{pid}/task/{through}/fd")))?
-        };
-        for fd in self.maybe_special {
-            // What was closed meanwhile was counted, and is nothing special.
-            match read_descriptor(directory.as_fd(), &mut self.table, fd, wanted) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(self.table)
-    }
 }
 
 /// The first number of `fs.file-nr`: open files of the whole machine.

@@ -4,15 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Looker;
+use super::looker::Looker;
 use crate::collect::proc;
-use crate::collect::sock_diag::Wanted;
-use crate::correlate::{
-    self, Triage, blocked_descriptors, parse_polled, poll_argument, threads_to_watch,
-};
+use crate::correlate::{Triage, parse_polled, poll_argument, threads_to_watch};
 use crate::model::{
-    Examination, Inode, InodeSet, Later, Pid, PortRange, Reading, Sample, Snapshot, SocketSource,
-    Syscall, ThreadSample,
+    Examination, Inode, Later, Pid, PortRange, Reading, Sample, Snapshot, SocketSource, Syscall,
+    ThreadSample,
 };
 
 /// Time between samples. Reading procfs takes longer by itself.
@@ -25,7 +22,7 @@ const READER_INTERVAL: Duration = Duration::from_millis(2);
 impl Looker<'_> {
     /// The third phase: samples at suspicious listeners and those who should serve them.
     pub(super) fn watch(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
-        if self.plan.observe.is_zero() {
+        if self.options.observe.is_zero() {
             return;
         }
         if seen.listeners.is_empty() {
@@ -37,7 +34,7 @@ impl Looker<'_> {
         let before = proc::read_dropped_counters(self.kernel).ok();
         let Some(started) = self.now() else { return };
         while let Some(sample) = self.sample(snapshot, &ports, &threads) {
-            let done = sample.at.saturating_sub(started) >= self.plan.observe;
+            let done = sample.at.saturating_sub(started) >= self.options.observe;
             snapshot.samples.push(sample);
             if done {
                 break;
@@ -66,14 +63,14 @@ impl Looker<'_> {
     /// The sockets once more, where one look does not tell or the user wants to see them change.
     pub(super) fn look_again(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         let anything = !seen.is_idle() || !seen.closed_by_peer.is_empty();
-        let wanted = seen.second_look || (self.plan.observe_asked && anything);
-        if !wanted || self.plan.observe.is_zero() {
+        let wanted = seen.second_look || (self.options.observe_asked && anything);
+        if !wanted || self.options.observe.is_zero() {
             return;
         }
         let Some(now) = self.now() else { return };
         let since_first = now.saturating_sub(self.progress.sockets_at);
         self.kernel
-            .pause(self.plan.observe.saturating_sub(since_first));
+            .pause(self.options.observe.saturating_sub(since_first));
         let Some(now) = self.now() else { return };
         let after = now.saturating_sub(self.progress.sockets_at);
         snapshot.later = self
@@ -155,34 +152,6 @@ impl Looker<'_> {
         let (address, len) = argument.memory();
         let memory = self.kernel.read_at(&format!("{pid}/mem"), address, len);
         memory.ok().map(|memory| parse_polled(argument, &memory))
-    }
-
-    /// What threads are blocked on, by name and by peer.
-    pub(super) fn name_what_blocks(&mut self, snapshot: &mut Snapshot) {
-        for (pid, fd) in blocked_descriptors(snapshot) {
-            let Some(descriptor) = proc::read_descriptor(self.kernel, pid, fd) else {
-                continue;
-            };
-            let process = snapshot.processes.get_mut(&pid);
-            if let Some(examination) = process.and_then(|process| process.examination.as_mut()) {
-                examination.descriptors.push(descriptor);
-            }
-        }
-        let unnamed = correlate::unnamed_sockets(snapshot);
-        if unnamed.is_empty() {
-            return;
-        }
-        let nobody = InodeSet::default();
-        if let Ok(open) = self.connections(snapshot.source, Wanted::Open, &[], &nobody) {
-            snapshot.peers = open
-                .into_iter()
-                .filter(|connection| {
-                    connection
-                        .inode
-                        .is_some_and(|inode| unnamed.contains(&inode))
-                })
-                .collect();
-        }
     }
 }
 

@@ -1,13 +1,15 @@
-//! Entering another network namespace.
+//! Finding and entering another network namespace.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::kernel::KernelError;
+use super::KernelError;
 
 /// Where `ip netns` binds named namespaces.
 const NAMED: &str = "/run/netns";
@@ -22,24 +24,33 @@ const NAMED: &str = "/run/netns";
 ///
 /// When there is no such namespace, or entering it is not permitted (it needs `CAP_SYS_ADMIN`).
 pub fn enter(name: &str, procfs: &Path) -> Result<(), KernelError> {
-    enter_path(&locate(name, procfs))
+    let path = locate(name, procfs);
+    let entered = open(&path).and_then(|namespace| move_to(&namespace));
+    entered.map_err(|error| KernelError::new(path.display().to_string(), &error))
 }
 
-/// Moves the calling thread into the network namespace behind a path.
-///
-/// # Errors
-///
-/// As [`enter`].
-pub(super) fn enter_path(path: &Path) -> Result<(), KernelError> {
-    let enter = || -> io::Result<()> {
-        let file = File::open(path)?;
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
-        Ok(())
-    };
-    enter().map_err(|error| KernelError::new(path.display().to_string(), &error))
+/// Opens the file of a namespace. A fifo of that name is opened at once, and is no namespace then.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    File::options()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)
 }
 
-fn locate(name: &str, procfs: &Path) -> PathBuf {
+/// Moves the calling thread into the network namespace of an open file.
+pub(super) fn move_to(namespace: &File) -> io::Result<()> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+    Ok(())
+}
+
+/// The number of a namespace, as in `net:[4026531840]`.
+pub(super) fn number(namespace: &File) -> io::Result<u64> {
+    Ok(namespace.metadata()?.ino())
+}
+
+/// The file of a namespace, by the name of a bind mount, a path, or a process id.
+pub(super) fn locate(name: &str, procfs: &Path) -> PathBuf {
     if name.contains('/') {
         PathBuf::from(name)
     } else if name.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -32,10 +32,7 @@ const REJECT: u16 = 4;
 ///
 /// Each range becomes two tests, one an end: `port >= first`, `port <= last`, and a jump to the
 /// end of the program. A failed comparison goes on with the next test, and the last one's rejects.
-pub(in crate::collect) fn bytecode(
-    ports: &[PortRange],
-    full_sockets_only: bool,
-) -> Option<Vec<u8>> {
+pub(super) fn bytecode(ports: &[PortRange], full_sockets_only: bool) -> Option<Vec<u8>> {
     let ports = if ports.len() > MOST_RANGES {
         &[]
     } else {

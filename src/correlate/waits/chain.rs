@@ -1,0 +1,372 @@
+//! The way from a group of threads to the root of what they wait for.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::facts::{Facts, plain};
+use super::summary::{Group, Summary};
+use super::target::{Target, ThreadWait};
+use crate::model::{Access, Confidence, Connection, Inode, Pid, Process};
+
+/// So many links are followed.
+const MOST_LINKS: usize = 8;
+
+/// Links from the first threads to the root, each with what it is that waits there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The links, the accused first.
+    pub links: Vec<Link>,
+    /// Whether the last link leads back to one before: a deadlock.
+    pub cycle: bool,
+}
+
+/// One link: who waits, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Who waits.
+    pub party: Party,
+    /// What for.
+    pub target: Target,
+    /// The call it is in.
+    pub call: String,
+    /// Since when, where that shows.
+    pub since: Option<Duration>,
+    /// How sure it is that this is what the link before waits for.
+    pub sure: Confidence,
+}
+
+/// Who waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    /// So many threads of so many, all of the service that is accused.
+    Threads {
+        /// The threads.
+        members: Vec<(Pid, Pid)>,
+        /// Of how many.
+        of: usize,
+    },
+    /// One thread of a process.
+    Thread {
+        /// The process.
+        pid: Pid,
+        /// The thread.
+        tid: Pid,
+        /// The name of the process.
+        command: String,
+        /// The thread's own name.
+        name: String,
+    },
+    /// A process of which several threads wait for this.
+    Process {
+        /// The process.
+        pid: Pid,
+        /// Its name.
+        command: String,
+        /// How many of its threads.
+        members: usize,
+    },
+    /// Nobody: the other end is not held by any process that was seen.
+    Nobody,
+}
+
+impl Party {
+    /// The process, where it is one.
+    pub fn pid(&self) -> Option<Pid> {
+        match self {
+            Self::Threads { members, .. } => members.first().map(|(pid, _)| *pid),
+            Self::Thread { pid, .. } | Self::Process { pid, .. } => Some(*pid),
+            Self::Nobody => None,
+        }
+    }
+}
+
+impl Chain {
+    /// Follows a group of threads to the root.
+    pub fn of(facts: &Facts, summary: &Summary, group: &Group) -> Self {
+        let mut chain = Self {
+            links: vec![Link {
+                party: Party::Threads {
+                    members: group
+                        .members
+                        .iter()
+                        .map(|wait| (wait.pid, wait.tid))
+                        .collect(),
+                    of: summary.threads.len(),
+                },
+                target: group.target.clone(),
+                call: group.members[0].call.clone(),
+                since: group.longest,
+                sure: Confidence::Certain,
+            }],
+            cycle: false,
+        };
+        let mut seen: BTreeSet<(Pid, Pid)> = group
+            .members
+            .iter()
+            .map(|wait| (wait.pid, wait.tid))
+            .collect();
+        let mut wait = group.members[0].clone();
+        while chain.links.len() < MOST_LINKS {
+            let Some((link, next)) = next_link(facts, &wait) else {
+                break;
+            };
+            chain.links.push(link);
+            let Some(next) = next else { break };
+            if !seen.insert((next.pid, next.tid)) {
+                chain.cycle = true;
+                break;
+            }
+            wait = next;
+        }
+        chain
+    }
+
+    /// The last link: the root.
+    pub fn root(&self) -> &Link {
+        // A chain has its first link from the start.
+        self.links.last().unwrap_or(&self.links[0])
+    }
+
+    /// As sure as its weakest link.
+    pub fn sure(&self) -> Confidence {
+        let links = self.links.iter().map(|link| link.sure);
+        links.min().unwrap_or(Confidence::Possible)
+    }
+}
+
+type Step = (Link, Option<ThreadWait>);
+
+/// Who is on the other side of a wait, and what that one waits for in turn.
+fn next_link(facts: &Facts, wait: &ThreadWait) -> Option<Step> {
+    match &wait.target {
+        Target::Answer { .. } | Target::Connect { .. } | Target::Room { .. } => {
+            on_connection(facts, wait)
+        }
+        Target::FileLock {
+            holder: Some(holder),
+            ..
+        } => of_process(facts, *holder, Confidence::Certain),
+        Target::Lock {
+            pid,
+            owner: Some(owner),
+            ..
+        } => of_thread(facts, *pid, *owner),
+        Target::Thread { tid } => of_thread(facts, wait.pid, *tid),
+        Target::Child { pid: Some(pid), .. } => of_process(facts, *pid, Confidence::Certain),
+        Target::Child { pid: None, .. } => of_children(facts, wait.pid),
+        Target::Pipe { name, writes } => of_link(facts, wait.pid, name, *writes),
+        Target::Unix { inode, .. } => of_unix(facts, wait.pid, *inode),
+        _ => None,
+    }
+}
+
+fn on_connection(facts: &Facts, wait: &ThreadWait) -> Option<Step> {
+    let process = facts.process(wait.pid)?;
+    let inode = Facts::socket_of(process, wait.fd?)?;
+    let connection = facts.connection(inode)?;
+    of_connection(facts, connection)
+}
+
+/// The process at the other end of a connection that stays on this host.
+fn of_connection(facts: &Facts, connection: &Connection) -> Option<Step> {
+    if let Some(other) = facts.other_end(connection)
+        && let Some(inode) = other.inode
+    {
+        let pid = holder_of(facts, inode)?;
+        return of_process(facts, pid, Confidence::Certain);
+    }
+    let listener = listener_of(facts, connection)?;
+    let pid = holder_of(facts, listener)?;
+    // It has not accepted the connection, or has not got it at all.
+    of_process(facts, pid, Confidence::Likely)
+}
+
+fn listener_of(facts: &Facts, connection: &Connection) -> Option<Inode> {
+    let sockets = &facts.snapshot.sockets;
+    let remote = plain(connection.remote);
+    let mut listeners = sockets.listeners.iter().chain(&sockets.other_listeners);
+    let fits = |local: std::net::SocketAddr| {
+        local.port() == remote.port()
+            && (plain(local).ip() == remote.ip() || local.ip().is_unspecified())
+    };
+    let is_local = remote.ip().is_loopback() || remote.ip() == plain(connection.local).ip();
+    listeners
+        .find(|listener| is_local && fits(listener.local))
+        .and_then(|listener| listener.inode)
+}
+
+fn holder_of(facts: &Facts, inode: Inode) -> Option<Pid> {
+    let found = facts.snapshot.waits.holders.iter();
+    let known = facts.snapshot.holders.iter();
+    found
+        .chain(known)
+        .find(|holder| holder.inode == inode)
+        .map(|holder| holder.pid)
+        .or_else(|| holder_by_descriptor(facts, inode))
+}
+
+fn holder_by_descriptor(facts: &Facts, inode: Inode) -> Option<Pid> {
+    let followed = facts.snapshot.waits.followed.iter();
+    followed
+        .filter_map(|pid| facts.process(*pid))
+        .find(|process| {
+            let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
+            descriptors
+                .filter_map(crate::model::Descriptor::socket)
+                .any(|held| held == inode)
+        })
+        .map(|process| process.pid)
+}
+
+fn of_thread(facts: &Facts, pid: Pid, tid: Pid) -> Option<Step> {
+    let summary = Summary::of(facts, &[pid]);
+    let wait = summary.threads.into_iter().find(|wait| wait.tid == tid)?;
+    let process = facts.process(pid)?;
+    Some((thread_link(process, &wait, Confidence::Certain), Some(wait)))
+}
+
+/// What a process does, as one link: the largest group of its threads that cannot go on, else what it asked
+/// for in an event loop, else what its main thread does.
+fn of_process(facts: &Facts, pid: Pid, sure: Confidence) -> Option<Step> {
+    let process = facts.process(pid)?;
+    let summary = Summary::of(facts, &[pid]);
+    if let Some(group) = summary.groups.first() {
+        let wait = group.members[0].clone();
+        let link = if group.members.len() == 1 {
+            // Of several threads it may be another that serves this one.
+            let sure = if summary.threads.len() == 1 {
+                sure
+            } else {
+                sure.min(Confidence::Likely)
+            };
+            thread_link(process, &wait, sure)
+        } else {
+            Link {
+                party: Party::Process {
+                    pid,
+                    command: process.command.clone(),
+                    members: group.members.len(),
+                },
+                target: group.target.clone(),
+                call: wait.call.clone(),
+                since: group.longest,
+                sure: sure.min(Confidence::Likely),
+            }
+        };
+        return Some((link, Some(wait)));
+    }
+    if let Some(requests) = summary.requests.first() {
+        let wait = request_wait(facts, process, requests.to)?;
+        return Some((
+            thread_link(process, &wait, sure.min(Confidence::Likely)),
+            Some(wait),
+        ));
+    }
+    let wait = summary.threads.into_iter().next()?;
+    Some((thread_link(process, &wait, sure), None))
+}
+
+/// An event loop waits for an answer with no thread of its own.
+fn request_wait(facts: &Facts, process: &Process, to: std::net::SocketAddr) -> Option<ThreadWait> {
+    let summary = Summary::of(facts, &[process.pid]);
+    let requests = summary.requests.iter().find(|requests| requests.to == to)?;
+    let first = summary.threads.first()?;
+    let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
+    let fd = descriptors
+        .filter(|one| {
+            let connection = one.socket().and_then(|inode| facts.connection(inode));
+            connection.is_some_and(|connection| plain(connection.remote) == to)
+        })
+        .map(|one| one.fd)
+        .next();
+    Some(ThreadWait {
+        fd,
+        target: Target::Answer { from: to },
+        since: requests.longest,
+        ..first.clone()
+    })
+}
+
+fn thread_link(process: &Process, wait: &ThreadWait, sure: Confidence) -> Link {
+    Link {
+        party: Party::Thread {
+            pid: wait.pid,
+            tid: wait.tid,
+            command: process.command.clone(),
+            name: wait.name.clone(),
+        },
+        target: wait.target.clone(),
+        call: wait.call.clone(),
+        since: wait.since,
+        sure,
+    }
+}
+
+/// Any child will do for a parent that waits for one: what most of them wait for is what it waits for.
+fn of_children(facts: &Facts, pid: Pid) -> Option<Step> {
+    let children = facts.snapshot.waits.children.get(&pid)?;
+    let summary = Summary::of(facts, children);
+    if let Some(group) = summary.groups.first() {
+        let wait = group.members[0].clone();
+        let link = Link {
+            party: Party::Threads {
+                members: group.members.iter().map(|one| (one.pid, one.tid)).collect(),
+                of: summary.threads.len(),
+            },
+            target: group.target.clone(),
+            call: wait.call.clone(),
+            since: group.longest,
+            sure: Confidence::Likely,
+        };
+        return Some((link, Some(wait)));
+    }
+    let wait = summary.threads.first()?.clone();
+    let process = facts.process(wait.pid)?;
+    Some((thread_link(process, &wait, Confidence::Likely), None))
+}
+
+fn of_link(facts: &Facts, pid: Pid, name: &str, writes: bool) -> Option<Step> {
+    let links = &facts.snapshot.waits.links;
+    let others = || {
+        links
+            .iter()
+            .filter(|link| link.target == name && link.pid != pid)
+    };
+    if others().next().is_none() {
+        return links.iter().any(|link| link.target == name).then(nobody);
+    }
+    let wanted = if writes { Access::Read } else { Access::Write };
+    let fits = |access: &Access| *access == wanted || *access == Access::Both;
+    let other = others().find(|link| link.access.known().is_some_and(fits));
+    match other {
+        Some(other) => of_process(facts, other.pid, Confidence::Certain),
+        None => Some(nobody()),
+    }
+}
+
+fn nobody() -> Step {
+    let link = Link {
+        party: Party::Nobody,
+        target: Target::Other("nobody".to_owned()),
+        call: String::new(),
+        since: None,
+        sure: Confidence::Likely,
+    };
+    (link, None)
+}
+
+fn of_unix(facts: &Facts, pid: Pid, inode: u32) -> Option<Step> {
+    let peer = facts.unix_socket(inode)?.peer;
+    let sockets = &facts.snapshot.waits.unix_sockets;
+    let waits_at = sockets.iter().find(|one| one.waiting.contains(&inode));
+    let (end, sure) = match peer {
+        Some(peer) => (peer, Confidence::Certain),
+        None => (waits_at?.inode, Confidence::Certain),
+    };
+    let text = format!("socket:[{end}]");
+    let links = &facts.snapshot.waits.links;
+    let holder = links
+        .iter()
+        .find(|link| link.target == text && link.pid != pid)?;
+    of_process(facts, holder.pid, sure)
+}

@@ -1,0 +1,260 @@
+//! What was read, prepared for looking up who waits for whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::super::matching::Listeners;
+use crate::model::{
+    Connection, FutexWait, Inode, Pid, Process, Reading, Snapshot, TcpState, Timer, UnixSocket,
+};
+
+/// The facts of a snapshot, by what they are asked for.
+pub struct Facts<'a> {
+    /// What was seen.
+    pub snapshot: &'a Snapshot,
+    connections: FxHashMap<Inode, &'a Connection>,
+    by_ends: FxHashMap<(SocketAddr, SocketAddr), &'a Connection>,
+    listeners: Listeners<'a>,
+    other_listeners: Listeners<'a>,
+    futexes: BTreeMap<(Pid, Pid), &'a FutexWait>,
+    unix_sockets: FxHashMap<u32, &'a UnixSocket>,
+}
+
+/// A request that was sent and not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// How long ago the last of it was sent; unknown while the connection is being made.
+    pub since: Option<Duration>,
+    /// Whether the connection is still being made.
+    pub connecting: bool,
+}
+
+impl<'a> Facts<'a> {
+    /// Prepares the facts of a snapshot.
+    pub fn of(snapshot: &'a Snapshot) -> Self {
+        let sockets = &snapshot.sockets;
+        // Nothing is asked about a host on which nobody is accused, and it may have very many connections.
+        let known: &[Connection] = if snapshot.waits.followed.is_empty() {
+            &[]
+        } else {
+            &sockets.connections
+        };
+        // What was read last counts: it has the clocks.
+        let all = || known.iter().chain(&snapshot.waits.connections);
+        Self {
+            snapshot,
+            connections: all()
+                .filter_map(|connection| Some((connection.inode?, connection)))
+                .collect(),
+            by_ends: all()
+                .map(|connection| (ends(connection), connection))
+                .collect(),
+            listeners: Listeners::new(&sockets.listeners),
+            other_listeners: Listeners::new(&sockets.other_listeners),
+            futexes: snapshot
+                .waits
+                .futexes
+                .iter()
+                .map(|futex| ((futex.pid, futex.tid), futex))
+                .collect(),
+            unix_sockets: snapshot
+                .waits
+                .unix_sockets
+                .iter()
+                .map(|socket| (socket.inode, socket))
+                .collect(),
+        }
+    }
+
+    /// The connection with this inode.
+    pub fn connection(&self, inode: Inode) -> Option<&'a Connection> {
+        self.connections.get(&inode).copied()
+    }
+
+    /// The process with this id, where it was read.
+    pub fn process(&self, pid: Pid) -> Option<&'a Process> {
+        self.snapshot.processes.get(&pid)
+    }
+
+    pub(super) fn futex(&self, pid: Pid, tid: Pid) -> Option<&'a FutexWait> {
+        self.futexes.get(&(pid, tid)).copied()
+    }
+
+    pub(super) fn unix_socket(&self, inode: u32) -> Option<&'a UnixSocket> {
+        self.unix_sockets.get(&inode).copied()
+    }
+
+    /// Whether a connection came in at a listener of this host.
+    pub fn is_accepted_here(&self, connection: &Connection) -> bool {
+        self.listeners.explain(connection) || self.other_listeners.explain(connection)
+    }
+
+    /// The other end of a connection, where it is on this host and in this network namespace.
+    pub(super) fn other_end(&self, connection: &Connection) -> Option<&'a Connection> {
+        let (local, remote) = ends(connection);
+        self.by_ends.get(&(remote, local)).copied()
+    }
+
+    /// The connections of a process, accepted and opened, of those of its descriptors that were read.
+    pub fn connections_of(&self, process: &Process) -> Vec<&'a Connection> {
+        let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
+        let inodes: BTreeSet<Inode> = descriptors
+            .filter_map(crate::model::Descriptor::socket)
+            .collect();
+        inodes
+            .into_iter()
+            .filter_map(|inode| self.connection(inode))
+            .collect()
+    }
+
+    /// The children of these processes, of those that were read.
+    pub fn children(&self, pids: &[Pid]) -> Vec<Pid> {
+        pids.iter()
+            .filter_map(|pid| self.snapshot.waits.children.get(pid))
+            .flatten()
+            .copied()
+            .filter(|pid| self.process(*pid).is_some())
+            .collect()
+    }
+
+    /// The text of the link of a descriptor.
+    pub(super) fn target_text(process: &'a Process, fd: u32) -> Option<&'a str> {
+        let descriptors = &process.examination.as_ref()?.descriptors;
+        let descriptor = descriptors.iter().find(|descriptor| descriptor.fd == fd)?;
+        Some(&descriptor.target)
+    }
+
+    /// The inode of the socket behind a descriptor.
+    pub(super) fn socket_of(process: &Process, fd: u32) -> Option<Inode> {
+        let descriptors = &process.examination.as_ref()?.descriptors;
+        let descriptor = descriptors.iter().find(|descriptor| descriptor.fd == fd)?;
+        descriptor.socket()
+    }
+
+    /// How old a process is (`starttime` against `/proc/uptime`).
+    pub fn age(&self, process: &Process) -> Option<Duration> {
+        /// `USER_HZ`, in which procfs counts on every architecture that is supported.
+        const TICKS_PER_SEC: u64 = 100;
+        let ticks = process.started_ticks.copied()?;
+        let started = Duration::from_millis(ticks.saturating_mul(1000 / TICKS_PER_SEC));
+        self.snapshot.waits.uptime?.checked_sub(started)
+    }
+}
+
+/// A client of a dual-stack listener shows as `::ffff:a.b.c.d` on one side only.
+fn ends(connection: &Connection) -> (SocketAddr, SocketAddr) {
+    (plain(connection.local), plain(connection.remote))
+}
+
+/// An address without its mapping into IPv6.
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Tells whether we asked on a connection and nothing has come since.
+///
+/// The clocks of sent and received data both begin when the connection does, so on one that never sent they
+/// are equal. Something that was received and not read yet is an answer.
+pub(super) fn asked(connection: &Connection) -> Option<Asked> {
+    if connection.state == TcpState::SynSent {
+        return Some(Asked {
+            since: None,
+            connecting: true,
+        });
+    }
+    if connection.state != TcpState::Established || connection.recv_q > 0 {
+        return None;
+    }
+    let ages = connection.ages?;
+    let sent_after = ages.last_data_sent() < ages.last_data_recv();
+    let never_answered = connection.traffic.is_some_and(|traffic| {
+        traffic.received_bytes() == 0 && (traffic.acknowledged_bytes() > 0 || connection.send_q > 0)
+    });
+    (sent_after || never_answered || sent_in_the_same_moment(connection)).then(|| Asked {
+        since: Some(ages.last_data_sent()),
+        connecting: false,
+    })
+}
+
+/// The clocks count in jiffies, of 10 ms at most.
+const JIFFY: Duration = Duration::from_millis(10);
+
+/// Whether we sent something right after the last data came, by the acknowledgement that followed.
+///
+/// Data of the peer acknowledges whatever came before it. A later acknowledgement without data is for something
+/// that we sent since.
+fn sent_in_the_same_moment(connection: &Connection) -> bool {
+    let (Some(ages), Some(traffic)) = (connection.ages, connection.traffic) else {
+        return false;
+    };
+    let together = ages.last_data_sent().abs_diff(ages.last_data_recv()) < JIFFY;
+    let acknowledged_later = ages.last_ack_recv() + JIFFY < ages.last_data_recv();
+    together
+        && acknowledged_later
+        && traffic.acknowledged_bytes() > 0
+        && traffic.received_bytes() > 0
+        && !matches!(connection.timer, Reading::Known(Timer::KeepAlive(left)) if left < SHORT_KEEP_ALIVE)
+}
+
+/// With shorter intervals an acknowledgement may be the answer to a probe.
+const SHORT_KEEP_ALIVE: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::fixtures::waiting_connection;
+    use crate::model::{TcpAges, Traffic};
+
+    fn connection(sent: u32, received: u32) -> Connection {
+        Connection {
+            state: TcpState::Established,
+            recv_q: 0,
+            ages: Some(TcpAges::from_millis(sent, received, 0)),
+            ..waiting_connection(0)
+        }
+    }
+
+    #[test]
+    fn a_request_is_open_when_nothing_came_after_it() {
+        let since = |connection: &Connection| asked(connection).and_then(|asked| asked.since);
+        assert_eq!(since(&connection(4000, 9000)), Some(Duration::from_secs(4)));
+        assert_eq!(asked(&connection(9000, 4000)), None);
+    }
+
+    #[test]
+    fn who_never_sent_has_not_asked() {
+        let mut silent = connection(9000, 9000);
+        assert_eq!(asked(&silent), None);
+        silent.traffic = Some(Traffic::from_counters(0, 1));
+        assert_eq!(asked(&silent), None);
+        silent.traffic = Some(Traffic::from_counters(0, 11));
+        assert!(asked(&silent).is_some());
+    }
+
+    #[test]
+    fn a_question_that_follows_an_answer_at_once_is_told_by_its_acknowledgement() {
+        let mut asked_at_once = connection(7188, 7188);
+        asked_at_once.traffic = Some(Traffic::from_counters(410, 68));
+        asked_at_once.ages = Some(TcpAges::from_millis(7188, 7188, 7144));
+        assert!(asked(&asked_at_once).is_some());
+        asked_at_once.ages = Some(TcpAges::from_millis(7188, 7188, 7188));
+        assert_eq!(asked(&asked_at_once), None);
+    }
+
+    #[test]
+    fn what_is_there_to_be_read_is_an_answer() {
+        let mut answered = connection(4000, 9000);
+        answered.recv_q = 1;
+        assert_eq!(asked(&answered), None);
+    }
+
+    #[test]
+    fn a_connection_that_is_being_made_is_a_request() {
+        let mut connecting = connection(0, 0);
+        connecting.state = TcpState::SynSent;
+        assert!(asked(&connecting).unwrap().connecting);
+    }
+}

@@ -1,0 +1,16 @@
+//! Who waits for whom: what each thread waits for, what the threads of a service have in common, and the
+//! chain from there to its root.
+//!
+//! Pure: a look reads what [`needs()`] and [`next()`] name, until nothing new is named.
+
+mod chain;
+mod facts;
+mod needs;
+mod summary;
+mod target;
+
+pub use chain::{Chain, Link, Party};
+pub use facts::Facts;
+pub use needs::{Needs, Next, blocked_descriptors, is_in_futex, needs, next, threads};
+pub use summary::{Group, Requests, Summary};
+pub use target::{Target, ThreadWait};

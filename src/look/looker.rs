@@ -1,0 +1,235 @@
+//! One network namespace under way: the phases of a look, and what it has noted by the way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::blind_spots;
+use super::dead::{self, DeadScan};
+use super::error::LookError;
+use super::options::LookOptions;
+use super::owners::Search;
+use super::scope::restrict_to_pids;
+use crate::collect::kernel::{DescriptorTables, Kernel, KernelError, Kind};
+use crate::collect::proc;
+use crate::correlate::{self, Triage, triage};
+use crate::model::{
+    BlindSpot, Gap, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
+};
+
+/// One namespace under way.
+pub(super) struct Looker<'k> {
+    pub(super) kernel: &'k mut dyn Kernel,
+    pub(super) options: &'k LookOptions,
+    pub(super) progress: Progress,
+}
+
+/// What a look has noted by the way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
+    /// When the sockets were read, since the look began.
+    pub(super) sockets_at: Duration,
+    /// The latest time that was read.
+    pub(super) latest: Duration,
+    pub(super) malformed: usize,
+    pub(super) interrupted: bool,
+}
+
+impl<'k> Looker<'k> {
+    pub(super) fn new(
+        kernel: &'k mut dyn Kernel,
+        options: &'k LookOptions,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            kernel,
+            options,
+            progress,
+        }
+    }
+}
+
+impl Looker<'_> {
+    /// Sockets, and what is suspicious about them.
+    pub(super) fn first_phase(
+        &mut self,
+        namespace: Namespace,
+    ) -> Result<(Snapshot, Triage), LookError> {
+        let mut snapshot = self.sockets(namespace)?;
+        let mut seen = triage(&snapshot, self.options.grace);
+        if seen.missing_members {
+            self.look_for_redirected(&mut snapshot);
+            seen = triage(&snapshot, self.options.grace);
+        }
+        Ok((snapshot, seen))
+    }
+
+    /// The sockets whose holders are to be found, if any are.
+    pub(super) fn wanted(&self, snapshot: &Snapshot, seen: &Triage) -> Option<InodeSet> {
+        if !self.options.inventory && seen.is_idle() && self.options.scope.pids.is_empty() {
+            return None;
+        }
+        let listeners = snapshot.sockets.listeners.iter();
+        let mut wanted: InodeSet = listeners.filter_map(|listener| listener.inode).collect();
+        wanted.extend(&seen.closed_by_peer);
+        wanted.extend(&seen.half_closed);
+        Some(wanted)
+    }
+
+    /// The descriptors of the wanted sockets, of all processes.
+    pub(super) fn descriptor_tables(
+        &mut self,
+        wanted: &InodeSet,
+    ) -> Result<DescriptorTables, KernelError> {
+        self.kernel.descriptor_tables(wanted)
+    }
+
+    /// Who holds the sockets, and what they do.
+    pub(super) fn further_phases(
+        &mut self,
+        mut snapshot: Snapshot,
+        mut seen: Triage,
+        search: Option<Search>,
+    ) -> Snapshot {
+        let walks = search.is_some();
+        let tables = match search {
+            Some(search) => self.owners(&mut snapshot, &seen, search),
+            None => Vec::new(),
+        };
+        if !self.options.scope.pids.is_empty() {
+            restrict_to_pids(&mut snapshot, &self.options.scope.pids);
+            seen = triage(&snapshot, self.options.grace);
+        }
+        let dead = self.look_for_dead(&snapshot, walks);
+        self.examine(&mut snapshot, &seen, &tables);
+        self.watch(&mut snapshot, &seen);
+        self.look_again(&mut snapshot, &seen);
+        self.read_uptime(&mut snapshot, &seen);
+        if let Some(dead) = dead {
+            self.confirm_dead(&mut snapshot, dead);
+        }
+        self.follow_waits(&mut snapshot, &seen);
+        self.note_blind_spots(&mut snapshot, &seen);
+        snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
+        snapshot
+    }
+
+    /// Connections that no longer exist, while descriptors of them do.
+    fn look_for_dead(&mut self, snapshot: &Snapshot, walks: bool) -> Option<DeadScan> {
+        // The kernel counts dead sockets for the whole machine only, so each namespace would search
+        // all processes for those of the others.
+        let elsewhere =
+            self.options.scope.all_netns && snapshot.namespace.name != Scope::CURRENT_NETNS;
+        if elsewhere
+            || snapshot.source != SocketSource::InetDiag
+            || !dead::is_worth_a_search(self.kernel, walks)
+        {
+            return None;
+        }
+        let at = self.now()?;
+        dead::sight(self.kernel, &self.options.scope, at)
+    }
+
+    /// A connection that was reset a moment ago is normal; a leaked one is there at another look.
+    fn confirm_dead(&mut self, snapshot: &mut Snapshot, first: DeadScan) {
+        if !first.complete {
+            let spot = blind_spots::too_many_descriptors();
+            snapshot.blind_spots.push(spot);
+        }
+        let again = if first.found.is_empty() || self.options.observe.is_zero() {
+            None
+        } else {
+            self.sight_again(first.at)
+        };
+        snapshot.dead = match again {
+            Some(second) => {
+                let over = second.at.saturating_sub(first.at);
+                dead::confirm(first.found, &second, over)
+            }
+            None => first.found,
+        };
+        for found in &snapshot.dead {
+            if !snapshot.processes.contains_key(&found.pid)
+                && let Some(mut process) = proc::read_process(self.kernel, found.pid)
+            {
+                if let Some(open) = first.open.get(&found.pid) {
+                    process.open_fds = Reading::Known(*open);
+                }
+                snapshot.processes.insert(found.pid, process);
+            }
+        }
+    }
+
+    fn sight_again(&mut self, first: Duration) -> Option<DeadScan> {
+        let since_first = self.now()?.saturating_sub(first);
+        self.kernel
+            .pause(self.options.observe.saturating_sub(since_first));
+        let at = self.now()?;
+        dead::sight(self.kernel, &self.options.scope, at)
+    }
+
+    /// The time since the look began; nothing where a recording has come to its end.
+    pub(super) fn now(&mut self) -> Option<Duration> {
+        let now = self.kernel.elapsed().ok()?;
+        self.progress.latest = now;
+        Some(now)
+    }
+
+    /// A process that is not there, or not in this network namespace, has nothing to show here, and
+    /// that is not the same as healthy.
+    pub(super) fn expect_process(&mut self, pid: Pid) -> Result<(), LookError> {
+        if let Err(error) = self.kernel.read(&format!("{pid}/stat")) {
+            if error.kind == Kind::NotFound {
+                return Err(LookError::NoProcess(pid));
+            }
+            return Ok(());
+        }
+        let its = self.kernel.read_link(&format!("{pid}/ns/net"));
+        let ours = self.kernel.read_link("thread-self/ns/net");
+        if let (Ok(its), Ok(ours)) = (its, ours)
+            && its != ours
+        {
+            return Err(LookError::Elsewhere(pid));
+        }
+        Ok(())
+    }
+
+    fn note_blind_spots(&self, snapshot: &mut Snapshot, seen: &Triage) {
+        let mut spots: Vec<BlindSpot> = Vec::new();
+        if self.progress.malformed > 0 {
+            spots.push(blind_spots::malformed_sockets(self.progress.malformed));
+        }
+        if self.progress.interrupted {
+            spots.push(blind_spots::interrupted_dump());
+        }
+        // Only what was watched can have stood still without telling for how long.
+        if !seen.listeners.is_empty() && snapshot.source == SocketSource::InetDiag {
+            let unknown = correlate::unknown_waits(snapshot, self.options.grace);
+            spots.extend((unknown > 0).then(|| blind_spots::unknown_waits(unknown)));
+        }
+        let ageless = correlate::unknown_ages(snapshot, self.options.grace);
+        spots.extend(blind_spots::unknown_ages(ageless));
+        if !seen.listeners.is_empty()
+            && snapshot.samples.is_empty()
+            && !self.options.observe.is_zero()
+        {
+            spots.push(blind_spots::not_watched());
+        }
+        let mut hidden: BTreeMap<Gap, Vec<String>> = BTreeMap::new();
+        let suspects = seen.suspects(snapshot);
+        for process in suspects
+            .iter()
+            .filter_map(|pid| snapshot.processes.get(pid))
+        {
+            if let Some(gap) = correlate::why_threads_are_hidden(process) {
+                let name = format!("{}[{}]", process.command, process.pid);
+                hidden.entry(gap).or_default().push(name);
+            }
+        }
+        spots.extend(
+            hidden
+                .into_iter()
+                .map(|(gap, names)| blind_spots::hidden_threads(&names.join(", "), gap)),
+        );
+        snapshot.blind_spots.extend(spots);
+    }
+}

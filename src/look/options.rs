@@ -1,0 +1,65 @@
+//! How to look.
+
+use std::time::Duration;
+
+use crate::collect::kernel::{Header, RecordedManner};
+use crate::model::Scope;
+use crate::rules::thresholds;
+
+/// What to look at, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookOptions {
+    /// What the look is restricted to.
+    pub scope: Scope,
+    /// The age from which on an untended connection is stuck.
+    pub grace: Duration,
+    /// How long to watch suspicious listeners.
+    pub observe: Duration,
+    /// Whether the user asked to observe, and not just to look.
+    pub observe_asked: bool,
+    /// Whether owners are wanted even where nothing is suspicious.
+    pub inventory: bool,
+    /// Whether to read sockets from procfs although `sock_diag` may do.
+    pub procfs: bool,
+}
+
+impl Default for LookOptions {
+    /// The whole network namespace of the caller, with the program's own thresholds.
+    fn default() -> Self {
+        Self {
+            scope: Scope::default(),
+            grace: thresholds::GRACE,
+            observe: thresholds::OBSERVE,
+            observe_asked: false,
+            inventory: false,
+            procfs: false,
+        }
+    }
+}
+
+impl LookOptions {
+    /// The options that a recording was made with.
+    pub fn of_recording(header: &Header) -> Self {
+        let manner = header.manner;
+        Self {
+            scope: header.scope.clone().into(),
+            grace: Duration::from_millis(manner.min_age_ms),
+            observe: Duration::from_millis(manner.observe_ms),
+            observe_asked: manner.observe_asked,
+            // A recording is made with owners.
+            inventory: true,
+            procfs: manner.procfs_source,
+        }
+    }
+
+    /// How a recording describes a look with these options.
+    pub fn recorded_manner(&self) -> RecordedManner {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        RecordedManner {
+            min_age_ms: millis(self.grace),
+            observe_ms: millis(self.observe),
+            observe_asked: self.observe_asked,
+            procfs_source: self.procfs,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The last phase: who waits for whom, followed link by link from the processes that are about to be
+//! accused.
+
+use std::collections::BTreeSet;
+
+use super::looker::Looker;
+use crate::collect::kernel::DescriptorTable;
+use crate::collect::proc;
+use crate::collect::sock_diag::Wanted;
+use crate::correlate::Triage;
+use crate::correlate::waits::{self, Next};
+use crate::model::{FutexWait, Holder, InodeSet, LinkHolder, Pid, Snapshot, UnixSocket, Via};
+
+/// So many links are followed from the first thread to the last.
+const MOST_LINKS: usize = 4;
+
+/// So many processes are read on the way.
+const MOST_PROCESSES: usize = 96;
+
+/// So many descriptors of one process are looked at, the lowest numbers first. They cost some 3 us each.
+const MOST_DESCRIPTORS: usize = 1024;
+
+/// And so many of all.
+const MOST_DESCRIPTORS_IN_ALL: usize = 16 * 1024;
+
+const EPOLL: &str = "anon_inode:[eventpoll]";
+const IO_URING: &str = "anon_inode:[io_uring]";
+
+impl Looker<'_> {
+    /// Follows the waits of the processes that hold what is suspicious.
+    pub(super) fn follow_waits(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
+        let mut front: BTreeSet<Pid> = seen
+            .suspects(snapshot)
+            .into_iter()
+            .filter(|pid| is_examined(snapshot, *pid))
+            .collect();
+        if front.is_empty() {
+            return;
+        }
+        let mut budget = MOST_DESCRIPTORS_IN_ALL;
+        for _ in 0..MOST_LINKS {
+            self.read_what_they_wait_for(snapshot, &front, &mut budget);
+            let next = waits::next(snapshot, &front);
+            front = self.resolve(snapshot, next);
+            if front.is_empty() {
+                return;
+            }
+        }
+        let names: Vec<String> = front.iter().map(ToString::to_string).collect();
+        let more = format!("what processes {} wait for", names.join(", "));
+        snapshot.waits.not_followed.push(more);
+    }
+
+    /// Descriptors, locks, and the memory that threads wait at.
+    fn read_what_they_wait_for(
+        &mut self,
+        snapshot: &mut Snapshot,
+        pids: &BTreeSet<Pid>,
+        budget: &mut usize,
+    ) {
+        for pid in pids {
+            self.read_descriptors(snapshot, *pid, budget);
+            self.read_futexes(snapshot, *pid);
+            self.read_children(snapshot, *pid);
+            snapshot.waits.followed.push(*pid);
+        }
+        let needs = waits::needs(snapshot);
+        if needs.connections && snapshot.waits.uptime.is_none() {
+            // Ages of processes are compared with those of connections.
+            snapshot.waits.uptime = proc::read_uptime(self.kernel);
+        }
+        if needs.connections
+            && let Ok(every) =
+                self.connections(snapshot.source, Wanted::Every, &[], &InodeSet::default())
+        {
+            snapshot.waits.connections = every;
+        }
+        if needs.locks
+            && let Ok(locks) = proc::read_locks(self.kernel)
+        {
+            snapshot.waits.locks = locks;
+        }
+        if needs.unix_sockets
+            && let Ok(sockets) = self.kernel.unix_sockets()
+        {
+            snapshot.waits.unix_sockets = sockets
+                .into_iter()
+                .map(|socket| UnixSocket {
+                    inode: socket.inode,
+                    peer: socket.peer,
+                    name: socket.name,
+                    waiting: socket.waiting,
+                })
+                .collect();
+        }
+    }
+
+    fn read_descriptors(&mut self, snapshot: &mut Snapshot, pid: Pid, budget: &mut usize) {
+        let blocked = waits::blocked_descriptors(snapshot, pid);
+        let most = MOST_DESCRIPTORS.min(*budget);
+        let (mut descriptors, all) =
+            proc::read_descriptors(self.kernel, pid, most).unwrap_or_default();
+        *budget -= descriptors.len().min(*budget);
+        for fd in blocked {
+            if descriptors.iter().all(|descriptor| descriptor.fd != fd) {
+                descriptors.extend(proc::read_descriptor(self.kernel, pid, fd));
+            }
+        }
+        let process = snapshot.processes.get_mut(&pid);
+        if let Some(examination) = process.and_then(|process| process.examination.as_mut()) {
+            examination.descriptors = descriptors;
+            examination.descriptors_complete = all;
+        }
+    }
+
+    fn read_futexes(&mut self, snapshot: &mut Snapshot, pid: Pid) {
+        let mut found = Vec::new();
+        for thread in waits::threads(snapshot, pid) {
+            if !waits::is_in_futex(&snapshot.host.machine, thread) {
+                continue;
+            }
+            if let Some((address, wait)) = proc::read_futex(self.kernel, pid, thread) {
+                found.push(FutexWait {
+                    pid,
+                    tid: thread.tid,
+                    address,
+                    wait,
+                });
+            }
+        }
+        snapshot.waits.futexes.extend(found);
+    }
+
+    fn read_children(&mut self, snapshot: &mut Snapshot, pid: Pid) {
+        let children = proc::read_children(self.kernel, pid, waits::threads(snapshot, pid));
+        if !children.is_empty() {
+            snapshot.waits.children.insert(pid, children);
+        }
+    }
+
+    /// Finds the processes behind the next links, and reads them.
+    fn resolve(&mut self, snapshot: &mut Snapshot, next: Next) -> BTreeSet<Pid> {
+        let mut found = next.pids;
+        if !next.sockets.is_empty()
+            && let Ok(tables) = self.kernel.descriptor_tables(&next.sockets)
+        {
+            for table in tables.tables {
+                found.insert(table.pid);
+                let held = super::owners::table_holders(&table, Via::Table);
+                let held: Vec<Holder> = held
+                    .filter(|holder| next.sockets.contains(&holder.inode))
+                    .collect();
+                snapshot.waits.holders.extend(held);
+            }
+        }
+        if !next.links.is_empty()
+            && let Ok(links) = self.kernel.link_holders(&next.links)
+        {
+            for link in links.holders {
+                found.insert(link.pid);
+                let access = proc::read_access(self.kernel, link.pid, link.fd);
+                snapshot.waits.links.push(LinkHolder {
+                    pid: link.pid,
+                    fd: link.fd,
+                    target: link.target,
+                    access,
+                });
+            }
+        }
+        let known: BTreeSet<Pid> = snapshot.waits.followed.iter().copied().collect();
+        let mut new: BTreeSet<Pid> = found.difference(&known).copied().collect();
+        let room = MOST_PROCESSES.saturating_sub(known.len());
+        if new.len() > room {
+            let left_out = new.len() - room;
+            let more = format!("{left_out} more processes that are waited for");
+            snapshot.waits.not_followed.push(more);
+            new = new.into_iter().take(room).collect();
+        }
+        new.retain(|pid| self.examine_followed(snapshot, *pid));
+        new
+    }
+
+    /// Reads a process that somebody waits for; false where it has ended.
+    fn examine_followed(&mut self, snapshot: &mut Snapshot, pid: Pid) -> bool {
+        if is_examined(snapshot, pid) {
+            return true;
+        }
+        let known = snapshot.processes.remove(&pid);
+        let Some(process) = known.or_else(|| proc::read_process(self.kernel, pid)) else {
+            return false;
+        };
+        snapshot.processes.insert(pid, process);
+        let table = self.table_of(pid);
+        let mut examination = proc::examine_process(self.kernel, &table);
+        self.read_polled_fds(&snapshot.host.machine, pid, &mut examination);
+        if let Some(process) = snapshot.processes.get_mut(&pid) {
+            process.examination = Some(examination);
+        }
+        true
+    }
+
+    /// The epoll sets and rings of a process.
+    fn table_of(&mut self, pid: Pid) -> DescriptorTable {
+        let (descriptors, _) =
+            proc::read_descriptors(self.kernel, pid, MOST_DESCRIPTORS).unwrap_or_default();
+        let of_kind = |kind: &str| {
+            let matching = descriptors.iter().filter(|one| one.target == kind);
+            matching.map(|descriptor| descriptor.fd).collect()
+        };
+        DescriptorTable {
+            pid,
+            through: pid,
+            epolls: of_kind(EPOLL),
+            io_urings: of_kind(IO_URING),
+            ..DescriptorTable::default()
+        }
+    }
+}
+
+fn is_examined(snapshot: &Snapshot, pid: Pid) -> bool {
+    let process = snapshot.processes.get(&pid);
+    process.is_some_and(|process| process.examination.is_some())
+}
