@@ -346,10 +346,12 @@ pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding
     if waits.groups.is_empty() && waits.requests.is_empty() {
         let children = facts.children(&finding.subject.pids);
         waits = Summary::of(&facts, &children);
-        if waits.groups.is_empty() {
-            return finding;
+        let on_their_way = in_flight_sentence(&facts, &children, &waits);
+        if let Some(sentence) = on_their_way {
+            finding.evidence.push(sentence);
+        } else if !waits.groups.is_empty() {
+            finding.evidence.push(children_sentence(&facts, &children));
         }
-        finding.evidence.push(children_sentence(&facts, &children));
     }
     finding
         .evidence
@@ -363,6 +365,39 @@ pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding
         finding.remedies.insert(0, remedy);
     }
     finding
+}
+
+/// Descriptors that were handed on and not taken, and what those do that should take them.
+fn in_flight_sentence(facts: &Facts, children: &[Pid], waits: &Summary) -> Option<String> {
+    let of_children = facts
+        .snapshot
+        .waits
+        .in_flight
+        .iter()
+        .filter(|one| children.contains(&one.pid));
+    let number: u32 = of_children.clone().map(|one| one.number).sum();
+    let receivers: BTreeSet<Pid> = of_children.map(|one| one.pid).collect();
+    let first = receivers.first()?;
+    let doing =
+        waits
+            .threads
+            .iter()
+            .find(|wait| wait.pid == *first)
+            .map_or(String::new(), |wait| {
+                format!(
+                    "; thread {} {} {} ({})",
+                    wait.tid,
+                    verb(1, &wait.target),
+                    what_for(facts, &wait.target, 1),
+                    wait.call
+                )
+            });
+    let names = process_names(receivers.iter().filter_map(|pid| facts.process(*pid)));
+    Some(format!(
+        "{} it has sent on over unix sockets {} not been taken by {names}{doing}",
+        count(number as usize, "descriptor"),
+        if number == 1 { "has" } else { "have" },
+    ))
 }
 
 fn children_sentence(facts: &Facts, children: &[Pid]) -> String {
