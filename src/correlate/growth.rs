@@ -72,7 +72,8 @@ const SLOW_TO_CLOSE: u32 = 10;
 ///
 /// None is older than a time limit may be, they are spread over all ages up to the oldest, and the
 /// program has run for twice as long and more: without a close there would be older ones. What is
-/// not read to the end may be a program that stands still since the oldest came.
+/// not read to the end may be a program that stands still since the oldest came. Where two looks
+/// saw the number grow, the program has just begun to leak.
 pub(super) fn comes_and_goes(leak: &Leak, snapshot: &Snapshot, grace: Duration) -> bool {
     let Some(oldest) = oldest_at_most(leak) else {
         return false;
@@ -84,8 +85,10 @@ pub(super) fn comes_and_goes(leak: &Leak, snapshot: &Snapshot, grace: Duration) 
         .map(|process| process.and_then(|process| running_for(process, snapshot)))
         .min()
         .flatten();
+    let grows = of_close_wait(snapshot, leak.endpoint).is_some_and(Growth::is_significant);
     matches!(leak.endpoint, Endpoint::Server(_))
         && read_to_the_end
+        && !grows
         && oldest < grace * SLOW_TO_CLOSE
         && is_spread(leak.young.len(), leak.connections.len(), grace, oldest)
         && ran_for.is_some_and(|time| time >= oldest * 2)

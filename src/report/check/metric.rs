@@ -178,7 +178,7 @@ fn oldest_age(report: &Report) -> Measurement {
 struct Oldest {
     at_least: (Duration, Option<SocketAddr>),
     at_most: Duration,
-    /// Connections without any clock.
+    /// Connections whose age nothing bounds.
     ageless: usize,
     /// Connections that no socket list shows.
     unseen: u32,
@@ -196,15 +196,17 @@ impl Oldest {
             }
             Place::Accepted(_) | Place::Undecided | Place::Orphan => row.age,
         };
-        let Some(at_least) = age.at_least else {
-            self.ageless += 1;
-            return;
-        };
-        self.at_least = self.at_least.max((at_least, Some(row.connection.local)));
+        if let Some(at_least) = age.at_least {
+            self.at_least = self.at_least.max((at_least, Some(row.connection.local)));
+        }
         // Below the grace period connections come and go on every healthy server, and so has one
         // that a second look did not see any more.
-        if age.judge(grace) != Maturity::Young && !row.ended {
-            self.at_most = self.at_most.max(age.at_most.unwrap_or(Duration::MAX));
+        if age.judge(grace) == Maturity::Young || row.ended {
+            return;
+        }
+        match age.at_most {
+            Some(at_most) => self.at_most = self.at_most.max(at_most),
+            None => self.ageless += 1,
         }
     }
 
