@@ -10,6 +10,7 @@ use super::activity::Activity;
 use super::age::Ages;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
+use super::ledger::{self, Ledger};
 use super::matching::Listeners;
 use super::outage::{self, Outage};
 use super::owners::Owners;
@@ -132,6 +133,12 @@ impl Analysis {
     /// Live clients that are not served, behind the listeners of processes that are looked into.
     pub fn outages(&self) -> Vec<Outage<'_>> {
         outage::outages(&self.snapshot, &self.facts(), self.grace)
+    }
+
+    /// What each listener's program has accepted and still has, in the snapshot's order; none where it
+    /// cannot be told what belongs to it.
+    pub fn ledgers(&self) -> Vec<Option<Ledger>> {
+        ledger::ledgers(self)
     }
 
     /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and

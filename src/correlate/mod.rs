@@ -11,6 +11,7 @@ mod analysis;
 pub(crate) mod fixtures;
 mod growth;
 mod leak;
+mod ledger;
 mod matching;
 mod mptcp;
 mod outage;
@@ -34,6 +35,7 @@ pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argumen
 pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, LeakKind};
+pub use ledger::{Ledger, ports_of_interest};
 pub use matching::Listeners;
 pub use mptcp::join_subflows;
 pub use outage::Outage;

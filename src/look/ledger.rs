@@ -2,8 +2,9 @@
 
 use super::looker::Looker;
 use crate::collect::proc;
-use crate::correlate::Triage;
-use crate::model::Snapshot;
+use crate::collect::sock_diag::Wanted;
+use crate::correlate::{self, Triage};
+use crate::model::{InodeSet, OpenConnections, Snapshot};
 
 impl Looker<'_> {
     /// How long the machine is up, where connections were left open: the ages of their processes are
@@ -12,5 +13,21 @@ impl Looker<'_> {
         if !seen.connections.is_empty() {
             snapshot.waits.uptime = proc::read_uptime(self.kernel);
         }
+    }
+
+    /// What the programs of suspicious listeners have accepted, unless all connections were read anyway.
+    pub(super) fn read_open(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
+        if !snapshot.waits.connections.is_empty() {
+            return;
+        }
+        let ports = correlate::ports_of_interest(snapshot, seen);
+        if ports.is_empty() {
+            return;
+        }
+        let nobody = InodeSet::default();
+        let connections = self.connections(snapshot.source, Wanted::Every, &ports, &nobody);
+        snapshot.open = connections
+            .ok()
+            .map(|connections| OpenConnections { ports, connections });
     }
 }

@@ -108,6 +108,7 @@ impl Looker<'_> {
             self.confirm_dead(&mut snapshot, dead);
         }
         self.follow_waits(&mut snapshot, &seen);
+        self.read_open(&mut snapshot, &seen);
         self.note_blind_spots(&mut snapshot, &seen);
         snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
         snapshot

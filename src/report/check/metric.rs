@@ -19,6 +19,8 @@ pub enum Metric {
     QueueLength,
     /// How long the oldest connection is in `CLOSE_WAIT`, or has waited to be accepted.
     Age,
+    /// Accepted connections in `CLOSE_WAIT` at the listener that has the most of them.
+    AcceptedCloseWait,
 }
 
 /// What a metric is counted in. Amounts are whole numbers of it.
@@ -34,11 +36,12 @@ pub enum Unit {
 
 impl Metric {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::CloseWait,
         Self::QueueFill,
         Self::QueueLength,
         Self::Age,
+        Self::AcceptedCloseWait,
     ];
 
     /// Its name as thresholds have it. The two of accept queues are told apart by their unit.
@@ -47,13 +50,14 @@ impl Metric {
             Self::CloseWait => "close-wait",
             Self::QueueFill | Self::QueueLength => "queue",
             Self::Age => "age",
+            Self::AcceptedCloseWait => "accepted-close-wait",
         }
     }
 
     /// What it is counted in.
     pub fn unit(self) -> Unit {
         match self {
-            Self::CloseWait | Self::QueueLength => Unit::Connections,
+            Self::CloseWait | Self::QueueLength | Self::AcceptedCloseWait => Unit::Connections,
             Self::QueueFill => Unit::Percent,
             Self::Age => Unit::Milliseconds,
         }
@@ -70,6 +74,7 @@ impl Metric {
             Self::QueueFill => queue_fill(&report.listeners),
             Self::QueueLength => queue_length(&report.listeners),
             Self::Age => oldest_age(report),
+            Self::AcceptedCloseWait => accepted_close_wait(&report.listeners),
         }
     }
 }
@@ -146,6 +151,24 @@ fn queue_fill(listeners: &[ListenerRow]) -> Measurement {
 /// `listen(fd, 0)` admits one connection; its limit counts as 1.
 fn percent(length: u32, limit: u32) -> u64 {
     (u64::from(length) * 100).div_ceil(u64::from(limit.max(1)))
+}
+
+/// Of a listener whose connections cannot be told from another's there may be any number.
+fn accepted_close_wait(listeners: &[ListenerRow]) -> Measurement {
+    let counted = |row: &ListenerRow| Some((row.accepted?.close_wait, row.listener.local));
+    let most = listeners.iter().filter_map(counted).max();
+    let uncounted = listeners
+        .iter()
+        .filter(|row| row.accepted.is_none())
+        .count();
+    let at_least = most.map_or(0, |(number, _)| number as u64);
+    Measurement {
+        at_least,
+        at_most: (uncounted == 0).then_some(at_least),
+        doubt: (uncounted > 0)
+            .then(|| format!("listeners whose accepted connections are not known: {uncounted}")),
+        place: most.map(|(_, local)| local),
+    }
 }
 
 /// Ages are intervals (see [`age::since_fin`]), and so is the greatest of them.
