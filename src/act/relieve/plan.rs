@@ -210,7 +210,7 @@ fn close_leaked(
     for leak in analysis.leaks() {
         let wanted = matches!(
             leak.kind,
-            LeakKind::NotClosed(_) | LeakKind::IdlePool | LeakKind::Relay { .. }
+            LeakKind::NotClosed(_) | LeakKind::IdlePool | LeakKind::Relay(_)
         );
         if !wanted || leak.pids != [*pid] {
             continue;
