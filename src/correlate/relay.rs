@@ -167,8 +167,8 @@ fn open_side(leak: &Leak, facts: &Facts) -> Option<OtherSide> {
     }
 }
 
-/// Returns whether all that came in on the one, which has ended, went out on the other, and the other
-/// way round.
+/// Returns whether all that came in on the one, which was accepted and has ended, went out on the other,
+/// which was opened, and the other way round.
 fn moved_the_same(ended: &Connection, other: &Connection) -> bool {
     let (Some(one), Some(two)) = (ended.traffic, other.traffic) else {
         return false;
@@ -177,7 +177,7 @@ fn moved_the_same(ended: &Connection, other: &Connection) -> bool {
     let received = one.received_bytes().saturating_sub(1);
     received > 0
         && received == two.acknowledged_bytes()
-        && two.received_bytes() == one.acknowledged_bytes()
+        && two.received_bytes() == one.acknowledged_bytes_of_accepted()
         && moved_together(ended, other)
 }
 
@@ -201,9 +201,10 @@ mod tests {
     use crate::correlate::fixtures::waiting_connection;
     use crate::model::{TcpAges, Traffic};
 
-    fn moved(sent: u32, received: u32, ages: (u32, u32)) -> Connection {
+    /// A connection with counters of the kernel and times since it sent and received.
+    fn moved(acknowledged: u32, received: u32, ages: (u32, u32)) -> Connection {
         Connection {
-            traffic: Some(Traffic::from_counters(received.into(), u64::from(sent) + 1)),
+            traffic: Some(Traffic::from_counters(received.into(), acknowledged.into())),
             ages: Some(TcpAges::from_millis(ages.0, ages.1, ages.1)),
             ..waiting_connection(0)
         }
@@ -212,10 +213,10 @@ mod tests {
     #[test]
     fn what_came_in_on_one_went_out_on_the_other() {
         let ended = moved(7, 5 + 1, (900, 1000));
-        let other = moved(5, 7, (990, 920));
+        let other = moved(5 + 1, 7, (990, 920));
         assert!(moved_the_same(&ended, &other));
-        assert!(!moved_the_same(&ended, &moved(6, 7, (990, 920))));
-        assert!(!moved_the_same(&ended, &moved(5, 0, (990, 920))));
+        assert!(!moved_the_same(&ended, &moved(7 + 1, 7, (990, 920))));
+        assert!(!moved_the_same(&ended, &moved(5 + 1, 0, (990, 920))));
     }
 
     #[test]
