@@ -27,6 +27,7 @@ mod threads;
 mod triage;
 mod undecided;
 mod unknown_ages;
+mod waiting_at;
 pub mod waits;
 mod watch;
 
@@ -36,7 +37,7 @@ pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, LeakKind};
 pub use ledger::{Ledger, ports_of_interest};
-pub use matching::Listeners;
+pub use matching::{Listeners, same_address};
 pub use mptcp::join_subflows;
 pub use outage::Outage;
 pub use owners::Owners;
@@ -48,4 +49,5 @@ pub use triage::{
     why_threads_are_hidden,
 };
 pub use unknown_ages::{UnknownAges, unknown_ages};
+pub use waiting_at::{WaitsAt, is_accepted, waiting_at};
 pub use watch::Watch;
