@@ -1,5 +1,6 @@
 #![doc = include_str!("../../docs/findings/idle-pool-connection.md")]
 
+use super::remedies::{Cause, Facts, remedies};
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
 
@@ -25,6 +26,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
             "on {unread} of {told} the end of the stream is unread: not used since the server closed"
         ));
     }
+    let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(analysis, leak),
@@ -40,14 +42,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
             "harmless while their number is flat: the pool drops them when it next uses them"
                 .to_owned(),
         ),
-        remedies: vec![
-            "make the pool drop idle connections sooner than the server does (its idle timeout \
-             below the server's keep-alive timeout)"
-                .to_owned(),
-            "if their number grows, responses or streams are not closed on some path: look again \
-             with --observe 10s"
-                .to_owned(),
-        ],
+        remedies: remedies(&Facts::of(RULE.id, Cause::Pool, process)),
         connections: leak.connections.len(),
     })
 }

@@ -11,7 +11,7 @@ use super::registration::{
 use super::wake::{Freezer, Stopped, find_freezer};
 use crate::act::queue::Target;
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Halt};
-use crate::model::{Process, Reading, RunState, Runtime};
+use crate::model::{Process, Reading, RunState, Software};
 
 /// Who would accept from a listener, and what the user wants.
 pub(super) struct Ground<'a> {
@@ -61,15 +61,15 @@ impl Ground<'_> {
     pub(super) fn level(&self) -> Result<Plan, Unplanned> {
         self.refuse_halted()?;
         let edge_runtime = self.acceptors.iter().find(|acceptor| {
-            runtime(acceptor.process).is_some_and(Runtime::registers_edge_triggered)
+            software(acceptor.process).is_some_and(Software::registers_edge_triggered)
         });
         if let Some(acceptor) = edge_runtime.filter(|_| !self.wishes.force) {
             return Err(impossible(format!(
                 "{} is built on edges ({}): level-triggered, its poller would spin while its accept \
                  loop waits (--force does it all the same)",
                 name(acceptor.process),
-                runtime(acceptor.process)
-                    .and_then(Runtime::name)
+                software(acceptor.process)
+                    .and_then(Software::name)
                     .unwrap_or_default()
             )));
         }
@@ -345,8 +345,8 @@ fn spare_number(target_fd: u32, found: &[Registration]) -> u32 {
     free.next().unwrap_or(first)
 }
 
-fn runtime(process: &Process) -> Option<Runtime> {
-    Some(process.examination.as_ref()?.runtime)
+fn software(process: &Process) -> Option<&Software> {
+    Some(&process.examination.as_ref()?.software)
 }
 
 fn name(process: &Process) -> String {
