@@ -40,6 +40,13 @@ pub(super) const REMEDIES: &[Remedy] = &[
         "uvicorn: give every await in a handler a deadline (asyncio.wait_for): it ends, and the connection with \
          it; --limit-max-requests renews workers that leak",
     ),
+    // https://hypercorn.readthedocs.io and https://github.com/django/daphne
+    code(
+        &[BUSY, UNREAD, UNCLOSED],
+        servers(&[Server::Hypercorn, Server::Daphne]),
+        "in the code: nothing that blocks in `async def`: run it in a thread, and put a time limit around every \
+         await",
+    ),
     // https://uwsgi-docs.readthedocs.io/en/latest/Options.html
     code(
         &[BUSY, UNREAD, UNCLOSED],
