@@ -66,8 +66,8 @@ const MOST: i64 = 100;
 /// Which listener is meant, and how to look at it.
 #[derive(Args)]
 pub(super) struct WhichListener {
-    /// The listener on this port, or the one that a connection to this address reaches (8080, :8080,
-    /// 127.0.0.1:8080, [::1]:8080).
+    /// The listener on this port, or the one that a connection to this address reaches: 8080, :8080,
+    /// 127.0.0.1:8080.
     #[arg(value_name = "[ADDRESS]:PORT", conflicts_with = "port", value_parser = parse_listener)]
     pub listener: Option<ListenerChoice>,
 
