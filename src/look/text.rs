@@ -10,8 +10,8 @@ use crate::collect::sock_diag::retain_ports;
 use crate::collect::text::Text;
 use crate::correlate::Analysis;
 use crate::model::{
-    Coverage, Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot,
-    SocketSource, TcpState, WaitFacts,
+    Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
+    TcpState, WaitFacts,
 };
 
 /// The look that a text stands for; `grace` is the age from which on an untended connection is stuck.
@@ -29,11 +29,7 @@ fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
             kernel: String::new(),
             machine: String::new(),
         },
-        source: SocketSource::Text(Coverage {
-            whole: text.whole,
-            close_wait: text.whole,
-            listeners: text.whole,
-        }),
+        source: SocketSource::Text(text.coverage),
         listeners_after: text.sockets.listeners.clone(),
         sockets: text.sockets,
         later: None,

@@ -23,7 +23,7 @@ pub(super) fn of(
         owners(analysis, tables),
         threads(analysis),
         listeners(analysis),
-        connections(analysis, tables),
+        connections(analysis),
         moments(tables),
         unreadable(odd_lines),
         without_state(rows_without_state),
@@ -147,20 +147,23 @@ fn listeners(analysis: &Analysis) -> Option<BlindSpot> {
     })
 }
 
-fn connections(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot> {
-    // A table that was not filtered has clients as well.
-    let only_listeners = analysis.snapshot.sockets.connections.is_empty() && !is_whole(analysis);
-    (only_listeners && !tables.is_empty()).then(|| {
-        spot(
-            "connections in CLOSE_WAIT".to_owned(),
-            "the text may have been filtered: it has none in scope, and none in ESTABLISHED either",
-            BEST,
-        )
-    })
-}
-
-fn is_whole(analysis: &Analysis) -> bool {
-    analysis.snapshot.source.coverage().whole
+/// Where the text is a part, what it does not show may be stuck.
+fn connections(analysis: &Analysis) -> Option<BlindSpot> {
+    let coverage = analysis.snapshot.source.coverage();
+    if coverage.whole && coverage.close_wait {
+        return None;
+    }
+    let what = if coverage.close_wait {
+        "other sockets"
+    } else {
+        "other connections in CLOSE_WAIT"
+    };
+    Some(spot(
+        what.to_owned(),
+        "the text is a part of what the host has: options, a filter, a cut, a missing header, or \
+         rows that cannot be read left them out",
+        BEST,
+    ))
 }
 
 fn moments(tables: &[TableSummary]) -> Option<BlindSpot> {

@@ -12,8 +12,8 @@ use crate::correlate::age::{self, Age};
 use crate::correlate::waits::Facts;
 use crate::correlate::{AcceptQueue, Activity, Analysis, Place, Watch, interpret};
 use crate::model::{
-    BlindSpot, Connection, Holder, HolderSource, Host, Listener, Namespace, Pid, Process, Scope,
-    SocketSource, TcpState, Thread,
+    BlindSpot, Connection, Coverage, Holder, HolderSource, Host, Listener, Namespace, Pid, Process,
+    Scope, SocketSource, TcpState, Thread,
 };
 use crate::rules::{self, Finding, Severity};
 
@@ -35,6 +35,8 @@ pub struct Report {
     pub scope: Scope,
     /// Where the sockets came from.
     pub source: Source,
+    /// What of the sockets is shown in full.
+    pub coverage: Coverage,
     /// Where the holders of sockets came from, where they were looked for.
     pub owner_source: Option<HolderSource>,
     /// The answer in one word.
@@ -216,6 +218,7 @@ impl Report {
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,
             },
+            coverage: snapshot.source.coverage(),
             owner_source: snapshot.holder_source,
             verdict: verdict(&findings, &snapshot.blind_spots),
             grace: analysis.grace,
@@ -237,6 +240,7 @@ impl Report {
     pub fn merge(self, other: Self) -> Self {
         let mut merged = self;
         merged.elapsed = merged.elapsed.max(other.elapsed);
+        merged.coverage = merged.coverage.and(other.coverage);
         merged.owner_source = merged.owner_source.or(other.owner_source);
         merged.findings.extend(other.findings);
         rules::sort(&mut merged.findings);

@@ -4,6 +4,7 @@
 //! A line is recognised by itself, because headers are often cut off by `grep`. What begins like a
 //! row and cannot be read is counted; every other line is passed over.
 
+mod command;
 mod endpoint;
 mod markup;
 mod merge;
@@ -22,7 +23,7 @@ use std::fmt;
 
 use reader::Reader;
 
-use crate::model::{Holder, Pid, Process, SocketTable};
+use crate::model::{Coverage, Holder, Pid, Process, SocketTable};
 
 /// What a text shows.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ pub struct Text {
     pub processes: BTreeMap<Pid, Process>,
     /// The tables, in their order.
     pub tables: Vec<TableSummary>,
-    /// Whether it is one table, with connections in every state.
-    pub whole: bool,
+    /// What of the sockets of a host it shows in full.
+    pub coverage: Coverage,
     /// Lines that begin like a row and could not be read.
     pub odd_lines: usize,
     /// Rows of `ss state NAME`, which do not repeat the state, below no such command.
@@ -76,6 +77,16 @@ pub enum Kind {
     NetTcp,
     /// `/proc/net/tcp6`, which is the other half of `/proc/net/tcp` and no table more.
     NetTcp6,
+}
+
+impl Kind {
+    /// Whether one table shows IPv4 and IPv6.
+    fn has_both_families(self) -> bool {
+        match self {
+            Self::Ss | Self::Netstat => true,
+            Self::NetTcp | Self::NetTcp6 => false,
+        }
+    }
 }
 
 /// Why no table could be read.

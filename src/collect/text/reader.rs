@@ -1,16 +1,17 @@
 //! The lines of a text to tables.
 
+use super::command::{Evidence, Part, headline, is_ellipsis, is_header, parse_command};
 use super::row::Row;
 use super::{Fact, Kind, NoTable, TableSummary, Text, merge, net_tcp, netstat, ss};
-use crate::model::TcpState;
+use crate::model::{Coverage, TcpState};
 
 #[derive(Default)]
 pub(super) struct Reader {
     tables: Vec<Table>,
     /// Whether the next row of the same kind belongs to the last table.
     open: bool,
-    /// The state that `ss state NAME` was asked for.
-    asked_for: Option<TcpState>,
+    /// What the lines since the last table tell of the next.
+    evidence: Evidence,
     odd_lines: usize,
     rows_without_state: usize,
 }
@@ -25,8 +26,8 @@ struct Table {
     lines: Vec<String>,
     /// Whether an ESTABLISHED connection was in it, kept or not.
     has_established: bool,
-    /// Whether only one state was asked for.
-    filtered: bool,
+    /// What stands above it.
+    evidence: Evidence,
 }
 
 /// A line taken for itself.
@@ -58,17 +59,13 @@ impl Reader {
         if line.is_empty() {
             return;
         }
-        let line = recognise(line, self.asked_for);
+        let line = recognise(line, self.evidence.state());
         match line {
             Line::NoRow(text) if self.continues_row(text) => return,
             _ => self.finish_row(),
         }
         match line {
-            Line::Ss(row) => {
-                let table = self.table(Kind::Ss);
-                table.filtered |= row.state_was_asked_for;
-                table.unfinished = Some(row);
-            }
+            Line::Ss(row) => self.table(Kind::Ss).unfinished = Some(row),
             Line::Netstat(row) => self.table(Kind::Netstat).push(row),
             Line::NetTcp(kind, text) => self.table(kind).lines.push(text.to_owned()),
             Line::Odd => self.odd_lines += 1,
@@ -89,7 +86,9 @@ impl Reader {
     fn table(&mut self, kind: Kind) -> &mut Table {
         let same = self.tables.last().is_some_and(|last| last.kind == kind);
         if !(self.open && same) {
-            self.tables.push(Table::new(kind));
+            self.tables.push(Table::new(kind, self.evidence.clone()));
+            // The next table has a header of its own.
+            self.evidence.header = false;
             self.open = true;
         }
         self.tables.last_mut().expect("one was just pushed")
@@ -104,10 +103,22 @@ impl Reader {
 
     /// A prompt, a header or any other words stand between two tables.
     fn end_table(&mut self, line: &str) {
-        self.open = false;
-        if ss::is_command(line) {
-            self.asked_for = ss::state_asked_for(line);
+        if is_header(line) {
+            self.evidence.header = true;
+        } else if let Some(part) = headline(line) {
+            self.evidence.part = part;
+        } else if let Some(command) = parse_command(line) {
+            self.evidence = Evidence {
+                command: Some(command),
+                ..Evidence::default()
+            };
+        } else if is_ellipsis(line) {
+            self.evidence.ellipsis = true;
+            if let Some(table) = self.tables.last_mut() {
+                table.evidence.ellipsis = true;
+            }
         }
+        self.open = false;
     }
 
     /// Puts together what was read.
@@ -120,14 +131,15 @@ impl Reader {
             return Err(self.no_table());
         }
         let tables: Vec<TableSummary> = self.tables.iter().map(Table::summary).collect();
-        let whole = is_whole(&self.tables);
+        let unread = self.odd_lines + self.rows_without_state > 0;
+        let coverage = coverage(&self.tables, unread);
         let merged = merge::merge(self.tables.into_iter().map(|table| table.rows));
         Ok(Text {
             sockets: merged.sockets,
             holders: merged.holders,
             processes: merged.processes,
             tables,
-            whole,
+            coverage,
             odd_lines: self.odd_lines,
             rows_without_state: self.rows_without_state,
         })
@@ -142,26 +154,73 @@ impl Reader {
     }
 }
 
-/// A table that was not filtered by state has listeners and established connections; where there
-/// are several, none is known to show the moment of another.
-fn is_whole(tables: &[Table]) -> bool {
-    let listens = |row: &Row| row.is_in(TcpState::Listen);
-    match tables {
-        [only] => only.has_established && !only.filtered && only.rows.iter().any(listens),
-        _ => false,
+/// What the tables show in full. Where there are several, none is known to show the moment of
+/// another, and where a row could not be read it may be about any socket.
+fn coverage(tables: &[Table], unread: bool) -> Coverage {
+    if unread {
+        return Coverage::default();
+    }
+    let (whole, both_families) = match tables {
+        [only] => (only.is_whole(), only.kind.has_both_families()),
+        [v4, v6] if v4.kind == Kind::NetTcp && v6.kind == Kind::NetTcp6 => {
+            let complete = v4.evidence.is_complete() && v6.evidence.is_complete();
+            let whole = complete && (v4.has_both() || v6.has_both());
+            (whole, true)
+        }
+        _ => (false, false),
+    };
+    let every = |shown: fn(&Table) -> bool| {
+        whole
+            || tables
+                .iter()
+                .any(|table| table.kind.has_both_families() && shown(table))
+    };
+    Coverage {
+        whole,
+        close_wait: every(Table::shows_every_close_wait),
+        listeners: every(Table::shows_every_listener),
     }
 }
 
 impl Table {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: Kind, evidence: Evidence) -> Self {
         Self {
             kind,
             rows: Vec::new(),
             unfinished: None,
             lines: Vec::new(),
             has_established: false,
-            filtered: false,
+            evidence,
         }
+    }
+
+    fn has_both(&self) -> bool {
+        self.has_established && self.rows.iter().any(|row| row.is_in(TcpState::Listen))
+    }
+
+    /// It has listeners and connections, and nothing tells that rows are left out.
+    fn is_whole(&self) -> bool {
+        let evidence = &self.evidence;
+        let everything = evidence.part().is_none() && evidence.state().is_none();
+        everything && evidence.is_complete() && self.has_both()
+    }
+
+    fn shows_every_close_wait(&self) -> bool {
+        let evidence = &self.evidence;
+        let asked_for = match evidence.state() {
+            Some(state) => state == TcpState::CloseWait,
+            None => evidence.part() == Some(Part::Connections) && self.has_established,
+        };
+        self.is_whole() || (asked_for && evidence.is_complete())
+    }
+
+    fn shows_every_listener(&self) -> bool {
+        let evidence = &self.evidence;
+        let asked_for = match evidence.state() {
+            Some(state) => state == TcpState::Listen,
+            None => evidence.part() == Some(Part::Listeners),
+        };
+        self.is_whole() || (asked_for && evidence.is_complete())
     }
 
     fn push(&mut self, row: Row) {

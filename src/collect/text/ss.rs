@@ -26,8 +26,6 @@ const DETAILS: [&str; 20] = [
 pub(super) struct Unfinished {
     columns: Columns,
     details: String,
-    /// Whether the state is that of the command above.
-    pub(super) state_was_asked_for: bool,
 }
 
 /// Reads a line that begins with a state, or with the queues where a state was asked for.
@@ -62,7 +60,6 @@ pub(super) fn recognise(line: &str, asked_for: Option<TcpState>) -> Line<'_> {
             remote,
         },
         details: rest.to_owned(),
-        state_was_asked_for: shown.is_none(),
     })
 }
 
@@ -79,30 +76,6 @@ fn next_word<'a>(rest: &mut &'a str) -> &'a str {
     let (word, after) = text.split_at(end);
     *rest = after;
     word
-}
-
-/// Tells whether a line runs `ss`, be it after a prompt, with a path, or by another command.
-pub(super) fn is_command(line: &str) -> bool {
-    line.split_whitespace().any(is_ss)
-}
-
-fn is_ss(word: &str) -> bool {
-    word == "ss" || word.ends_with("/ss") || word.ends_with("$ss") || word.ends_with("#ss")
-}
-
-/// The one state that a command asks `ss` for. Of several, or of a name for several, `ss` prints
-/// which.
-pub(super) fn state_asked_for(command: &str) -> Option<TcpState> {
-    let words = command.split_whitespace().skip_while(|word| !is_ss(word));
-    let words: Vec<&str> = words.collect();
-    let mut names = words
-        .windows(2)
-        .filter(|pair| pair[0] == "state")
-        .map(|pair| pair[1]);
-    match (names.next(), names.next()) {
-        (Some(name), None) => parse_state(name.trim_matches(['\'', '"'])),
-        _ => None,
-    }
 }
 
 impl Unfinished {

@@ -90,7 +90,7 @@ fn ss_with_every_option_shows_all_that_a_table_can() {
     for sample in [SS_ALL, SS_ONE_LINE] {
         let text = parse(sample);
         assert_eq!(text.odd_lines + text.rows_without_state, 0);
-        assert!(text.whole);
+        assert!(text.coverage.whole);
         assert_eq!(
             text.tables,
             [TableSummary {
@@ -158,7 +158,7 @@ fn a_table_of_listeners_is_not_the_whole() {
     for sample in [SS_LISTENERS, SS_LISTENERS_INFO] {
         let text = parse(sample);
         assert_eq!(text.sockets.listeners.len(), 2);
-        assert!(!text.whole && text.sockets.connections.is_empty());
+        assert!(!text.coverage.whole && text.sockets.connections.is_empty());
     }
 }
 
@@ -169,7 +169,7 @@ fn a_state_that_ss_was_asked_for_is_taken_from_the_command() {
     ));
     assert_eq!(text.rows_without_state, 0);
     assert_eq!(in_close_wait(&text), SS_STATE.lines().count() - 1);
-    assert!(!text.whole);
+    assert!(!text.coverage.whole);
 
     assert_eq!(parse_text(SS_STATE).unwrap_err(), NoTable::WithoutState);
     let text = parse(&format!("{SS_STATE}{SS_PLAIN}"));
@@ -256,7 +256,7 @@ fn tables_of_the_same_sockets_complete_each_other() {
             .inode
             .is_some_and(Inode::is_stand_in)
     );
-    assert!(!text.whole);
+    assert!(!text.coverage.whole);
 }
 
 #[test]
