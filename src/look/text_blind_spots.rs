@@ -243,6 +243,8 @@ fn name_without(kind: Kind, fact: Fact) -> &'static str {
         (Kind::Netstat, Fact::Inode) => "netstat without -e",
         (Kind::Netstat, Fact::Owner) => "netstat without -p",
         (Kind::Netstat, Fact::Age | Fact::Limit) => "netstat",
+        (Kind::Lsof, Fact::Inode) => "lsof of another system",
+        (Kind::Lsof, _) => "lsof",
         (Kind::NetTcp, _) => "/proc/net/tcp",
         (Kind::NetTcp6, _) => "/proc/net/tcp6",
     }

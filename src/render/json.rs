@@ -280,8 +280,8 @@ struct ListenerV1<'a> {
 /// An accept queue; null where it is not certain.
 #[derive(Serialize, JsonSchema)]
 struct AcceptQueueV1 {
-    /// Connections that wait, whatever their state.
-    length: u32,
+    /// Connections that wait, whatever their state; null where a text does not show it.
+    length: Option<u32>,
     /// The queue holds one more than this.
     limit: Option<u32>,
     /// Of these, ESTABLISHED.
@@ -596,7 +596,7 @@ fn convert_listener<'a>(report: &'a Report, row: &'a ListenerRow) -> ListenerV1<
         netns: &row.netns,
         inode: row.listener.inode.and_then(crate::model::Inode::number),
         accept_queue: AcceptQueueV1 {
-            length: row.queue.length,
+            length: row.listener.queue_is_shown.then_some(row.queue.length),
             limit: row.listener.accept_queue_limit.copied(),
             established: row.queue.established,
             close_wait: row.queue.close_wait,

@@ -261,9 +261,10 @@ fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) 
             Reading::Known(limit) => limit.to_string(),
             Reading::Unknown(_) => "?".to_owned(),
         };
+        let length = row.listener.queue_is_shown.then_some(row.queue.length);
         table.add_row([
             address(report, &row.netns, row.listener.local),
-            format!("{} / {limit}", row.queue.length),
+            format!("{} / {limit}", number(length)),
             number(row.queue.close_wait),
             number(row.queue.established),
             number(row.queue.reset),

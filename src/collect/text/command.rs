@@ -142,8 +142,8 @@ fn ss(arguments: &[&str]) -> Command {
     };
     let only_state = words.len() == 2 && command.state.is_some();
     let everything = words.is_empty() || words == ["state", "all"];
-    command.filtered = !(everything || only_state) || options.one_family;
-    command.headerless = options.headerless;
+    command.filtered = !(everything || only_state) || options.one_family();
+    command.headerless = options.has('H');
     command.part = match command.state {
         Some(_) => None,
         None if words.contains(&"state") => None,
@@ -156,7 +156,7 @@ fn netstat(arguments: &[&str]) -> Command {
     let options = Options::of(arguments);
     Command {
         part: options.part(),
-        filtered: options.one_family,
+        filtered: options.one_family(),
         ..Command::default()
     }
 }
@@ -170,41 +170,33 @@ fn plain_words<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
         .collect()
 }
 
-#[derive(Debug, Default)]
-struct Options {
-    all: bool,
-    listening: bool,
-    headerless: bool,
-    one_family: bool,
-}
+/// The letters of all options, the long ones by the letter that means the same.
+struct Options(String);
 
 impl Options {
     fn of(arguments: &[&str]) -> Self {
-        let mut options = Self::default();
-        for word in arguments {
-            match *word {
-                "--all" => options.all = true,
-                "--listening" => options.listening = true,
-                "--no-header" => options.headerless = true,
-                "--ipv4" | "--ipv6" | "--inet" | "--inet6" => options.one_family = true,
-                word => options.add_letters(word),
-            }
-        }
-        options
+        let letters = arguments.iter().filter_map(|word| match *word {
+            "--all" => Some("a"),
+            "--listening" => Some("l"),
+            "--no-header" => Some("H"),
+            "--ipv4" | "--inet" => Some("4"),
+            "--ipv6" | "--inet6" => Some("6"),
+            word if word.starts_with("--") => None,
+            word => word.strip_prefix('-'),
+        });
+        Self(letters.collect())
     }
 
-    fn add_letters(&mut self, word: &str) {
-        let Some(letters) = word.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else {
-            return;
-        };
-        self.all |= letters.contains('a');
-        self.listening |= letters.contains('l');
-        self.headerless |= letters.contains('H');
-        self.one_family |= letters.contains(['4', '6']);
+    fn has(&self, letter: char) -> bool {
+        self.0.contains(letter)
+    }
+
+    fn one_family(&self) -> bool {
+        self.has('4') != self.has('6')
     }
 
     fn part(&self) -> Option<Part> {
-        match (self.all, self.listening) {
+        match (self.has('a'), self.has('l')) {
             (true, _) => None,
             (false, true) => Some(Part::Listeners),
             (false, false) => Some(Part::Connections),
@@ -230,8 +222,15 @@ pub(super) fn after_prompt(line: &str) -> Option<&str> {
     (is_prompt && !command.is_empty()).then_some(command)
 }
 
+/// What a headline of `netstat` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Headline {
+    /// Which sockets are shown; none where all are.
+    pub part: Option<Part>,
+}
+
 /// Tells what part a headline of `netstat` speaks of, in the languages of net-tools.
-pub(super) fn headline(line: &str) -> Option<Option<Part>> {
+pub(super) fn headline(line: &str) -> Option<Headline> {
     const HEADLINES: [&str; 7] = [
         "Active Internet connections",
         "Aktive Internetverbindungen",
@@ -251,13 +250,14 @@ pub(super) fn headline(line: &str) -> Option<Option<Part>> {
             .iter()
             .any(|word| names.contains(&word.trim_matches(['(', ')'])))
     };
-    Some(if has(&WITHOUT_SERVERS) {
+    let part = if has(&WITHOUT_SERVERS) {
         Some(Part::Connections)
     } else if has(&ONLY_SERVERS) {
         Some(Part::Listeners)
     } else {
         None
-    })
+    };
+    Some(Headline { part })
 }
 
 /// Tells whether a line has the names of columns of `ss`, `netstat` or `/proc/net/tcp`.
@@ -275,17 +275,18 @@ pub(super) fn is_ellipsis(line: &str) -> bool {
     let bare = line.trim_matches(['[', ']', '(', ')', '<', '>', ' ', '-', '*', '#', '/']);
     let dots = bare.starts_with("...") || bare.starts_with('\u{2026}') || bare == "..";
     let ends = bare.ends_with("...") || bare.ends_with('\u{2026}');
-    let words = [
-        "snip",
-        "omitted",
-        "truncated",
-        "skipped",
-        "cut",
-        "more rows",
-        "more lines",
-    ];
-    let lower = bare.to_lowercase();
-    dots || ends || words.iter().any(|word| lower.contains(word)) || lower.starts_with("etc")
+    dots || ends || tells_of_a_cut(bare)
+}
+
+/// `[40 rows omitted]`, `<snip>`: a short line with such a word.
+fn tells_of_a_cut(line: &str) -> bool {
+    const LONGEST: usize = 60;
+    const WORDS: [&str; 6] = ["snip", "snipped", "omitted", "truncated", "skipped", "etc"];
+    line.len() <= LONGEST
+        && line
+            .to_lowercase()
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| WORDS.contains(&word))
 }
 
 #[cfg(test)]
@@ -341,18 +342,15 @@ mod tests {
 
     #[test]
     fn headlines_and_dots() {
-        assert_eq!(
-            headline("Active Internet connections (w/o servers)"),
-            Some(Some(Part::Connections))
-        );
-        assert_eq!(
-            headline("Active Internet connections (only servers)"),
-            Some(Some(Part::Listeners))
-        );
-        assert_eq!(
-            headline("Active Internet connections (servers and established)"),
-            Some(None)
-        );
+        let part = |line: &str| headline(line).map(|headline| headline.part);
+        for (kind, expected) in [
+            ("w/o servers", Some(Part::Connections)),
+            ("only servers", Some(Part::Listeners)),
+            ("servers and established", None),
+        ] {
+            let line = format!("Active Internet connections ({kind})");
+            assert_eq!(part(&line), Some(expected));
+        }
         assert_eq!(headline("hello"), None);
         assert!(
             is_ellipsis("...") && is_ellipsis("[... 40 more lines ...]") && is_ellipsis("<snip>")

@@ -6,6 +6,9 @@
 
 mod command;
 mod endpoint;
+mod find;
+mod foreign;
+mod lsof;
 mod markup;
 mod merge;
 mod net_tcp;
@@ -73,6 +76,8 @@ pub enum Kind {
     Ss,
     /// `netstat` of net-tools or busybox.
     Netstat,
+    /// `lsof`, which shows what processes hold, and no queues.
+    Lsof,
     /// `/proc/net/tcp`.
     NetTcp,
     /// `/proc/net/tcp6`, which is the other half of `/proc/net/tcp` and no table more.
@@ -84,7 +89,7 @@ impl Kind {
     fn has_both_families(self) -> bool {
         match self {
             Self::Ss | Self::Netstat => true,
-            Self::NetTcp | Self::NetTcp6 => false,
+            Self::Lsof | Self::NetTcp | Self::NetTcp6 => false,
         }
     }
 }
@@ -101,6 +106,14 @@ pub enum NoTable {
     },
     /// Rows of `ss state NAME`, without the command.
     WithoutState,
+    /// A table of another system, by its name.
+    OtherSystem(&'static str),
+    /// Numbers of connections, and no rows.
+    Counts,
+    /// Unix sockets, which have no CLOSE_WAIT.
+    UnixSockets,
+    /// The output of `lsof` without one TCP socket.
+    LsofWithoutTcp,
     /// JSON in which no single table was found.
     Json,
 }
@@ -121,6 +134,21 @@ impl fmt::Display for NoTable {
                 "JSON in which no single table was found; paste what the command printed, or \
                  closewait-doctor record -o FILE on that host",
             ),
+            Self::OtherSystem(name) => write!(
+                f,
+                "a table of sockets of {name}; this program reads those of Linux: as root, \
+                 ss -tanpoie"
+            ),
+            Self::Counts => f.write_str(
+                "counts of connections without the rows that were counted; paste the rows: as \
+                 root, ss -tanpoie",
+            ),
+            Self::UnixSockets => f.write_str(
+                "a table of unix sockets, which have no CLOSE_WAIT; for TCP, as root: ss -tanpoie",
+            ),
+            Self::LsofWithoutTcp => f.write_str(
+                "output of lsof without a TCP socket; as root: lsof -nP -iTCP, or ss -tanpoie",
+            ),
             Self::WithoutState => f.write_str(
                 "rows of `ss state NAME`, which do not say the state; copy the line with the \
                  command too",
@@ -137,14 +165,19 @@ impl std::error::Error for NoTable {}
 ///
 /// When there is none.
 pub fn parse_text(text: &str) -> Result<Text, NoTable> {
+    let lines = markup::plain_lines(text);
     let mut reader = Reader::default();
-    for line in markup::plain_lines(text) {
+    for line in &lines {
         reader.line(&line.text);
     }
-    match reader.finish() {
-        Err(NoTable::Foreign) if markup::is_json(text) => Err(NoTable::Json),
-        result => result,
-    }
+    reader.finish().map_err(|unreadable| {
+        let plain: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        match foreign::what(&plain) {
+            Some(named) => named,
+            None if unreadable == NoTable::Foreign && markup::is_json(text) => NoTable::Json,
+            None => unreadable,
+        }
+    })
 }
 
 #[cfg(test)]

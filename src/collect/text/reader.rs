@@ -1,9 +1,11 @@
 //! The lines of a text to tables.
 
+use std::collections::HashMap;
+
 use super::command::{Evidence, Part, headline, is_ellipsis, is_header, parse_command};
 use super::row::Row;
-use super::{Fact, Kind, NoTable, TableSummary, Text, merge, net_tcp, netstat, ss};
-use crate::model::{Coverage, TcpState};
+use super::{Fact, Kind, NoTable, TableSummary, Text, find, lsof, merge, net_tcp, netstat, ss};
+use crate::model::{Coverage, Inode, TcpState};
 
 #[derive(Default)]
 pub(super) struct Reader {
@@ -14,6 +16,14 @@ pub(super) struct Reader {
     evidence: Evidence,
     odd_lines: usize,
     rows_without_state: usize,
+    /// Rows about other protocols.
+    other_protocols: usize,
+    /// A row that ended too early.
+    broken: Option<Broken>,
+    /// The last row of `netstat`, where no process was in it.
+    last_row: Option<String>,
+    /// What `lsof -F` printed of the socket it is at.
+    fields: lsof::Fields,
 }
 
 /// The rows of one table, as far as they were read.
@@ -28,30 +38,43 @@ struct Table {
     has_established: bool,
     /// What stands above it.
     evidence: Evidence,
+    /// Which row is about an inode, where one socket may have several.
+    held: HashMap<Inode, usize>,
 }
 
 /// A line taken for itself.
-pub(super) enum Line<'a> {
-    Ss(ss::Unfinished),
-    Netstat(Row),
-    NetTcp(Kind, &'a str),
+pub(super) enum Line {
+    Ss(Box<ss::Unfinished>),
+    Netstat(Box<Row>),
+    Lsof(Box<Row>),
+    NetTcp(Kind, String),
     /// It begins like a row and cannot be read.
     Odd,
     RowWithoutState,
     /// A row about something else than TCP: it neither counts nor ends a table.
     OtherProtocol,
-    NoRow(&'a str),
+    NoRow,
 }
 
-fn recognise(line: &str, asked_for: Option<TcpState>) -> Line<'_> {
-    if let Some(kind) = net_tcp::kind_of_row(line) {
-        return Line::NetTcp(kind, line);
-    }
-    match netstat::recognise(line) {
-        Line::NoRow(line) => ss::recognise(line, asked_for),
-        recognised => recognised,
+impl Line {
+    /// Whether it is a row that can be read.
+    pub(super) fn is_row(&self) -> bool {
+        match self {
+            Self::Ss(_) | Self::Netstat(_) | Self::Lsof(_) | Self::NetTcp(..) => true,
+            Self::Odd | Self::RowWithoutState | Self::OtherProtocol | Self::NoRow => false,
+        }
     }
 }
+
+/// A row that may go on in the next lines.
+struct Broken {
+    text: String,
+    lines: usize,
+    has_state: bool,
+}
+
+/// A mail program breaks a row into at most this many lines.
+const MOST_LINES_OF_ROW: usize = 4;
 
 impl Reader {
     /// Takes the next line, trimmed.
@@ -59,20 +82,113 @@ impl Reader {
         if line.is_empty() {
             return;
         }
-        let line = recognise(line, self.evidence.state());
-        match line {
-            Line::NoRow(text) if self.continues_row(text) => return,
+        let recognised = find::recognise(line, self.evidence.state());
+        if self.joins_broken_row(line, &recognised) || self.ends_last_row(line, &recognised) {
+            return;
+        }
+        match recognised {
+            Line::NoRow if self.continues_row(line) => return,
             _ => self.finish_row(),
         }
-        match line {
-            Line::Ss(row) => self.table(Kind::Ss).unfinished = Some(row),
-            Line::Netstat(row) => self.table(Kind::Netstat).push(row),
-            Line::NetTcp(kind, text) => self.table(kind).lines.push(text.to_owned()),
-            Line::Odd => self.odd_lines += 1,
-            Line::RowWithoutState => self.rows_without_state += 1,
-            Line::OtherProtocol => {}
-            Line::NoRow(text) => self.end_table(text),
+        match recognised {
+            Line::Odd | Line::RowWithoutState => {
+                self.broken = Some(Broken {
+                    text: line.to_owned(),
+                    lines: 1,
+                    has_state: matches!(recognised, Line::Odd),
+                });
+            }
+            Line::OtherProtocol => self.other_protocols += 1,
+            Line::NoRow => self.no_row(line),
+            row => self.row(row, line),
         }
+    }
+
+    fn row(&mut self, row: Line, line: &str) {
+        self.last_row = None;
+        match row {
+            Line::Ss(row) => self.table(Kind::Ss).unfinished = Some(*row),
+            Line::Netstat(row) => {
+                self.last_row = row.owners.is_empty().then(|| line.to_owned());
+                self.table(Kind::Netstat).push(*row);
+            }
+            Line::Lsof(row) => self.table(Kind::Lsof).push_held(*row),
+            Line::NetTcp(kind, text) => self.table(kind).lines.push(text),
+            Line::Odd | Line::RowWithoutState | Line::OtherProtocol | Line::NoRow => {}
+        }
+    }
+
+    /// Puts a line behind a row that ended too early, if that makes a row of it.
+    fn joins_broken_row(&mut self, line: &str, recognised: &Line) -> bool {
+        let Some(mut broken) = self.broken.take() else {
+            return false;
+        };
+        let may_go_on =
+            !recognised.is_row() && !begins_table(line) && broken.lines < MOST_LINES_OF_ROW;
+        if may_go_on {
+            let alone = broken.text.len();
+            broken.text.push(' ');
+            broken.text.push_str(line);
+            let joined = find::recognise(&broken.text, self.evidence.state());
+            if joined.is_row() {
+                self.row(joined, &broken.text);
+                return true;
+            }
+            if matches!(recognised, Line::NoRow) && broken.lines == 1 && line.contains(':') {
+                broken.lines += 1;
+                self.broken = Some(broken);
+                return true;
+            }
+            broken.text.truncate(alone);
+        }
+        self.give_up(&broken);
+        false
+    }
+
+    /// Counts a row that could not be read.
+    fn give_up(&mut self, broken: &Broken) {
+        let of_netstat = self
+            .tables
+            .last()
+            .is_some_and(|last| last.kind == Kind::Netstat);
+        if broken.has_state || of_netstat {
+            self.odd_lines += 1;
+        } else {
+            self.rows_without_state += 1;
+        }
+    }
+
+    /// Puts the process that stands on a line of its own behind the row of `netstat` before it.
+    fn ends_last_row(&mut self, line: &str, recognised: &Line) -> bool {
+        if !matches!(recognised, Line::NoRow) || !netstat::is_rest_of_row(line) {
+            return false;
+        }
+        let Some(mut row) = self.last_row.take() else {
+            return false;
+        };
+        row.push(' ');
+        row.push_str(line);
+        let Line::Netstat(joined) = find::recognise(&row, None) else {
+            return false;
+        };
+        let Some(last) = self
+            .tables
+            .last_mut()
+            .and_then(|table| table.rows.last_mut())
+        else {
+            return false;
+        };
+        *last = *joined;
+        true
+    }
+
+    fn no_row(&mut self, line: &str) {
+        match self.fields.take(line) {
+            lsof::Field::Ends(row) => return self.table(Kind::Lsof).push_held(*row),
+            lsof::Field::Taken => return,
+            lsof::Field::Other => {}
+        }
+        self.end_table(line);
     }
 
     /// The next line is no detail of the last row.
@@ -105,8 +221,8 @@ impl Reader {
     fn end_table(&mut self, line: &str) {
         if is_header(line) {
             self.evidence.header = true;
-        } else if let Some(part) = headline(line) {
-            self.evidence.part = part;
+        } else if let Some(headline) = headline(line) {
+            self.evidence.part = headline.part;
         } else if let Some(command) = parse_command(line) {
             self.evidence = Evidence {
                 command: Some(command),
@@ -123,6 +239,12 @@ impl Reader {
 
     /// Puts together what was read.
     pub(super) fn finish(mut self) -> Result<Text, NoTable> {
+        if let Some(broken) = self.broken.take() {
+            self.give_up(&broken);
+        }
+        if let Some(row) = self.fields.finish() {
+            self.table(Kind::Lsof).push_held(row);
+        }
         for table in &mut self.tables {
             self.odd_lines += table.finish();
         }
@@ -154,6 +276,14 @@ impl Reader {
     }
 }
 
+/// Tells whether a line stands above a table.
+fn begins_table(line: &str) -> bool {
+    is_header(line)
+        || headline(line).is_some()
+        || parse_command(line).is_some()
+        || is_ellipsis(line)
+}
+
 /// What the tables show in full. Where there are several, none is known to show the moment of
 /// another, and where a row could not be read it may be about any socket.
 fn coverage(tables: &[Table], unread: bool) -> Coverage {
@@ -170,7 +300,7 @@ fn coverage(tables: &[Table], unread: bool) -> Coverage {
         _ => (false, false),
     };
     let every = |shown: fn(&Table) -> bool| {
-        whole
+        (whole && both_families)
             || tables
                 .iter()
                 .any(|table| table.kind.has_both_families() && shown(table))
@@ -191,6 +321,7 @@ impl Table {
             lines: Vec::new(),
             has_established: false,
             evidence,
+            held: HashMap::new(),
         }
     }
 
@@ -202,7 +333,8 @@ impl Table {
     fn is_whole(&self) -> bool {
         let evidence = &self.evidence;
         let everything = evidence.part().is_none() && evidence.state().is_none();
-        everything && evidence.is_complete() && self.has_both()
+        let queues = self.rows.iter().all(Row::has_queues);
+        everything && queues && evidence.is_complete() && self.has_both()
     }
 
     fn shows_every_close_wait(&self) -> bool {
@@ -221,6 +353,19 @@ impl Table {
             None => evidence.part() == Some(Part::Listeners),
         };
         self.is_whole() || (asked_for && evidence.is_complete())
+    }
+
+    /// `lsof` prints a socket for every descriptor of it.
+    fn push_held(&mut self, row: Row) {
+        let Some(inode) = row.inode() else {
+            return self.push(row);
+        };
+        if let Some(index) = self.held.get(&inode) {
+            self.rows[*index].owners.extend(row.owners);
+            return;
+        }
+        self.held.insert(inode, self.rows.len());
+        self.push(row);
     }
 
     fn push(&mut self, row: Row) {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::super::{find, lsof};
 use super::PlainLine;
 
 /// Nobody has a terminal narrower than this.
@@ -28,7 +29,7 @@ pub(super) fn join<'a>(lines: impl Iterator<Item = Cow<'a, str>>) -> Vec<PlainLi
     for line in lines {
         let is_full = broken && (widest.measure)(&line) == widest.width;
         match joined.last_mut() {
-            Some(last) if goes_on && last.parts < MOST_PARTS && continues(&line) => {
+            Some(last) if goes_on && goes_on_in(last, &line) => {
                 last.text.push_str(&line);
                 last.parts += 1;
             }
@@ -78,6 +79,20 @@ fn width(line: &str) -> usize {
     })
 }
 
+/// Tells whether a line is the rest of the one before: it begins none, and spoils no row.
+fn goes_on_in(last: &PlainLine, line: &str) -> bool {
+    if last.parts >= MOST_PARTS || !continues(line) || !same_start_is_missing(&last.text, line) {
+        return false;
+    }
+    let is_row = |text: &str| find::recognise(text.trim(), None).is_row();
+    !is_row(&last.text) || is_row(&format!("{}{line}", last.text))
+}
+
+/// Rows of one process begin with its name.
+fn same_start_is_missing(last: &str, line: &str) -> bool {
+    last.split_whitespace().next() != line.split_whitespace().next()
+}
+
 /// Tells whether a line can be the rest of another: it does not begin one.
 fn continues(line: &str) -> bool {
     const STARTS: [&str; 14] = [
@@ -89,6 +104,8 @@ fn continues(line: &str) -> bool {
     !line.is_empty()
         && !is_prompt
         && !begins_with_columns(line)
+        && !lsof::is_file(line)
+        && !find::recognise(line, None).is_row()
         && !STARTS.iter().any(|start| line.starts_with(start))
 }
 
