@@ -9,13 +9,21 @@ use crate::model::{BlindSpot, Connection, Listener, TcpState};
 /// The command that shows the most.
 const BEST: &str = "as root: ss -tanpoie";
 
+/// What of a text is not used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unused {
+    /// Lines that begin like rows and cannot be read.
+    pub odd_lines: usize,
+    /// Rows of `ss state NAME` without their state.
+    pub rows_without_state: usize,
+    /// Tables that a later one shows again.
+    pub replaced_tables: usize,
+    /// Hosts and namespaces that are told apart.
+    pub places: usize,
+}
+
 /// Tells what a text leaves open, of what would matter.
-pub(super) fn of(
-    analysis: &Analysis,
-    tables: &[TableSummary],
-    odd_lines: usize,
-    rows_without_state: usize,
-) -> Vec<BlindSpot> {
+pub(super) fn of(analysis: &Analysis, tables: &[TableSummary], unused: Unused) -> Vec<BlindSpot> {
     let spots = [
         undecided(analysis, tables),
         ages(analysis, tables),
@@ -25,8 +33,10 @@ pub(super) fn of(
         listeners(analysis),
         connections(analysis),
         moments(tables),
-        unreadable(odd_lines),
-        without_state(rows_without_state),
+        replaced(unused.replaced_tables),
+        places(unused.places),
+        unreadable(unused.odd_lines),
+        without_state(unused.rows_without_state),
     ];
     spots.into_iter().flatten().collect()
 }
@@ -176,6 +186,27 @@ fn moments(tables: &[TableSummary]) -> Option<BlindSpot> {
         why: "they do not say when they were taken; the last word on a socket is the last table's"
             .to_owned(),
         remedy: "one table with everything: ss -tanpoie".to_owned(),
+        hides_findings: false,
+    })
+}
+
+fn replaced(tables: usize) -> Option<BlindSpot> {
+    (tables > 0).then(|| {
+        spot(
+            plural(tables, "earlier table"),
+            "a later table shows the same again, at another moment; the later one is used",
+            "one table at a time",
+        )
+    })
+}
+
+fn places(number: usize) -> Option<BlindSpot> {
+    (number > 1).then(|| BlindSpot {
+        what: format!(
+            "what the {number} hosts or namespaces of the text have to do with each other"
+        ),
+        why: "each of their tables is read for itself".to_owned(),
+        remedy: "one host at a time".to_owned(),
         hides_findings: false,
     })
 }

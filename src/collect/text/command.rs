@@ -27,6 +27,8 @@ pub(super) struct Command {
     pub filtered: bool,
     /// It prints no header.
     pub headerless: bool,
+    /// The command itself, to tell whether it was run again.
+    pub text: String,
 }
 
 /// A part of the sockets.
@@ -79,8 +81,9 @@ pub(super) fn parse_command(line: &str) -> Option<Command> {
         .filter(|word| !word.is_empty())
         .collect();
     let Some(at) = words.iter().position(|word| tool(word).is_some()) else {
-        return prompted.map(|_| Command {
+        return prompted.map(|text| Command {
             filtered: true,
+            text: text.to_owned(),
             ..Command::default()
         });
     };
@@ -95,6 +98,10 @@ pub(super) fn parse_command(line: &str) -> Option<Command> {
         Tool::Netstat => netstat(arguments),
         Tool::File => Command::default(),
     };
+    prompted
+        .unwrap_or(line)
+        .trim()
+        .clone_into(&mut command.text);
     command.filtered |= runs_filter(&words) || pipes_into_another(&words[end..]);
     Some(command)
 }
@@ -105,6 +112,11 @@ enum Tool {
     Netstat,
     /// A copy of a file in `/proc`.
     File,
+}
+
+/// Tells whether a word names what prints tables.
+pub(super) fn is_tool(word: &str) -> bool {
+    tool(word).is_some()
 }
 
 fn tool(word: &str) -> Option<Tool> {

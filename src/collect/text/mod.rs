@@ -13,11 +13,13 @@ mod markup;
 mod merge;
 mod net_tcp;
 mod netstat;
+mod place;
 mod reader;
 mod row;
 mod services;
 mod ss;
 mod state;
+mod table;
 
 pub use markup::{decode, is_binary};
 
@@ -31,6 +33,21 @@ use crate::model::{Coverage, Holder, Pid, Process, SocketTable};
 /// What a text shows.
 #[derive(Debug)]
 pub struct Text {
+    /// Each place of which it has tables; at least one.
+    pub parts: Vec<Part>,
+    /// Tables of which a later one shows the same again; they are not used.
+    pub replaced: usize,
+    /// Lines that begin like a row and could not be read.
+    pub odd_lines: usize,
+    /// Rows of `ss state NAME`, which do not repeat the state, below no such command.
+    pub rows_without_state: usize,
+}
+
+/// What a text shows of one host, container or network namespace.
+#[derive(Debug)]
+pub struct Part {
+    /// Its name, where the text tells.
+    pub name: Option<String>,
     /// The sockets. One whose inode is not shown has a stand-in.
     pub sockets: SocketTable,
     /// Who holds them, sorted by inode.
@@ -39,12 +56,8 @@ pub struct Text {
     pub processes: BTreeMap<Pid, Process>,
     /// The tables, in their order.
     pub tables: Vec<TableSummary>,
-    /// What of the sockets of a host it shows in full.
+    /// What of the sockets it shows in full.
     pub coverage: Coverage,
-    /// Lines that begin like a row and could not be read.
-    pub odd_lines: usize,
-    /// Rows of `ss state NAME`, which do not repeat the state, below no such command.
-    pub rows_without_state: usize,
 }
 
 /// One table in a text.

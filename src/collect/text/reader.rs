@@ -1,11 +1,10 @@
 //! The lines of a text to tables.
 
-use std::collections::HashMap;
-
-use super::command::{Evidence, Part, headline, is_ellipsis, is_header, parse_command};
+use super::command::{Evidence, headline, is_ellipsis, is_header, parse_command};
+use super::place::{self, Place};
 use super::row::Row;
-use super::{Fact, Kind, NoTable, TableSummary, Text, find, lsof, merge, net_tcp, netstat, ss};
-use crate::model::{Coverage, Inode, TcpState};
+use super::table::{Table, coverage};
+use super::{Kind, NoTable, Part, Text, find, lsof, merge, netstat, ss};
 
 #[derive(Default)]
 pub(super) struct Reader {
@@ -14,6 +13,8 @@ pub(super) struct Reader {
     open: bool,
     /// What the lines since the last table tell of the next.
     evidence: Evidence,
+    /// Where the next table is taken.
+    place: Place,
     odd_lines: usize,
     rows_without_state: usize,
     /// Rows about other protocols.
@@ -24,22 +25,6 @@ pub(super) struct Reader {
     last_row: Option<String>,
     /// What `lsof -F` printed of the socket it is at.
     fields: lsof::Fields,
-}
-
-/// The rows of one table, as far as they were read.
-struct Table {
-    kind: Kind,
-    rows: Vec<Row>,
-    /// The last row of `ss`, which may go on in the next line.
-    unfinished: Option<ss::Unfinished>,
-    /// Lines of `/proc/net/tcp`.
-    lines: Vec<String>,
-    /// Whether an ESTABLISHED connection was in it, kept or not.
-    has_established: bool,
-    /// What stands above it.
-    evidence: Evidence,
-    /// Which row is about an inode, where one socket may have several.
-    held: HashMap<Inode, usize>,
 }
 
 /// A line taken for itself.
@@ -202,7 +187,8 @@ impl Reader {
     fn table(&mut self, kind: Kind) -> &mut Table {
         let same = self.tables.last().is_some_and(|last| last.kind == kind);
         if !(self.open && same) {
-            self.tables.push(Table::new(kind, self.evidence.clone()));
+            self.tables
+                .push(Table::new(kind, self.place.clone(), self.evidence.clone()));
             // The next table has a header of its own.
             self.evidence.header = false;
             self.open = true;
@@ -219,11 +205,13 @@ impl Reader {
 
     /// A prompt, a header or any other words stand between two tables.
     fn end_table(&mut self, line: &str) {
+        self.place.read(line);
         if is_header(line) {
             self.evidence.header = true;
         } else if let Some(headline) = headline(line) {
             self.evidence.part = headline.part;
         } else if let Some(command) = parse_command(line) {
+            self.place.run(line);
             self.evidence = Evidence {
                 command: Some(command),
                 ..Evidence::default()
@@ -252,16 +240,18 @@ impl Reader {
         if self.tables.is_empty() {
             return Err(self.no_table());
         }
-        let tables: Vec<TableSummary> = self.tables.iter().map(Table::summary).collect();
         let unread = self.odd_lines + self.rows_without_state > 0;
-        let coverage = coverage(&self.tables, unread);
-        let merged = merge::merge(self.tables.into_iter().map(|table| table.rows));
+        let mut replaced = 0;
+        let mut parts = Vec::new();
+        for (name, tables) in place::groups(self.tables) {
+            let before = tables.len();
+            let tables = latest(tables);
+            replaced += before - tables.len();
+            parts.push(part(name, tables, unread));
+        }
         Ok(Text {
-            sockets: merged.sockets,
-            holders: merged.holders,
-            processes: merged.processes,
-            tables,
-            coverage,
+            parts,
+            replaced,
             odd_lines: self.odd_lines,
             rows_without_state: self.rows_without_state,
         })
@@ -276,144 +266,35 @@ impl Reader {
     }
 }
 
+/// The tables that no later one shows again.
+fn latest(tables: Vec<Table>) -> Vec<Table> {
+    let mut kept: Vec<Table> = Vec::new();
+    for table in tables {
+        kept.retain(|earlier| !earlier.is_replaced_by(&table));
+        kept.push(table);
+    }
+    kept
+}
+
+/// What the tables of one place show.
+fn part(name: Option<String>, tables: Vec<Table>, unread: bool) -> Part {
+    let summaries = tables.iter().map(Table::summary).collect();
+    let coverage = coverage(&tables.iter().collect::<Vec<_>>(), unread);
+    let merged = merge::merge(tables.into_iter().map(|table| table.rows));
+    Part {
+        name,
+        sockets: merged.sockets,
+        holders: merged.holders,
+        processes: merged.processes,
+        tables: summaries,
+        coverage,
+    }
+}
+
 /// Tells whether a line stands above a table.
 fn begins_table(line: &str) -> bool {
     is_header(line)
         || headline(line).is_some()
         || parse_command(line).is_some()
         || is_ellipsis(line)
-}
-
-/// What the tables show in full. Where there are several, none is known to show the moment of
-/// another, and where a row could not be read it may be about any socket.
-fn coverage(tables: &[Table], unread: bool) -> Coverage {
-    if unread {
-        return Coverage::default();
-    }
-    let (whole, both_families) = match tables {
-        [only] => (only.is_whole(), only.kind.has_both_families()),
-        [v4, v6] if v4.kind == Kind::NetTcp && v6.kind == Kind::NetTcp6 => {
-            let complete = v4.evidence.is_complete() && v6.evidence.is_complete();
-            let whole = complete && (v4.has_both() || v6.has_both());
-            (whole, true)
-        }
-        _ => (false, false),
-    };
-    let every = |shown: fn(&Table) -> bool| {
-        (whole && both_families)
-            || tables
-                .iter()
-                .any(|table| table.kind.has_both_families() && shown(table))
-    };
-    Coverage {
-        whole,
-        close_wait: every(Table::shows_every_close_wait),
-        listeners: every(Table::shows_every_listener),
-    }
-}
-
-impl Table {
-    fn new(kind: Kind, evidence: Evidence) -> Self {
-        Self {
-            kind,
-            rows: Vec::new(),
-            unfinished: None,
-            lines: Vec::new(),
-            has_established: false,
-            evidence,
-            held: HashMap::new(),
-        }
-    }
-
-    fn has_both(&self) -> bool {
-        self.has_established && self.rows.iter().any(|row| row.is_in(TcpState::Listen))
-    }
-
-    /// It has listeners and connections, and nothing tells that rows are left out.
-    fn is_whole(&self) -> bool {
-        let evidence = &self.evidence;
-        let everything = evidence.part().is_none() && evidence.state().is_none();
-        let queues = self.rows.iter().all(Row::has_queues);
-        everything && queues && evidence.is_complete() && self.has_both()
-    }
-
-    fn shows_every_close_wait(&self) -> bool {
-        let evidence = &self.evidence;
-        let asked_for = match evidence.state() {
-            Some(state) => state == TcpState::CloseWait,
-            None => evidence.part() == Some(Part::Connections) && self.has_established,
-        };
-        self.is_whole() || (asked_for && evidence.is_complete())
-    }
-
-    fn shows_every_listener(&self) -> bool {
-        let evidence = &self.evidence;
-        let asked_for = match evidence.state() {
-            Some(state) => state == TcpState::Listen,
-            None => evidence.part() == Some(Part::Listeners),
-        };
-        self.is_whole() || (asked_for && evidence.is_complete())
-    }
-
-    /// `lsof` prints a socket for every descriptor of it.
-    fn push_held(&mut self, row: Row) {
-        let Some(inode) = row.inode() else {
-            return self.push(row);
-        };
-        if let Some(index) = self.held.get(&inode) {
-            self.rows[*index].owners.extend(row.owners);
-            return;
-        }
-        self.held.insert(inode, self.rows.len());
-        self.push(row);
-    }
-
-    fn push(&mut self, row: Row) {
-        self.has_established |= row.is_in(TcpState::Established);
-        self.rows.push(row);
-    }
-
-    fn finish_row(&mut self) {
-        if let Some(unfinished) = self.unfinished.take() {
-            self.push(unfinished.into_row());
-        }
-    }
-
-    /// Reads what was left for the end; returns how many lines could not be read.
-    fn finish(&mut self) -> usize {
-        self.finish_row();
-        let (rows, odd) = net_tcp::rows(&self.lines);
-        self.rows.extend(rows);
-        self.has_established |= net_tcp::has_established(&self.lines);
-        if odd == self.lines.len() {
-            self.lines.clear();
-        }
-        odd
-    }
-
-    /// Nothing in it could be read, not even what is of no interest.
-    fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.lines.is_empty()
-    }
-
-    fn summary(&self) -> TableSummary {
-        let mut lacks = Vec::new();
-        let mut note = |fact: Fact, of: fn(&Row) -> bool, shown: fn(&Row) -> bool| {
-            if self.rows.iter().any(of) && !self.rows.iter().any(shown) {
-                lacks.push(fact);
-            }
-        };
-        note(Fact::Inode, |_| true, |row| row.inode_is_shown);
-        note(Fact::Age, |row| !row.is_in(TcpState::Listen), Row::has_ages);
-        note(Fact::Owner, |_| true, |row| !row.owners.is_empty());
-        note(
-            Fact::Limit,
-            |row| row.is_in(TcpState::Listen),
-            Row::has_limit,
-        );
-        TableSummary {
-            kind: self.kind,
-            lacks,
-        }
-    }
 }
