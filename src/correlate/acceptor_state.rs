@@ -7,7 +7,7 @@ use super::acceptor::{self, Acceptor, AcceptorState, Doubt, Unwatched};
 use super::activity::Activity;
 use super::threads::{self, ThreadLook, ThreadRecord, idleness, is_socket, weight};
 use super::watch::{Watch, Watches};
-use crate::model::{Descriptor, Gap, Pid, Reading, RunState, Runtime};
+use crate::model::{Descriptor, Gap, Pid, Reading, RunState};
 
 /// Decides; what makes the rest meaningless comes first.
 ///
@@ -322,11 +322,8 @@ impl Acceptor<'_> {
     /// threads share that work the main one only waits for the others; then it is one that cannot go on, and
     /// none where all are at rest.
     fn loop_thread(&self) -> Option<&ThreadRecord> {
-        let runtime = self.process.examination.as_ref().map(|e| e.runtime);
-        let shared = matches!(
-            runtime,
-            Some(Runtime::Java | Runtime::Netty | Runtime::Tokio | Runtime::Go)
-        );
+        let examination = self.process.examination.as_ref();
+        let shared = examination.is_some_and(|e| e.runtime.shares_work_among_threads());
         let main = self.living().next()?;
         let waits_elsewhere = matches!(
             main.usual()?.0,

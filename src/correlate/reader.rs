@@ -7,7 +7,9 @@ use rustc_hash::FxHashMap;
 
 use super::acceptor::{self, Halt};
 use super::activity::Activity;
+use super::pending;
 use super::threads::{self, ThreadRecord};
+use super::waits::{Facts, Summary, Target};
 use super::watch::{Watch, Watches};
 use crate::model::{Connection, EpollWatch, Holder, Inode, Pid, Process, Snapshot};
 
@@ -51,6 +53,8 @@ pub enum Reader {
         /// What it does.
         activity: Activity,
     },
+    /// Its process has no epoll set, and no thread waits for it or is in the middle of something.
+    NoThread,
     /// Who holds it is not visible.
     OwnerUnknown,
     /// What its process does is not visible, or does not fit together.
@@ -71,6 +75,8 @@ struct Suspect<'a> {
     process: &'a Process,
     watches: Watches<'a>,
     threads: Vec<ThreadRecord>,
+    waits: Summary,
+    at_work: bool,
     /// Of every connection, where it does not run.
     halted: Option<Rc<Reader>>,
     /// Of connections in no set.
@@ -81,19 +87,25 @@ struct Suspect<'a> {
 
 impl<'a> Suspects<'a> {
     pub(super) fn of(snapshot: &'a Snapshot) -> Self {
+        let facts = Facts::of(snapshot);
         let examined = snapshot
             .processes
             .values()
             .filter(|process| process.examination.is_some());
         Self {
             by_pid: examined
-                .map(|process| (process.pid, Suspect::of(process, snapshot)))
+                .map(|process| (process.pid, Suspect::of(process, snapshot, &facts)))
                 .collect(),
             done: Rc::new(Reader::Done),
             not_shown: Rc::new(Reader::NotShown),
             owner_unknown: Rc::new(Reader::OwnerUnknown),
             unclear: Rc::new(Reader::Unclear),
         }
+    }
+
+    /// Returns whether a process works, or waits for something that will come.
+    pub(super) fn is_at_work(&self, pid: Pid) -> bool {
+        self.by_pid.get(&pid).is_some_and(|suspect| suspect.at_work)
     }
 
     pub(super) fn reader(
@@ -116,7 +128,10 @@ impl<'a> Suspects<'a> {
             .filter_map(|of_one| Some(self.by_pid.get(&of_one[0].pid)?.reader(inode, of_one)));
         let first = readers.next().unwrap_or_else(|| self.unclear.clone());
         let watches = |reader: &Rc<Reader>| {
-            !matches!(**reader, Reader::NotInSet { .. } | Reader::NoLoop { .. })
+            !matches!(
+                **reader,
+                Reader::NotInSet { .. } | Reader::NoLoop { .. } | Reader::NoThread
+            )
         };
         if watches(&first) {
             return first;
@@ -126,11 +141,14 @@ impl<'a> Suspects<'a> {
 }
 
 impl<'a> Suspect<'a> {
-    fn of(process: &'a Process, snapshot: &Snapshot) -> Self {
+    fn of(process: &'a Process, snapshot: &Snapshot, facts: &Facts) -> Self {
+        let threads = threads::records(process, snapshot);
         Self {
             process,
             watches: Watches::of(process),
-            threads: threads::records(process, snapshot),
+            waits: Summary::of(facts, &[process.pid]),
+            at_work: pending::is_at_work(process, &threads, &snapshot.host.machine),
+            threads,
             halted: acceptor::halt(process).map(|halt| Rc::new(Reader::Halted(halt))),
             unwatched: OnceCell::new(),
             watched: RefCell::default(),
@@ -190,8 +208,11 @@ impl<'a> Suspect<'a> {
                 sets: examination.map_or(0, |examination| examination.epoll_sets.len()),
             };
         }
+        if self.is_unseen() {
+            return Reader::Unclear;
+        }
         self.busiest()
-            .map_or(Reader::Unclear, |(tid, activity)| Reader::NoLoop {
+            .map_or(Reader::NoThread, |(tid, activity)| Reader::NoLoop {
                 tid,
                 activity,
             })
@@ -206,17 +227,53 @@ impl<'a> Suspect<'a> {
         self.threads.iter().find(waits).map(|thread| thread.tid)
     }
 
+    /// The thread that does something else than to read: by what the others do, where one is left, else the main
+    /// one where it works or waits for another, else one of the most that cannot go on for the same reason. Of
+    /// several that merely sleep none is named.
     fn busiest(&self) -> Option<(Pid, Activity)> {
-        let descriptors = self
-            .process
-            .examination
-            .as_ref()
-            .map_or(&[][..], |examination| &examination.descriptors);
-        let thread = threads::busiest(&self.threads, descriptors)?;
-        let (activity, _) = thread.usual()?;
-        match activity {
-            Activity::Unseen(_) => None,
-            seen => Some((thread.tid, seen)),
+        let examination = self.process.examination.as_ref()?;
+        let shared = examination.runtime.shares_work_among_threads();
+        let mut candidates = self
+            .threads
+            .iter()
+            .filter(|thread| !self.has_other_work(thread.tid));
+        let first = candidates.next()?;
+        let alone = candidates.next().is_none();
+        let is_main = self
+            .threads
+            .first()
+            .is_some_and(|main| main.tid == first.tid);
+        let (activity, _) = first.usual()?;
+        let in_something = threads::weight(&activity, &examination.descriptors) >= threads::WORKING
+            || (activity == Activity::Futex && self.watches.any);
+        let sleeps = matches!(activity, Activity::Sleep { .. } | Activity::Poll { .. });
+        if alone || (is_main && !shared && in_something && !sleeps) {
+            return Some((first.tid, activity)).filter(|(_, seen)| is_seen(seen));
         }
+        let member = self.waits.groups.first()?.members.first()?;
+        let thread = self.threads.iter().find(|one| one.tid == member.tid)?;
+        Some((thread.tid, thread.usual()?.0))
     }
+
+    /// Whether a thread is seen to do what is not about this connection: it accepts, waits on a set, or listens to
+    /// a service.
+    fn has_other_work(&self, tid: Pid) -> bool {
+        let wait = self.waits.threads.iter().find(|wait| wait.tid == tid);
+        wait.is_some_and(|wait| {
+            matches!(
+                wait.target,
+                Target::Accept | Target::Events | Target::News { .. } | Target::Signal
+            )
+        })
+    }
+
+    /// Whether what the threads do could not be seen.
+    fn is_unseen(&self) -> bool {
+        let mut looks = self.threads.iter().flat_map(|thread| &thread.looks);
+        !looks.any(|look| is_seen(&look.activity))
+    }
+}
+
+fn is_seen(activity: &Activity) -> bool {
+    !matches!(activity, Activity::Unseen(_))
 }

@@ -53,6 +53,7 @@ fn snapshot(text: Part, unused: Unused, scope: &Scope, grace: Duration) -> Snaps
         dead: Vec::new(),
         processes: text.processes,
         waits: WaitFacts::default(),
+        open: None,
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),

@@ -20,9 +20,11 @@ pub use reading::{Gap, Reading};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
     BlindSpot, Coverage, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder,
-    HolderSource, Host, Later, Namespace, Origin, Sample, Snapshot, SocketSource, SocketTable,
-    ThreadSample, Via,
+    HolderSource, Host, Later, Namespace, OpenConnections, Origin, Sample, Snapshot, SocketSource,
+    SocketTable, ThreadSample, Via,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};
-pub use waits::{Access, FileLock, FutexKind, FutexWait, LinkHolder, UnixSocket, WaitFacts};
+pub use waits::{
+    Access, FileLock, FutexKind, FutexWait, InFlight, LinkHolder, UnixSocket, WaitFacts,
+};

@@ -31,6 +31,14 @@ pub const LEAK_CRITICAL_PERCENT: u64 = 50;
 /// than this many to one service is no usual pool.
 pub const POOL_CONNECTIONS: usize = 100;
 
+/// A program that may open no more descriptors than this, and may not raise that, was limited on
+/// purpose: service managers and logins give 1024 and more.
+pub const DELIBERATE_DESCRIPTORS: u64 = 64;
+
+/// When the descriptors will be used up is told where the connections that were kept came in over
+/// this time and longer: a shorter history is an accident.
+pub const FORECAST_SPAN: Duration = Duration::from_secs(30);
+
 /// After so many grace periods an end of stream that was read is no request that is still worked
 /// on: 30 s by default, and few clients wait longer for an answer.
 pub const NOT_AN_ANSWER_ANY_MORE: u32 = 10;
@@ -45,3 +53,9 @@ pub const DEAD_MANY: usize = 100;
 /// Fewer are one as well where they take this share, in percent, of the descriptors that the
 /// process may open: half the way to [`LEAK_CRITICAL_PERCENT`].
 pub const DEAD_WARNING_PERCENT: u64 = 25;
+
+/// `select` keeps descriptors in a set of this many bits (`FD_SETSIZE` of glibc and musl).
+pub const FD_SETSIZE: u64 = 1024;
+
+/// Whoever cannot select the descriptor 1024 accepts few more: what was accepted in the same round.
+pub const FD_SETSIZE_MARGIN: u64 = 64;
