@@ -205,7 +205,7 @@ fn a_descriptor_in_flight_leaves_its_connection_without_owner() {
 fn a_wildcard_listener_shows_what_it_has_accepted_and_how_much_of_it_is_closed() {
     in_private_network(|| {
         let listener = TcpListener::bind("0.0.0.0:8080").expect("the port is free");
-        let mut accept = || {
+        let accept = || {
             let client = connect();
             (client, listener.accept().expect("a client has connected").0)
         };
