@@ -15,7 +15,8 @@ use super::json_check::CheckV1;
 use crate::correlate::{Activity, Place};
 use crate::model::{BlindSpot, Holder, HolderSource, Namespace, PortRange, Reading, RunState, Via};
 use crate::report::{
-    Check, ConnectionRow, ListenerRow, Oldest, ProcessRow, Report, Source, Verdict,
+    Check, ConnectionRow, ListenerRow, Oldest, Origin, OriginKind, ProcessRow, Report, Source,
+    Verdict,
 };
 use crate::rules::{Confidence, Finding, Severity, SubjectKind};
 
@@ -37,6 +38,8 @@ struct ReportV1<'a> {
     host: HostV1<'a>,
     scope: ScopeV1<'a>,
     sources: SourcesV1,
+    /// The recording or text that was read instead of the kernel; null for a look at the kernel.
+    source: Option<SourceV1<'a>>,
     /// The network namespaces that were looked into.
     namespaces: Vec<NamespaceV1<'a>>,
     /// What could not be seen.
@@ -65,6 +68,38 @@ struct HostV1<'a> {
     hostname: &'a str,
     /// Kernel release.
     kernel: &'a str,
+}
+
+/// A recording or a text.
+#[derive(Serialize, JsonSchema)]
+struct SourceV1<'a> {
+    kind: SourceKindV1,
+    /// The host that it shows; null where it is not known.
+    host: Option<&'a str>,
+    /// When it was taken, RFC 3339 in UTC; null where it is not known.
+    taken_at: Option<&'a str>,
+    /// The version of the program that made a recording.
+    tool_version: Option<&'a str>,
+    /// The tools whose tables are in a text.
+    tables: &'a [&'static str],
+    /// Lines of a text that are not empty; null for a recording.
+    lines: Option<LinesV1>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum SourceKindV1 {
+    Recording,
+    Text,
+}
+
+/// What became of lines.
+#[derive(Serialize, JsonSchema)]
+struct LinesV1 {
+    /// Part of what is reported.
+    used: usize,
+    /// Not used.
+    unused: usize,
 }
 
 /// What the look was restricted to.
@@ -488,6 +523,24 @@ pub(super) fn schema_of<T: JsonSchema>() -> String {
     serde_json::to_string_pretty(&schema).expect("a schema has only string keys")
 }
 
+fn convert_origin(origin: &Origin) -> SourceV1<'_> {
+    let (kind, tool_version, tables) = match &origin.kind {
+        OriginKind::Recording(version) => (SourceKindV1::Recording, Some(&**version), &[][..]),
+        OriginKind::Text(tables) => (SourceKindV1::Text, None, &tables[..]),
+    };
+    SourceV1 {
+        kind,
+        host: origin.host.as_deref().filter(|host| !host.is_empty()),
+        taken_at: origin.taken_at.as_deref(),
+        tool_version,
+        tables,
+        lines: origin.lines.as_ref().map(|lines| LinesV1 {
+            used: lines.used,
+            unused: lines.unused,
+        }),
+    }
+}
+
 fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
     let all = report.connections().count();
     let rows = limit.filter(|limit| *limit < all).map(|limit| {
@@ -529,6 +582,7 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
             }),
             accept_queues: QueueSourceV1::Inferred,
         },
+        source: report.origin.as_ref().map(convert_origin),
         namespaces: report.namespaces.iter().map(convert_namespace).collect(),
         blind_spots: report.blind_spots.iter().map(BlindSpotV1::from).collect(),
         summary: summary(report),

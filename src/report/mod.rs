@@ -2,6 +2,7 @@
 
 mod check;
 mod oldest;
+mod origin;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use check::{
     ThresholdsError, Unit,
 };
 pub use oldest::Oldest;
+pub use origin::{Lines, Origin, OriginKind, Span};
 
 /// The whole answer.
 pub struct Report {
@@ -35,6 +37,8 @@ pub struct Report {
     pub scope: Scope,
     /// Where the sockets came from.
     pub source: Source,
+    /// The recording or the text that was read instead of the kernel.
+    pub origin: Option<Origin>,
     /// What of the sockets is shown in full.
     pub coverage: Coverage,
     /// Where the holders of sockets came from, where they were looked for.
@@ -222,6 +226,7 @@ impl Report {
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,
             },
+            origin: None,
             coverage: snapshot.source.coverage(),
             owner_source: snapshot.holder_source,
             verdict: verdict(&findings, &snapshot.blind_spots),
@@ -234,6 +239,13 @@ impl Report {
             namespaces: vec![snapshot.namespace.clone()],
             analyses: vec![analysis],
         }
+    }
+
+    /// Says which recording or text it is about.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
     }
 
     /// Puts the reports of several network namespaces together.

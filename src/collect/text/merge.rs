@@ -85,13 +85,15 @@ impl Rows {
             let local = addresses(row).0;
             !counted_later.contains_key(&local) || single(&local)
         });
+        let known: HashMap<SocketAddr, usize> = replaced
+            .iter()
+            .enumerate()
+            .map(|(index, row)| (addresses(row).0, index))
+            .collect();
         for row in table {
             let local = addresses(&row).0;
-            let earlier = replaced
-                .iter_mut()
-                .find(|earlier| addresses(earlier).0 == local);
-            match earlier.filter(|_| single(&local)) {
-                Some(earlier) => join(earlier, &row),
+            match known.get(&local).filter(|_| single(&local)) {
+                Some(index) => join(&mut replaced[*index], &row),
                 None => replaced.push(row),
             }
         }

@@ -8,6 +8,7 @@ mod command;
 mod endpoint;
 mod find;
 mod foreign;
+mod ledger;
 mod lsof;
 mod markup;
 mod merge;
@@ -21,6 +22,7 @@ mod ss;
 mod state;
 mod table;
 
+pub use ledger::{Entry, TakenFor};
 pub use markup::{decode, is_binary};
 
 use std::collections::BTreeMap;
@@ -41,6 +43,8 @@ pub struct Text {
     pub odd_lines: usize,
     /// Rows of `ss state NAME`, which do not repeat the state, below no such command.
     pub rows_without_state: usize,
+    /// What every line that is not empty was taken for, in the order of the text.
+    pub ledger: Vec<Entry>,
 }
 
 /// What a text shows of one host, container or network namespace.
@@ -98,6 +102,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ss => "ss",
+            Self::Netstat => "netstat",
+            Self::Lsof => "lsof",
+            Self::NetTcp => "/proc/net/tcp",
+            Self::NetTcp6 => "/proc/net/tcp6",
+        }
+    }
+
     /// Whether one table shows IPv4 and IPv6.
     fn has_both_families(self) -> bool {
         match self {
@@ -180,8 +195,10 @@ impl std::error::Error for NoTable {}
 pub fn parse_text(text: &str) -> Result<Text, NoTable> {
     let lines = markup::plain_lines(text);
     let mut reader = Reader::default();
+    let mut number = 1;
     for line in &lines {
-        reader.line(&line.text);
+        reader.line(&line.text, number, line.parts);
+        number += line.parts;
     }
     reader.finish().map_err(|unreadable| {
         let plain: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();

@@ -1,6 +1,7 @@
 //! The lines of a text to tables.
 
 use super::command::{Evidence, headline, is_ellipsis, is_header, parse_command};
+use super::ledger::{Entry, TakenFor};
 use super::place::{self, Place};
 use super::row::Row;
 use super::table::{Table, coverage};
@@ -17,14 +18,13 @@ pub(super) struct Reader {
     place: Place,
     odd_lines: usize,
     rows_without_state: usize,
-    /// Rows about other protocols.
-    other_protocols: usize,
     /// A row that ended too early.
     broken: Option<Broken>,
     /// The last row of `netstat`, where no process was in it.
     last_row: Option<String>,
     /// What `lsof -F` printed of the socket it is at.
     fields: lsof::Fields,
+    ledger: Vec<Entry>,
 }
 
 /// A line taken for itself.
@@ -56,17 +56,35 @@ struct Broken {
     text: String,
     lines: usize,
     has_state: bool,
+    /// Its first line in the ledger.
+    entry: usize,
 }
 
 /// A mail program breaks a row into at most this many lines.
 const MOST_LINES_OF_ROW: usize = 4;
 
 impl Reader {
-    /// Takes the next line, trimmed.
-    pub(super) fn line(&mut self, line: &str) {
+    /// Takes the next line, trimmed; it is line `number` of the text, and `lines` of it.
+    pub(super) fn line(&mut self, line: &str, number: usize, lines: usize) {
         if line.is_empty() {
             return;
         }
+        self.ledger.push(Entry {
+            line: number,
+            lines,
+            taken_for: TakenFor::Row,
+        });
+        self.take(line);
+    }
+
+    /// Corrects what the last line was taken for.
+    fn note(&mut self, taken_for: TakenFor) {
+        if let Some(last) = self.ledger.last_mut() {
+            last.taken_for = taken_for;
+        }
+    }
+
+    fn take(&mut self, line: &str) {
         let recognised = find::recognise(line, self.evidence.state());
         if self.joins_broken_row(line, &recognised) || self.ends_last_row(line, &recognised) {
             return;
@@ -81,9 +99,10 @@ impl Reader {
                     text: line.to_owned(),
                     lines: 1,
                     has_state: matches!(recognised, Line::Odd),
+                    entry: self.ledger.len().saturating_sub(1),
                 });
             }
-            Line::OtherProtocol => self.other_protocols += 1,
+            Line::OtherProtocol => self.note(TakenFor::OtherProtocol),
             Line::NoRow => self.no_row(line),
             row => self.row(row, line),
         }
@@ -132,6 +151,10 @@ impl Reader {
 
     /// Counts a row that could not be read.
     fn give_up(&mut self, broken: &Broken) {
+        let entries = self.ledger.iter_mut().skip(broken.entry);
+        for entry in entries.take(broken.lines) {
+            entry.taken_for = TakenFor::Unread;
+        }
         let of_netstat = self
             .tables
             .last()
@@ -206,6 +229,7 @@ impl Reader {
     /// A prompt, a header or any other words stand between two tables.
     fn end_table(&mut self, line: &str) {
         self.place.read(line);
+        self.note(TakenFor::Heading);
         if is_header(line) {
             self.evidence.header = true;
         } else if let Some(headline) = headline(line) {
@@ -221,6 +245,8 @@ impl Reader {
             if let Some(table) = self.tables.last_mut() {
                 table.evidence.ellipsis = true;
             }
+        } else {
+            self.note(TakenFor::Words);
         }
         self.open = false;
     }
@@ -254,6 +280,7 @@ impl Reader {
             replaced,
             odd_lines: self.odd_lines,
             rows_without_state: self.rows_without_state,
+            ledger: self.ledger,
         })
     }
 
