@@ -69,6 +69,11 @@ pub(super) fn groups(tables: Vec<Table>) -> Vec<(Option<String>, Vec<Table>)> {
     groups
 }
 
+/// Tells whether a line stands between tables of several places or moments.
+pub(super) fn tells_place_or_time(line: &str) -> bool {
+    separator(line).is_some() || has_time(line)
+}
+
 /// Commands that run another one elsewhere, the words before its name, and options with a value.
 const RUNNERS: [(&str, &str); 10] = [
     ("netns", "exec"),

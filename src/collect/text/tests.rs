@@ -42,6 +42,11 @@ const EVERY_SAMPLE: [&str; 13] = [
     NET_TCP6,
 ];
 
+const WHOLE: &str = "Active Internet connections (servers and established)\n\
+    Proto Recv-Q Send-Q Local Address Foreign Address State PID/Program name\n\
+    tcp 0 0 0.0.0.0:8080 0.0.0.0:* LISTEN 7/web\n\
+    tcp 0 0 10.0.0.1:8080 10.0.0.9:50110 ESTABLISHED 7/web\n";
+
 fn parse(text: &str) -> Text {
     parse_text(text).expect("there is a table in it")
 }
@@ -402,6 +407,56 @@ fn what_is_no_table_is_foreign() {
 }
 
 #[test]
+fn hosts_are_not_mixed_and_the_last_of_equal_tables_is_used() {
+    let text = parse(&format!(
+        "root@web-1:~# netstat -antp\n{WHOLE}root@web-2:~# netstat -antp\n{WHOLE}"
+    ));
+    let names: Vec<Option<&str>> = text.parts.iter().map(|part| part.name.as_deref()).collect();
+    assert_eq!(names, [Some("web-1"), Some("web-2")]);
+    assert!(text.parts.iter().all(|part| part.coverage.whole));
+
+    let text = parse(&format!("$ netstat -antp\n{WHOLE}$ netstat -antp\n{WHOLE}"));
+    assert_eq!((text.parts.len(), text.replaced), (1, 1));
+}
+
+#[test]
+fn a_whole_table_is_told_from_a_part() {
+    assert!(parse(WHOLE).parts[0].coverage.whole);
+    for part in [
+        format!("$ netstat -antp | grep -v CLOSE_WAIT\n{WHOLE}"),
+        format!("{WHOLE}...\n"),
+        WHOLE.replace("(servers and established)", "(w/o servers)"),
+        WHOLE.lines().skip(2).collect::<Vec<_>>().join("\n"),
+        format!("{WHOLE}tcp 1 0 10.0.0.1:8080 10.0.0.9:501\n"),
+    ] {
+        assert!(!parse(&part).parts[0].coverage.whole, "{part}");
+    }
+}
+
+#[test]
+fn every_line_is_accounted_for() {
+    let text = parse(&format!(
+        "it is slow\n\n{WHOLE}udp 0 0 0.0.0.0:68 0.0.0.0:* 9/dhcp\n"
+    ));
+    let taken: Vec<(usize, TakenFor)> = text
+        .ledger
+        .iter()
+        .map(|entry| (entry.line, entry.taken_for))
+        .collect();
+    assert_eq!(
+        taken,
+        [
+            (1, TakenFor::Words),
+            (3, TakenFor::Heading),
+            (4, TakenFor::Heading),
+            (5, TakenFor::Row),
+            (6, TakenFor::Row),
+            (7, TakenFor::OtherProtocol),
+        ]
+    );
+}
+
+#[test]
 fn windows_line_ends_change_nothing() {
     for sample in EVERY_SAMPLE {
         let (unix, windows) = (
@@ -444,5 +499,27 @@ proptest! {
         ]), 0..60),
     ) {
         let _ = parse_text(&words.join(" "));
+    }
+
+    #[test]
+    fn a_text_with_a_row_that_was_not_read_is_never_whole(
+        before in 0_usize..12,
+        state in "[A-Z]{3,9}",
+        local in "[a-z0-9.:]{1,20}",
+    ) {
+        let mut lines: Vec<String> = WHOLE.lines().map(str::to_owned).collect();
+        lines.insert(before.min(lines.len()), format!("tcp 1 0 {local} 10.0.0.9:50112 {state} 7/web"));
+        if let Ok(text) = parse_text(&lines.join("\n")) {
+            let unread = text.odd_lines + text.rows_without_state > 0;
+            let whole = text.parts.iter().any(|part| part.coverage.whole);
+            prop_assert!(!(unread && whole));
+            let in_ledger = text.ledger.iter().any(|entry| entry.taken_for == TakenFor::Unread);
+            prop_assert_eq!(in_ledger, text.odd_lines + text.rows_without_state > 0);
+            let rows = text.ledger.iter().filter(|entry| entry.taken_for == TakenFor::Words);
+            for words in rows {
+                let line = &lines[words.line - 1];
+                prop_assert!(!find::looks_like_row(line), "{}", line);
+            }
+        }
     }
 }

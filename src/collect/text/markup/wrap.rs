@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::{find, lsof};
+use super::super::{find, lsof, place};
 use super::PlainLine;
 
 /// Nobody has a terminal narrower than this.
@@ -105,6 +105,7 @@ fn continues(line: &str) -> bool {
         && !is_prompt
         && !begins_with_columns(line)
         && !lsof::is_file(line)
+        && !place::tells_place_or_time(line)
         && !find::recognise(line, None).is_row()
         && !STARTS.iter().any(|start| line.starts_with(start))
 }
