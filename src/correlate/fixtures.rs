@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::{
     Connection, Examination, FdLimit, Gap, Host, Inode, Layer, Listener, Pid, Process, Reading,
-    RunState, Runtime, Snapshot, SocketSource, SocketTable, Syscall, TcpAges, TcpState, Thread,
+    RunState, Snapshot, SocketSource, SocketTable, Software, Syscall, TcpAges, TcpState, Thread,
     Timer, WaitFacts,
 };
 
@@ -102,7 +102,7 @@ pub(crate) fn process(pid: Pid) -> Process {
             epoll_sets: Vec::new(),
             io_urings: Vec::new(),
             frozen: Reading::Known(false),
-            runtime: Runtime::Unknown,
+            software: Software::default(),
             compat: false,
             executable: Reading::Known("/srv/server".to_owned()),
             descriptors: Vec::new(),

@@ -5,6 +5,7 @@
 mod confidence;
 mod process;
 mod reading;
+mod runtime;
 mod scope;
 mod snapshot;
 mod socket;
@@ -13,10 +14,10 @@ mod waits;
 
 pub use confidence::Confidence;
 pub use process::{
-    Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Runtime,
-    Syscall, Thread,
+    Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Syscall, Thread,
 };
 pub use reading::{Gap, Reading};
+pub use runtime::{Library, Runtime, Server, Software};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
     BlindSpot, Coverage, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder,

@@ -20,7 +20,7 @@ mod leaks;
 mod listener_unwatched;
 mod peer_not_closing;
 mod relay_pair;
-mod software;
+mod remedies;
 mod stuck_writer;
 pub mod thresholds;
 mod unattributed_close_wait;
@@ -233,15 +233,7 @@ mod tests {
         };
         let ids: BTreeSet<String> = RULES.iter().map(|rule| rule.id.to_owned()).collect();
         let mut files = names("src/rules", ".rs");
-        for other in [
-            "mod",
-            "evidence",
-            "finding",
-            "leaks",
-            "software",
-            "thresholds",
-            "waits",
-        ] {
+        for other in ["mod", "evidence", "finding", "leaks", "thresholds", "waits"] {
             assert!(files.remove(other));
         }
         assert_eq!(files, ids);
