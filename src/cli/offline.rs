@@ -20,8 +20,8 @@ pub(super) enum Offline {
 /// A recording begins with this, as every gzip file does.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Text may be this long; `ss -tanpoie` prints some 600 bytes for a socket.
-const LONGEST_TEXT: u64 = 1 << 30;
+/// Text may be this long (64 MiB); `ss -tanpoie` prints some 600 bytes for a socket.
+const LONGEST_TEXT: u64 = 64 << 20;
 
 /// Reads a file, or standard input for `-`.
 pub(super) fn read(file: &Path) -> Result<Offline> {
@@ -55,7 +55,7 @@ fn read_text(file: impl Read) -> Result<Text> {
     let mut bytes = Vec::new();
     file.take(LONGEST_TEXT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST_TEXT {
-        bail!("text of more than 1 GiB");
+        bail!("text of more than 64 MiB; `ss -tanpoie` of 100,000 sockets is no longer");
     }
     if is_binary(&bytes) {
         return Err(NoTable::Foreign.into());

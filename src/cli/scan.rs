@@ -87,9 +87,10 @@ pub(super) fn report(target: &TargetArgs, from: Option<&Path>, inventory: bool) 
     match offline::read(file)? {
         Offline::Recording(mut kernel) => report_recorded(target, file, &mut kernel),
         Offline::Text(text) => {
+            let origin = look::origin_of_text(&text);
             let look = look::of_text(*text, &target.scope(), target.grace());
             // The text does not say when it was copied.
-            Ok(look.report(&now()))
+            Ok(look.report(&now()).with_origin(origin))
         }
     }
 }
@@ -117,7 +118,10 @@ fn report_recorded(
     }
     options.grace = target.min_age.unwrap_or(options.grace);
     let taken_at = kernel.header().taken_at.clone();
-    Ok(look::take(kernel, &options)?.report(&taken_at))
+    let origin = look::origin_of_recording(kernel.header());
+    Ok(look::take(kernel, &options)?
+        .report(&taken_at)
+        .with_origin(origin))
 }
 
 fn print(report: &Report, arguments: &ScanArgs, manner: Manner) -> Result<()> {

@@ -14,6 +14,7 @@ mod everywhere;
 mod ledger;
 mod looker;
 mod options;
+mod origin;
 mod owners;
 mod sampling;
 mod scope;
@@ -27,6 +28,7 @@ mod waits;
 
 pub use error::LookError;
 pub use options::LookOptions;
+pub use origin::{origin_of_recording, origin_of_text};
 pub use seen::Look;
 pub use take::take;
 pub use text::of_text;

@@ -5,35 +5,44 @@ use std::time::Duration;
 
 use super::scope::restrict_to_pids;
 use super::seen::Look;
-use super::text_blind_spots;
+use super::text_blind_spots::{self, Unused};
 use crate::collect::sock_diag::retain_ports;
-use crate::collect::text::Text;
+use crate::collect::text::{Part, Text};
 use crate::correlate::Analysis;
 use crate::model::{
-    Coverage, Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot,
-    SocketSource, TcpState, WaitFacts,
+    Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
+    TcpState, WaitFacts,
 };
 
 /// The look that a text stands for; `grace` is the age from which on an untended connection is stuck.
+///
+/// What it shows of several hosts or namespaces is judged separately, as namespaces are.
 pub fn of_text(text: Text, scope: &Scope, grace: Duration) -> Look {
-    let snapshots = vec![snapshot(text, scope, grace)];
-    Look::new(scope.clone(), true, snapshots, grace)
+    let unused = Unused {
+        odd_lines: text.odd_lines,
+        rows_without_state: text.rows_without_state,
+        replaced_tables: text.replaced,
+        places: text.parts.len(),
+    };
+    let parts = text.parts.into_iter();
+    let snapshots = parts.map(|part| snapshot(part, unused, scope, grace));
+    Look::new(scope.clone(), true, snapshots.collect(), grace)
 }
 
-fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
+fn snapshot(text: Part, unused: Unused, scope: &Scope, grace: Duration) -> Snapshot {
+    let several = unused.places > 1;
+    let name = match &text.name {
+        Some(name) if several => name,
+        _ => scope.netns_name(),
+    };
     let mut snapshot = Snapshot {
-        namespace: Namespace::named(scope.netns_name()),
-        // Nobody copies which machine it was.
+        namespace: Namespace::named(name),
         host: Host {
-            hostname: String::new(),
+            hostname: text.name.clone().unwrap_or_default(),
             kernel: String::new(),
             machine: String::new(),
         },
-        source: SocketSource::Text(Coverage {
-            whole: text.whole,
-            close_wait: text.whole,
-            listeners: text.whole,
-        }),
+        source: SocketSource::Text(text.coverage),
         listeners_after: text.sockets.listeners.clone(),
         sockets: text.sockets,
         later: None,
@@ -67,12 +76,7 @@ fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         restrict_to_pids(&mut snapshot, &scope.pids);
     }
     let analysis = Analysis::new(snapshot, grace);
-    let spots = text_blind_spots::of(
-        &analysis,
-        &text.tables,
-        text.odd_lines,
-        text.rows_without_state,
-    );
+    let spots = text_blind_spots::of(&analysis, &text.tables, unused);
     let mut snapshot = analysis.into_snapshot();
     snapshot.blind_spots = spots;
     snapshot

@@ -9,13 +9,21 @@ use crate::model::{BlindSpot, Connection, Listener, TcpState};
 /// The command that shows the most.
 const BEST: &str = "as root: ss -tanpoie";
 
+/// What of a text is not used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unused {
+    /// Lines that begin like rows and cannot be read.
+    pub odd_lines: usize,
+    /// Rows of `ss state NAME` without their state.
+    pub rows_without_state: usize,
+    /// Tables that a later one shows again.
+    pub replaced_tables: usize,
+    /// Hosts and namespaces that are told apart.
+    pub places: usize,
+}
+
 /// Tells what a text leaves open, of what would matter.
-pub(super) fn of(
-    analysis: &Analysis,
-    tables: &[TableSummary],
-    odd_lines: usize,
-    rows_without_state: usize,
-) -> Vec<BlindSpot> {
+pub(super) fn of(analysis: &Analysis, tables: &[TableSummary], unused: Unused) -> Vec<BlindSpot> {
     let spots = [
         undecided(analysis, tables),
         ages(analysis, tables),
@@ -23,10 +31,12 @@ pub(super) fn of(
         owners(analysis, tables),
         threads(analysis),
         listeners(analysis),
-        connections(analysis, tables),
+        connections(analysis),
         moments(tables),
-        unreadable(odd_lines),
-        without_state(rows_without_state),
+        replaced(unused.replaced_tables),
+        places(unused.places),
+        unreadable(unused.odd_lines),
+        without_state(unused.rows_without_state),
     ];
     spots.into_iter().flatten().collect()
 }
@@ -147,20 +157,23 @@ fn listeners(analysis: &Analysis) -> Option<BlindSpot> {
     })
 }
 
-fn connections(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot> {
-    // A table that was not filtered has clients as well.
-    let only_listeners = analysis.snapshot.sockets.connections.is_empty() && !is_whole(analysis);
-    (only_listeners && !tables.is_empty()).then(|| {
-        spot(
-            "connections in CLOSE_WAIT".to_owned(),
-            "the text may have been filtered: it has none in scope, and none in ESTABLISHED either",
-            BEST,
-        )
-    })
-}
-
-fn is_whole(analysis: &Analysis) -> bool {
-    analysis.snapshot.source.coverage().whole
+/// Where the text is a part, what it does not show may be stuck.
+fn connections(analysis: &Analysis) -> Option<BlindSpot> {
+    let coverage = analysis.snapshot.source.coverage();
+    if coverage.whole && coverage.close_wait {
+        return None;
+    }
+    let what = if coverage.close_wait {
+        "other sockets"
+    } else {
+        "other connections in CLOSE_WAIT"
+    };
+    Some(spot(
+        what.to_owned(),
+        "the text is a part of what the host has: options, a filter, a cut, a missing header, or \
+         rows that cannot be read left them out",
+        BEST,
+    ))
 }
 
 fn moments(tables: &[TableSummary]) -> Option<BlindSpot> {
@@ -173,6 +186,27 @@ fn moments(tables: &[TableSummary]) -> Option<BlindSpot> {
         why: "they do not say when they were taken; the last word on a socket is the last table's"
             .to_owned(),
         remedy: "one table with everything: ss -tanpoie".to_owned(),
+        hides_findings: false,
+    })
+}
+
+fn replaced(tables: usize) -> Option<BlindSpot> {
+    (tables > 0).then(|| {
+        spot(
+            plural(tables, "earlier table"),
+            "a later table shows the same again, at another moment; the later one is used",
+            "one table at a time",
+        )
+    })
+}
+
+fn places(number: usize) -> Option<BlindSpot> {
+    (number > 1).then(|| BlindSpot {
+        what: format!(
+            "what the {number} hosts or namespaces of the text have to do with each other"
+        ),
+        why: "each of their tables is read for itself".to_owned(),
+        remedy: "one host at a time".to_owned(),
         hides_findings: false,
     })
 }
@@ -240,6 +274,8 @@ fn name_without(kind: Kind, fact: Fact) -> &'static str {
         (Kind::Netstat, Fact::Inode) => "netstat without -e",
         (Kind::Netstat, Fact::Owner) => "netstat without -p",
         (Kind::Netstat, Fact::Age | Fact::Limit) => "netstat",
+        (Kind::Lsof, Fact::Inode) => "lsof of another system",
+        (Kind::Lsof, _) => "lsof",
         (Kind::NetTcp, _) => "/proc/net/tcp",
         (Kind::NetTcp6, _) => "/proc/net/tcp6",
     }

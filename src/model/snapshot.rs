@@ -75,6 +75,18 @@ pub struct Coverage {
     pub listeners: bool,
 }
 
+impl Coverage {
+    /// What both show in full.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            whole: self.whole && other.whole,
+            close_wait: self.close_wait && other.close_wait,
+            listeners: self.listeners && other.listeners,
+        }
+    }
+}
+
 impl SocketSource {
     /// What is shown in full. A look at the kernel shows everything that it was asked for.
     pub fn coverage(self) -> Coverage {

@@ -18,7 +18,8 @@ use crate::model::{
     Software, Via,
 };
 use crate::report::{
-    Check, ConnectionRow, ListenerRow, Oldest, ProcessRow, Report, Source, Verdict,
+    Check, ConnectionRow, ListenerRow, Oldest, Origin, OriginKind, ProcessRow, Report, Source,
+    Verdict,
 };
 use crate::rules::{Confidence, Finding, Severity, SubjectKind};
 
@@ -40,6 +41,8 @@ struct ReportV1<'a> {
     host: HostV1<'a>,
     scope: ScopeV1<'a>,
     sources: SourcesV1,
+    /// The recording or text that was read instead of the kernel; null for a look at the kernel.
+    source: Option<SourceV1<'a>>,
     /// The network namespaces that were looked into.
     namespaces: Vec<NamespaceV1<'a>>,
     /// What could not be seen.
@@ -68,6 +71,38 @@ struct HostV1<'a> {
     hostname: &'a str,
     /// Kernel release.
     kernel: &'a str,
+}
+
+/// A recording or a text.
+#[derive(Serialize, JsonSchema)]
+struct SourceV1<'a> {
+    kind: SourceKindV1,
+    /// The host that it shows; null where it is not known.
+    host: Option<&'a str>,
+    /// When it was taken, RFC 3339 in UTC; null where it is not known.
+    taken_at: Option<&'a str>,
+    /// The version of the program that made a recording.
+    tool_version: Option<&'a str>,
+    /// The tools whose tables are in a text.
+    tables: &'a [&'static str],
+    /// Lines of a text that are not empty; null for a recording.
+    lines: Option<LinesV1>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum SourceKindV1 {
+    Recording,
+    Text,
+}
+
+/// What became of lines.
+#[derive(Serialize, JsonSchema)]
+struct LinesV1 {
+    /// Part of what is reported.
+    used: usize,
+    /// Not used.
+    unused: usize,
 }
 
 /// What the look was restricted to.
@@ -285,8 +320,8 @@ struct ListenerV1<'a> {
 /// An accept queue; null where it is not certain.
 #[derive(Serialize, JsonSchema)]
 struct AcceptQueueV1 {
-    /// Connections that wait, whatever their state.
-    length: u32,
+    /// Connections that wait, whatever their state; null where a text does not show it.
+    length: Option<u32>,
     /// The queue holds one more than this.
     limit: Option<u32>,
     /// Of these, ESTABLISHED.
@@ -495,6 +530,24 @@ pub(super) fn schema_of<T: JsonSchema>() -> String {
     serde_json::to_string_pretty(&schema).expect("a schema has only string keys")
 }
 
+fn convert_origin(origin: &Origin) -> SourceV1<'_> {
+    let (kind, tool_version, tables) = match &origin.kind {
+        OriginKind::Recording(version) => (SourceKindV1::Recording, Some(&**version), &[][..]),
+        OriginKind::Text(tables) => (SourceKindV1::Text, None, &tables[..]),
+    };
+    SourceV1 {
+        kind,
+        host: origin.host.as_deref().filter(|host| !host.is_empty()),
+        taken_at: origin.taken_at.as_deref(),
+        tool_version,
+        tables,
+        lines: origin.lines.as_ref().map(|lines| LinesV1 {
+            used: lines.used,
+            unused: lines.unused,
+        }),
+    }
+}
+
 fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
     let all = report.connections().count();
     let rows = limit.filter(|limit| *limit < all).map(|limit| {
@@ -536,6 +589,7 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
             }),
             accept_queues: QueueSourceV1::Inferred,
         },
+        source: report.origin.as_ref().map(convert_origin),
         namespaces: report.namespaces.iter().map(convert_namespace).collect(),
         blind_spots: report.blind_spots.iter().map(BlindSpotV1::from).collect(),
         summary: summary(report),
@@ -619,7 +673,7 @@ fn convert_listener<'a>(report: &'a Report, row: &'a ListenerRow) -> ListenerV1<
         netns: &row.netns,
         inode: row.listener.inode.and_then(crate::model::Inode::number),
         accept_queue: AcceptQueueV1 {
-            length: row.queue.length,
+            length: row.listener.queue_is_shown.then_some(row.queue.length),
             limit: row.listener.accept_queue_limit.copied(),
             established: row.queue.established,
             close_wait: row.queue.close_wait,

@@ -17,7 +17,9 @@ const SHOWN_PROBLEMS: usize = 5;
 /// When the writer fails.
 pub fn write_line(report: &Report, check: &Check, out: &mut dyn Write) -> io::Result<()> {
     let data: Vec<String> = check.evaluations.iter().map(performance).collect();
-    let text = harmless(&summary(report, check));
+    let origin = report.origin.as_ref();
+    let origin = origin.map_or_else(String::new, |origin| format!(" ({origin})"));
+    let text = harmless(&format!("{}{origin}", summary(report, check)));
     let status = status_word(check.status);
     writeln!(out, "CLOSEWAIT {status} - {text} | {}", data.join(" "))
 }

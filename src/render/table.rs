@@ -39,6 +39,9 @@ const HANGING: &str = "  ";
 ///
 /// When the writer fails.
 pub fn write_table(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(origin) = &report.origin {
+        writeln!(out, "{}", escape(&origin.to_string()))?;
+    }
     write_verdict(report, out)?;
     for finding in &report.findings {
         write_finding(report, finding, options, out)?;
@@ -47,7 +50,32 @@ pub fn write_table(report: &Report, options: TableOptions, out: &mut dyn Write) 
         write_listeners(report, options, out)?;
         write_connections(report, options, out)?;
     }
-    write_blind_spots(report, options, out)
+    write_blind_spots(report, options, out)?;
+    if options.all {
+        write_lines(report, out)?;
+    }
+    Ok(())
+}
+
+/// What every line of a text was taken for.
+fn write_lines(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let lines = report
+        .origin
+        .as_ref()
+        .and_then(|origin| origin.lines.as_ref());
+    let spans = lines.map_or(&[][..], |lines| &lines.spans);
+    if !spans.is_empty() {
+        writeln!(out, "\nLINES  TAKEN FOR")?;
+    }
+    for span in spans {
+        let range = if span.first == span.last {
+            span.first.to_string()
+        } else {
+            format!("{}-{}", span.first, span.last)
+        };
+        writeln!(out, "{range:<5}  {}", span.taken_for)?;
+    }
+    Ok(())
 }
 
 /// One line, when there is no finding that says more.
@@ -263,9 +291,10 @@ fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) 
             Reading::Known(limit) => limit.to_string(),
             Reading::Unknown(_) => "?".to_owned(),
         };
+        let length = row.listener.queue_is_shown.then_some(row.queue.length);
         table.add_row([
             address(report, &row.netns, row.listener.local),
-            format!("{} / {limit}", row.queue.length),
+            format!("{} / {limit}", number(length)),
             number(row.queue.close_wait),
             number(row.queue.established),
             number(row.queue.reset),

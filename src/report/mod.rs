@@ -2,6 +2,7 @@
 
 mod check;
 mod oldest;
+mod origin;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use crate::correlate::age::Age;
 use crate::correlate::waits::Facts;
 use crate::correlate::{AcceptQueue, Activity, Analysis, Ledger, Place, Watch, interpret};
 use crate::model::{
-    BlindSpot, Connection, Holder, HolderSource, Host, Listener, Namespace, Pid, Process, Scope,
-    SocketSource, TcpState, Thread,
+    BlindSpot, Connection, Coverage, Holder, HolderSource, Host, Listener, Namespace, Pid, Process,
+    Scope, SocketSource, TcpState, Thread,
 };
 use crate::rules::{self, Finding, Severity};
 
@@ -22,6 +23,7 @@ pub use check::{
     ThresholdsError, Unit,
 };
 pub use oldest::Oldest;
+pub use origin::{Lines, Origin, OriginKind, Span};
 
 /// The whole answer.
 pub struct Report {
@@ -35,6 +37,10 @@ pub struct Report {
     pub scope: Scope,
     /// Where the sockets came from.
     pub source: Source,
+    /// The recording or the text that was read instead of the kernel.
+    pub origin: Option<Origin>,
+    /// What of the sockets is shown in full.
+    pub coverage: Coverage,
     /// Where the holders of sockets came from, where they were looked for.
     pub owner_source: Option<HolderSource>,
     /// The answer in one word.
@@ -220,6 +226,8 @@ impl Report {
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,
             },
+            origin: None,
+            coverage: snapshot.source.coverage(),
             owner_source: snapshot.holder_source,
             verdict: verdict(&findings, &snapshot.blind_spots),
             grace: analysis.grace,
@@ -233,6 +241,13 @@ impl Report {
         }
     }
 
+    /// Says which recording or text it is about.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
     /// Puts the reports of several network namespaces together.
     ///
     /// What one process holds in several of them is counted together; a blind spot that all have
@@ -241,6 +256,7 @@ impl Report {
     pub fn merge(self, other: Self) -> Self {
         let mut merged = self;
         merged.elapsed = merged.elapsed.max(other.elapsed);
+        merged.coverage = merged.coverage.and(other.coverage);
         merged.owner_source = merged.owner_source.or(other.owner_source);
         merged.findings.extend(other.findings);
         rules::sort(&mut merged.findings);

@@ -1,8 +1,9 @@
 //! Addresses as `ss` and `netstat` print them.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::services::port_of;
+use super::state::parse_state;
 
 /// An address and a port, of which either may be `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,8 @@ impl Endpoint {
 
 /// Reads `127.0.0.1:80`, `[::1]:80`, `::1:80`, `*:80`, `0.0.0.0%lo:80`, `[fe80::1]%eth0:80`, `*:*`.
 ///
-/// A name of a port is read where the services list has it; names of hosts are not read.
+/// A name of a port is read where the services list has it. A name of a host, and what somebody
+/// put for a hidden address, is a stand-in that is equal to itself.
 pub(super) fn parse_endpoint(text: &str) -> Option<Endpoint> {
     let (host, port) = text.rsplit_once(':')?;
     let port = match port {
@@ -40,13 +42,42 @@ pub(super) fn parse_endpoint(text: &str) -> Option<Endpoint> {
     };
     let host = match host.trim_start_matches('[').trim_end_matches(']') {
         "*" => None,
-        address => Some(address.parse().ok()?),
+        address => match address.parse() {
+            Ok(address) => Some(address),
+            Err(_) => Some(stand_in(address)?),
+        },
     };
     Some(Endpoint {
         host,
         port,
         interface,
     })
+}
+
+/// Returns an address that stands for a name or a hidden address: one of 0.0.0.0/8, which no host
+/// has (RFC 1122, 3.2.1.3).
+fn stand_in(name: &str) -> Option<IpAddr> {
+    match name {
+        "localhost" | "localhost.localdomain" | "localhost4" => {
+            return Some(Ipv4Addr::LOCALHOST.into());
+        }
+        "ip6-localhost" | "localhost6" => return Some(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    // What is made of digits is an address that was cut.
+    let is_name = name.contains(|c: char| c.is_alphabetic() || matches!(c, '*' | '#'))
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "-._<>*#{}$[]".contains(c));
+    if !is_name || parse_state(name).is_some() {
+        return None;
+    }
+    // FNV-1a: the same name is the same address in every line, without a list of names.
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    let low = (hash ^ (hash >> 24)) & 0x00ff_ffff;
+    Some(Ipv4Addr::from(low.max(1)).into())
 }
 
 #[cfg(test)]
@@ -77,6 +108,17 @@ mod tests {
     }
 
     #[test]
+    fn a_hidden_address_is_equal_to_itself() {
+        for hidden in ["x.x.x.x:80", "<IP>:80", "#MyIP:80", "web-1.example.org:80"] {
+            let read = parse_endpoint(hidden).unwrap();
+            assert!(matches!(read.host, Some(IpAddr::V4(address)) if address.octets()[0] == 0));
+            assert_eq!(Some(read), parse_endpoint(hidden));
+        }
+        assert_ne!(parse_endpoint("x.x.x.x:80"), parse_endpoint("y.y.y.y:80"));
+        assert_eq!(address("localhost:80"), "127.0.0.1:80");
+    }
+
+    #[test]
     fn the_interface_is_taken_off() {
         for text in [
             "127.0.0.1%lo:8082",
@@ -95,7 +137,7 @@ mod tests {
     fn names_and_cut_addresses_are_not_read() {
         for text in [
             "127.0.0.1:no-such-service",
-            "localhost:8080",
+            "10.0.0:8080",
             "2001:db8:85a3:1234:8081",
             "8080",
             "",

@@ -85,13 +85,15 @@ impl Rows {
             let local = addresses(row).0;
             !counted_later.contains_key(&local) || single(&local)
         });
+        let known: HashMap<SocketAddr, usize> = replaced
+            .iter()
+            .enumerate()
+            .map(|(index, row)| (addresses(row).0, index))
+            .collect();
         for row in table {
             let local = addresses(&row).0;
-            let earlier = replaced
-                .iter_mut()
-                .find(|earlier| addresses(earlier).0 == local);
-            match earlier.filter(|_| single(&local)) {
-                Some(earlier) => join(earlier, &row),
+            match known.get(&local).filter(|_| single(&local)) {
+                Some(index) => join(&mut replaced[*index], &row),
                 None => replaced.push(row),
             }
         }
@@ -159,7 +161,10 @@ fn join(earlier: &mut Row, later: &Row) {
 
 fn join_listener(earlier: &mut Listener, later: &Listener) {
     earlier.inode = later.inode.or(earlier.inode);
-    earlier.accept_queue_len = later.accept_queue_len;
+    if later.queue_is_shown {
+        earlier.accept_queue_len = later.accept_queue_len;
+        earlier.queue_is_shown = true;
+    }
     if later.accept_queue_limit.known().is_some() {
         earlier.accept_queue_limit = later.accept_queue_limit;
     }
@@ -169,8 +174,11 @@ fn join_listener(earlier: &mut Listener, later: &Listener) {
 fn join_connection(earlier: &mut Connection, later: &Connection) {
     let same_state = earlier.state == later.state;
     earlier.state = later.state;
-    earlier.recv_q = later.recv_q;
-    earlier.send_q = later.send_q;
+    if later.queues_are_shown {
+        earlier.recv_q = later.recv_q;
+        earlier.send_q = later.send_q;
+        earlier.queues_are_shown = true;
+    }
     earlier.inode = later.inode.or(earlier.inode);
     if later.layer != Layer::Tcp {
         earlier.layer = later.layer;

@@ -13,8 +13,9 @@ const IPV6_DIGITS: usize = 32;
 /// Tells whether a line begins like a row, `12: 0100007F:1F90`, and of which table.
 pub(super) fn kind_of_row(line: &str) -> Option<Kind> {
     let mut words = line.split_whitespace();
-    let number = words.next()?.strip_suffix(':')?;
-    number.parse::<u64>().ok()?;
+    if !is_number_of_row(words.next()?) {
+        return None;
+    }
     let (address, port) = words.next()?.split_once(':')?;
     let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if port.len() != 4 || !hexadecimal(port) || !hexadecimal(address) {
@@ -25,6 +26,12 @@ pub(super) fn kind_of_row(line: &str) -> Option<Kind> {
         IPV6_DIGITS => Some(Kind::NetTcp6),
         _ => None,
     }
+}
+
+/// `12:`.
+pub(super) fn is_number_of_row(word: &str) -> bool {
+    word.strip_suffix(':')
+        .is_some_and(|number| number.parse::<u64>().is_ok())
 }
 
 /// Reads rows; also counts those that cannot be read.

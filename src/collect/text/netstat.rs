@@ -11,42 +11,81 @@ use crate::model::{Reading, Timer};
 /// Without `-W` an address is cut so that it fits this width with its port.
 const COLUMN_WIDTH: usize = 23;
 
-/// Reads a line that begins with a protocol and a number.
-pub(super) fn recognise(line: &str) -> Line<'_> {
-    let mut words = line.split_whitespace();
-    let ipv6 = match words.next() {
-        Some("tcp") => false,
-        Some("tcp6") => true,
-        _ => return Line::NoRow(line),
+/// Reads a line that begins with a protocol, or with the queues where the protocol was cut off.
+pub(super) fn recognise(line: &str) -> Line {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (ipv6, words) = match words.split_first() {
+        Some((word, rest)) if is_protocol(word) => (word.ends_with('6'), rest),
+        Some(_) => (false, &words[..]),
+        None => return Line::NoRow,
     };
-    let Some(recv_q) = words.next().and_then(|word| word.parse().ok()) else {
-        return Line::NoRow(line);
-    };
-    let rest: Vec<&str> = words.collect();
-    // `ss` too begins so where it was asked for one state: an address follows the other.
-    let state = rest.get(3).and_then(|word| parse_state(word));
-    if state.is_none() && has_addresses(&rest) {
-        return Line::NoRow(line);
+    let has_protocol = words.len() < line.split_whitespace().count();
+    let (queues, rest) = take_queues(words);
+    let state = rest.get(2).and_then(|word| parse_state(word));
+    if state.is_none() {
+        // `ss` too begins so where it was asked for one state: an address follows the other.
+        let is_ss =
+            has_addresses(rest) || !has_protocol || (queues.is_none() && !is_row_start(rest));
+        return if is_ss { Line::NoRow } else { Line::Odd };
     }
-    columns(recv_q, &rest, ipv6).map_or(Line::Odd, |columns| {
-        let details = parse_details(rest.get(4..).unwrap_or_default());
-        Line::Netstat(Row::new(columns, details))
-    })
+    match columns(queues, rest, ipv6) {
+        Some(columns) => {
+            let details = parse_details(rest.get(3..).unwrap_or_default());
+            Line::Netstat(Box::new(Row::new(columns, details)))
+        }
+        None if has_protocol || has_addresses(rest) => Line::Odd,
+        None => Line::NoRow,
+    }
+}
+
+/// `tcp`, `tcp6`, in whatever case, and as other systems have it.
+pub(super) fn is_protocol(word: &str) -> bool {
+    ["tcp", "tcp4", "tcp6", "tcp46"]
+        .iter()
+        .any(|name| word.eq_ignore_ascii_case(name))
+}
+
+/// Two numbers, where they are shown.
+fn take_queues<'w, 'a>(words: &'w [&'a str]) -> (Option<(u32, u32)>, &'w [&'a str]) {
+    match words {
+        [recv_q, send_q, rest @ ..] => match (recv_q.parse(), send_q.parse()) {
+            (Ok(recv_q), Ok(send_q)) => (Some((recv_q, send_q)), rest),
+            _ => (None, words),
+        },
+        _ => (None, words),
+    }
+}
+
+/// Tells whether one of the first words is an address.
+fn is_row_start(rest: &[&str]) -> bool {
+    rest.iter()
+        .take(3)
+        .any(|word| parse_endpoint(word).is_some())
+}
+
+/// Tells whether words are what another line of the row before has: a process, or a timer.
+pub(super) fn is_rest_of_row(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (before, timer) = split_timer(&words);
+    match before {
+        [] => timer.is_some(),
+        ["-"] => true,
+        _ => parse_owner(before).is_some(),
+    }
 }
 
 fn has_addresses(rest: &[&str]) -> bool {
-    let addresses = rest.get(1..3).unwrap_or_default();
+    let addresses = rest.get(..2).unwrap_or_default();
     addresses.len() == 2 && addresses.iter().all(|word| parse_endpoint(word).is_some())
 }
 
-fn columns(recv_q: u32, rest: &[&str], ipv6: bool) -> Option<Columns> {
-    let [send_q, local, remote, state, ..] = rest else {
+fn columns(queues: Option<(u32, u32)>, rest: &[&str], ipv6: bool) -> Option<Columns> {
+    let [local, remote, state, ..] = rest else {
         return None;
     };
     Some(Columns {
         state: parse_state(state)?,
-        recv_q,
-        send_q: send_q.parse().ok()?,
+        queues,
         local: parse_address(local, ipv6)?,
         remote: parse_address(remote, ipv6)?,
     })

@@ -1,81 +1,202 @@
 //! The lines of a text to tables.
 
+use super::command::{Evidence, headline, is_ellipsis, is_header, parse_command};
+use super::ledger::{Entry, TakenFor};
+use super::place::{self, Place};
 use super::row::Row;
-use super::{Fact, Kind, NoTable, TableSummary, Text, merge, net_tcp, netstat, ss};
-use crate::model::TcpState;
+use super::table::{Table, coverage};
+use super::{Kind, NoTable, Part, Text, find, lsof, merge, netstat, ss};
 
 #[derive(Default)]
 pub(super) struct Reader {
     tables: Vec<Table>,
     /// Whether the next row of the same kind belongs to the last table.
     open: bool,
-    /// The state that `ss state NAME` was asked for.
-    asked_for: Option<TcpState>,
+    /// What the lines since the last table tell of the next.
+    evidence: Evidence,
+    /// Where the next table is taken.
+    place: Place,
     odd_lines: usize,
     rows_without_state: usize,
-}
-
-/// The rows of one table, as far as they were read.
-struct Table {
-    kind: Kind,
-    rows: Vec<Row>,
-    /// The last row of `ss`, which may go on in the next line.
-    unfinished: Option<ss::Unfinished>,
-    /// Lines of `/proc/net/tcp`.
-    lines: Vec<String>,
-    /// Whether an ESTABLISHED connection was in it, kept or not.
-    has_established: bool,
-    /// Whether only one state was asked for.
-    filtered: bool,
+    /// A row that ended too early.
+    broken: Option<Broken>,
+    /// The last row of `netstat`, where no process was in it.
+    last_row: Option<String>,
+    /// What `lsof -F` printed of the socket it is at.
+    fields: lsof::Fields,
+    ledger: Vec<Entry>,
 }
 
 /// A line taken for itself.
-pub(super) enum Line<'a> {
-    Ss(ss::Unfinished),
-    Netstat(Row),
-    NetTcp(Kind, &'a str),
+pub(super) enum Line {
+    Ss(Box<ss::Unfinished>),
+    Netstat(Box<Row>),
+    Lsof(Box<Row>),
+    NetTcp(Kind, String),
     /// It begins like a row and cannot be read.
     Odd,
     RowWithoutState,
     /// A row about something else than TCP: it neither counts nor ends a table.
     OtherProtocol,
-    NoRow(&'a str),
+    NoRow,
 }
 
-fn recognise(line: &str, asked_for: Option<TcpState>) -> Line<'_> {
-    if let Some(kind) = net_tcp::kind_of_row(line) {
-        return Line::NetTcp(kind, line);
-    }
-    match netstat::recognise(line) {
-        Line::NoRow(line) => ss::recognise(line, asked_for),
-        recognised => recognised,
+impl Line {
+    /// Whether it is a row that can be read.
+    pub(super) fn is_row(&self) -> bool {
+        match self {
+            Self::Ss(_) | Self::Netstat(_) | Self::Lsof(_) | Self::NetTcp(..) => true,
+            Self::Odd | Self::RowWithoutState | Self::OtherProtocol | Self::NoRow => false,
+        }
     }
 }
+
+/// A row that may go on in the next lines.
+struct Broken {
+    text: String,
+    lines: usize,
+    has_state: bool,
+    /// Its first line in the ledger.
+    entry: usize,
+}
+
+/// A mail program breaks a row into at most this many lines.
+const MOST_LINES_OF_ROW: usize = 4;
 
 impl Reader {
-    /// Takes the next line, trimmed.
-    pub(super) fn line(&mut self, line: &str) {
+    /// Takes the next line, trimmed; it is line `number` of the text, and `lines` of it.
+    pub(super) fn line(&mut self, line: &str, number: usize, lines: usize) {
         if line.is_empty() {
             return;
         }
-        let line = recognise(line, self.asked_for);
-        match line {
-            Line::NoRow(text) if self.continues_row(text) => return,
+        self.ledger.push(Entry {
+            line: number,
+            lines,
+            taken_for: TakenFor::Row,
+        });
+        self.take(line);
+    }
+
+    /// Corrects what the last line was taken for.
+    fn note(&mut self, taken_for: TakenFor) {
+        if let Some(last) = self.ledger.last_mut() {
+            last.taken_for = taken_for;
+        }
+    }
+
+    fn take(&mut self, line: &str) {
+        let recognised = find::recognise(line, self.evidence.state());
+        if self.joins_broken_row(line, &recognised) || self.ends_last_row(line, &recognised) {
+            return;
+        }
+        match recognised {
+            Line::NoRow if self.continues_row(line) => return,
             _ => self.finish_row(),
         }
-        match line {
-            Line::Ss(row) => {
-                let table = self.table(Kind::Ss);
-                table.filtered |= row.state_was_asked_for;
-                table.unfinished = Some(row);
+        match recognised {
+            Line::Odd | Line::RowWithoutState => {
+                self.broken = Some(Broken {
+                    text: line.to_owned(),
+                    lines: 1,
+                    has_state: matches!(recognised, Line::Odd),
+                    entry: self.ledger.len().saturating_sub(1),
+                });
             }
-            Line::Netstat(row) => self.table(Kind::Netstat).push(row),
-            Line::NetTcp(kind, text) => self.table(kind).lines.push(text.to_owned()),
-            Line::Odd => self.odd_lines += 1,
-            Line::RowWithoutState => self.rows_without_state += 1,
-            Line::OtherProtocol => {}
-            Line::NoRow(text) => self.end_table(text),
+            Line::OtherProtocol => self.note(TakenFor::OtherProtocol),
+            Line::NoRow => self.no_row(line),
+            row => self.row(row, line),
         }
+    }
+
+    fn row(&mut self, row: Line, line: &str) {
+        self.last_row = None;
+        match row {
+            Line::Ss(row) => self.table(Kind::Ss).unfinished = Some(*row),
+            Line::Netstat(row) => {
+                self.last_row = row.owners.is_empty().then(|| line.to_owned());
+                self.table(Kind::Netstat).push(*row);
+            }
+            Line::Lsof(row) => self.table(Kind::Lsof).push_held(*row),
+            Line::NetTcp(kind, text) => self.table(kind).lines.push(text),
+            Line::Odd | Line::RowWithoutState | Line::OtherProtocol | Line::NoRow => {}
+        }
+    }
+
+    /// Puts a line behind a row that ended too early, if that makes a row of it.
+    fn joins_broken_row(&mut self, line: &str, recognised: &Line) -> bool {
+        let Some(mut broken) = self.broken.take() else {
+            return false;
+        };
+        let may_go_on =
+            !recognised.is_row() && !begins_table(line) && broken.lines < MOST_LINES_OF_ROW;
+        if may_go_on {
+            let alone = broken.text.len();
+            broken.text.push(' ');
+            broken.text.push_str(line);
+            let joined = find::recognise(&broken.text, self.evidence.state());
+            if joined.is_row() {
+                self.row(joined, &broken.text);
+                return true;
+            }
+            if matches!(recognised, Line::NoRow) && broken.lines == 1 && line.contains(':') {
+                broken.lines += 1;
+                self.broken = Some(broken);
+                return true;
+            }
+            broken.text.truncate(alone);
+        }
+        self.give_up(&broken);
+        false
+    }
+
+    /// Counts a row that could not be read.
+    fn give_up(&mut self, broken: &Broken) {
+        let entries = self.ledger.iter_mut().skip(broken.entry);
+        for entry in entries.take(broken.lines) {
+            entry.taken_for = TakenFor::Unread;
+        }
+        let of_netstat = self
+            .tables
+            .last()
+            .is_some_and(|last| last.kind == Kind::Netstat);
+        if broken.has_state || of_netstat {
+            self.odd_lines += 1;
+        } else {
+            self.rows_without_state += 1;
+        }
+    }
+
+    /// Puts the process that stands on a line of its own behind the row of `netstat` before it.
+    fn ends_last_row(&mut self, line: &str, recognised: &Line) -> bool {
+        if !matches!(recognised, Line::NoRow) || !netstat::is_rest_of_row(line) {
+            return false;
+        }
+        let Some(mut row) = self.last_row.take() else {
+            return false;
+        };
+        row.push(' ');
+        row.push_str(line);
+        let Line::Netstat(joined) = find::recognise(&row, None) else {
+            return false;
+        };
+        let Some(last) = self
+            .tables
+            .last_mut()
+            .and_then(|table| table.rows.last_mut())
+        else {
+            return false;
+        };
+        *last = *joined;
+        true
+    }
+
+    fn no_row(&mut self, line: &str) {
+        match self.fields.take(line) {
+            lsof::Field::Ends(row) => return self.table(Kind::Lsof).push_held(*row),
+            lsof::Field::Taken => return,
+            lsof::Field::Other => {}
+        }
+        self.end_table(line);
     }
 
     /// The next line is no detail of the last row.
@@ -89,7 +210,10 @@ impl Reader {
     fn table(&mut self, kind: Kind) -> &mut Table {
         let same = self.tables.last().is_some_and(|last| last.kind == kind);
         if !(self.open && same) {
-            self.tables.push(Table::new(kind));
+            self.tables
+                .push(Table::new(kind, self.place.clone(), self.evidence.clone()));
+            // The next table has a header of its own.
+            self.evidence.header = false;
             self.open = true;
         }
         self.tables.last_mut().expect("one was just pushed")
@@ -104,14 +228,37 @@ impl Reader {
 
     /// A prompt, a header or any other words stand between two tables.
     fn end_table(&mut self, line: &str) {
-        self.open = false;
-        if ss::is_command(line) {
-            self.asked_for = ss::state_asked_for(line);
+        self.place.read(line);
+        self.note(TakenFor::Heading);
+        if is_header(line) {
+            self.evidence.header = true;
+        } else if let Some(headline) = headline(line) {
+            self.evidence.part = headline.part;
+        } else if let Some(command) = parse_command(line) {
+            self.place.run(line);
+            self.evidence = Evidence {
+                command: Some(command),
+                ..Evidence::default()
+            };
+        } else if is_ellipsis(line) {
+            self.evidence.ellipsis = true;
+            if let Some(table) = self.tables.last_mut() {
+                table.evidence.ellipsis = true;
+            }
+        } else {
+            self.note(TakenFor::Words);
         }
+        self.open = false;
     }
 
     /// Puts together what was read.
     pub(super) fn finish(mut self) -> Result<Text, NoTable> {
+        if let Some(broken) = self.broken.take() {
+            self.give_up(&broken);
+        }
+        if let Some(row) = self.fields.finish() {
+            self.table(Kind::Lsof).push_held(row);
+        }
         for table in &mut self.tables {
             self.odd_lines += table.finish();
         }
@@ -119,17 +266,21 @@ impl Reader {
         if self.tables.is_empty() {
             return Err(self.no_table());
         }
-        let tables: Vec<TableSummary> = self.tables.iter().map(Table::summary).collect();
-        let whole = is_whole(&self.tables);
-        let merged = merge::merge(self.tables.into_iter().map(|table| table.rows));
+        let unread = self.odd_lines + self.rows_without_state > 0;
+        let mut replaced = 0;
+        let mut parts = Vec::new();
+        for (name, tables) in place::groups(self.tables) {
+            let before = tables.len();
+            let tables = latest(tables);
+            replaced += before - tables.len();
+            parts.push(part(name, tables, unread));
+        }
         Ok(Text {
-            sockets: merged.sockets,
-            holders: merged.holders,
-            processes: merged.processes,
-            tables,
-            whole,
+            parts,
+            replaced,
             odd_lines: self.odd_lines,
             rows_without_state: self.rows_without_state,
+            ledger: self.ledger,
         })
     }
 
@@ -142,74 +293,35 @@ impl Reader {
     }
 }
 
-/// A table that was not filtered by state has listeners and established connections; where there
-/// are several, none is known to show the moment of another.
-fn is_whole(tables: &[Table]) -> bool {
-    let listens = |row: &Row| row.is_in(TcpState::Listen);
-    match tables {
-        [only] => only.has_established && !only.filtered && only.rows.iter().any(listens),
-        _ => false,
+/// The tables that no later one shows again.
+fn latest(tables: Vec<Table>) -> Vec<Table> {
+    let mut kept: Vec<Table> = Vec::new();
+    for table in tables {
+        kept.retain(|earlier| !earlier.is_replaced_by(&table));
+        kept.push(table);
+    }
+    kept
+}
+
+/// What the tables of one place show.
+fn part(name: Option<String>, tables: Vec<Table>, unread: bool) -> Part {
+    let summaries = tables.iter().map(Table::summary).collect();
+    let coverage = coverage(&tables.iter().collect::<Vec<_>>(), unread);
+    let merged = merge::merge(tables.into_iter().map(|table| table.rows));
+    Part {
+        name,
+        sockets: merged.sockets,
+        holders: merged.holders,
+        processes: merged.processes,
+        tables: summaries,
+        coverage,
     }
 }
 
-impl Table {
-    fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            rows: Vec::new(),
-            unfinished: None,
-            lines: Vec::new(),
-            has_established: false,
-            filtered: false,
-        }
-    }
-
-    fn push(&mut self, row: Row) {
-        self.has_established |= row.is_in(TcpState::Established);
-        self.rows.push(row);
-    }
-
-    fn finish_row(&mut self) {
-        if let Some(unfinished) = self.unfinished.take() {
-            self.push(unfinished.into_row());
-        }
-    }
-
-    /// Reads what was left for the end; returns how many lines could not be read.
-    fn finish(&mut self) -> usize {
-        self.finish_row();
-        let (rows, odd) = net_tcp::rows(&self.lines);
-        self.rows.extend(rows);
-        self.has_established |= net_tcp::has_established(&self.lines);
-        if odd == self.lines.len() {
-            self.lines.clear();
-        }
-        odd
-    }
-
-    /// Nothing in it could be read, not even what is of no interest.
-    fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.lines.is_empty()
-    }
-
-    fn summary(&self) -> TableSummary {
-        let mut lacks = Vec::new();
-        let mut note = |fact: Fact, of: fn(&Row) -> bool, shown: fn(&Row) -> bool| {
-            if self.rows.iter().any(of) && !self.rows.iter().any(shown) {
-                lacks.push(fact);
-            }
-        };
-        note(Fact::Inode, |_| true, |row| row.inode_is_shown);
-        note(Fact::Age, |row| !row.is_in(TcpState::Listen), Row::has_ages);
-        note(Fact::Owner, |_| true, |row| !row.owners.is_empty());
-        note(
-            Fact::Limit,
-            |row| row.is_in(TcpState::Listen),
-            Row::has_limit,
-        );
-        TableSummary {
-            kind: self.kind,
-            lacks,
-        }
-    }
+/// Tells whether a line stands above a table.
+fn begins_table(line: &str) -> bool {
+    is_header(line)
+        || headline(line).is_some()
+        || parse_command(line).is_some()
+        || is_ellipsis(line)
 }

@@ -38,8 +38,8 @@ pub(super) struct Owner {
 #[derive(Debug)]
 pub(super) struct Columns {
     pub state: TcpState,
-    pub recv_q: u32,
-    pub send_q: u32,
+    /// Recv-Q and Send-Q, where they are shown.
+    pub queues: Option<(u32, u32)>,
     pub local: Endpoint,
     pub remote: Endpoint,
 }
@@ -74,15 +74,19 @@ impl Details {
 
 impl Row {
     pub(super) fn new(columns: Columns, details: Details) -> Self {
+        // What a process holds has an inode, whatever was cut from the row.
+        let inode_is_shown = details.inode.is_some_and(|inode| inode > 0)
+            || (details.inode.is_some() && details.owners.is_empty());
         let inode = details.inode.and_then(Inode::new);
+        let (recv_q, send_q) = columns.queues.unwrap_or_default();
         let local = columns.local.address();
         let socket = if columns.state == TcpState::Listen {
             Socket::Listener(Listener {
                 local,
                 interface: 0,
                 inode,
-                accept_queue_len: columns.recv_q,
-                queue_is_shown: true,
+                accept_queue_len: recv_q,
+                queue_is_shown: columns.queues.is_some(),
                 accept_queue_limit: details.limit,
                 v6_only: details.v6_only,
                 cgroup: None,
@@ -95,9 +99,9 @@ impl Row {
                 interface: 0,
                 inode,
                 cookie: None,
-                recv_q: columns.recv_q,
-                send_q: columns.send_q,
-                queues_are_shown: true,
+                recv_q,
+                send_q,
+                queues_are_shown: columns.queues.is_some(),
                 timer: details.timer,
                 ages: details.ages,
                 cgroup: None,
@@ -107,7 +111,7 @@ impl Row {
         };
         Self {
             socket,
-            inode_is_shown: details.inode.is_some(),
+            inode_is_shown,
             owners: details.owners,
             interface: columns.local.interface,
             any_family: columns.local.host.is_none(),
@@ -129,6 +133,22 @@ impl Row {
         match &self.socket {
             Socket::Listener(_) => state == TcpState::Listen,
             Socket::Connection(connection) => connection.state == state,
+        }
+    }
+
+    /// The inode, where it is shown and there is one.
+    pub(super) fn inode(&self) -> Option<Inode> {
+        match &self.socket {
+            Socket::Listener(listener) => listener.inode,
+            Socket::Connection(connection) => connection.inode,
+        }
+    }
+
+    /// Whether it has the queue columns.
+    pub(super) fn has_queues(&self) -> bool {
+        match &self.socket {
+            Socket::Listener(listener) => listener.queue_is_shown,
+            Socket::Connection(connection) => connection.queues_are_shown,
         }
     }
 

@@ -26,18 +26,16 @@ const DETAILS: [&str; 20] = [
 pub(super) struct Unfinished {
     columns: Columns,
     details: String,
-    /// Whether the state is that of the command above.
-    pub(super) state_was_asked_for: bool,
 }
 
 /// Reads a line that begins with a state, or with the queues where a state was asked for.
-pub(super) fn recognise(line: &str, asked_for: Option<TcpState>) -> Line<'_> {
+pub(super) fn recognise(line: &str, asked_for: Option<TcpState>) -> Line {
     let mut rest = line;
     let mut word = next_word(&mut rest);
     if OTHER_PROTOCOLS.contains(&word) {
         return Line::OtherProtocol;
     }
-    if word == "tcp" {
+    if word.eq_ignore_ascii_case("tcp") {
         word = next_word(&mut rest);
     }
     let shown = parse_state(word);
@@ -45,25 +43,58 @@ pub(super) fn recognise(line: &str, asked_for: Option<TcpState>) -> Line<'_> {
         word = next_word(&mut rest);
     }
     let Ok(recv_q) = word.parse() else {
-        return Line::NoRow(line);
+        return without_queues(shown, word, rest);
     };
     let Some((send_q, local, remote)) = queue_and_addresses(&mut rest) else {
-        return shown.map_or(Line::NoRow(line), |_| Line::Odd);
+        return if shown.is_some() && !is_count(line) {
+            Line::Odd
+        } else {
+            Line::NoRow
+        };
     };
     let Some(state) = shown.or(asked_for) else {
         return Line::RowWithoutState;
     };
-    Line::Ss(Unfinished {
+    Line::Ss(Box::new(Unfinished {
         columns: Columns {
             state,
-            recv_q,
-            send_q,
+            queues: Some((recv_q, send_q)),
             local,
             remote,
         },
         details: rest.to_owned(),
-        state_was_asked_for: shown.is_none(),
-    })
+    }))
+}
+
+/// `CLOSE_WAIT 41`: how many there are.
+fn is_count(line: &str) -> bool {
+    line.split_whitespace().count() == 2
+}
+
+/// Reads the rest of a row of `ss -Q`, which has no queues.
+fn without_queues(state: Option<TcpState>, local: &str, mut rest: &str) -> Line {
+    let Some(state) = state else {
+        return Line::NoRow;
+    };
+    let remote = parse_endpoint(next_word(&mut rest));
+    let (Some(local), Some(remote)) = (parse_endpoint(local), remote) else {
+        return Line::NoRow;
+    };
+    Line::Ss(Box::new(Unfinished {
+        columns: Columns {
+            state,
+            queues: None,
+            local,
+            remote,
+        },
+        details: rest.to_owned(),
+    }))
+}
+
+/// Tells whether a line begins with a detail that belongs to the row above.
+pub(super) fn begins_with_detail(line: &str) -> bool {
+    let word = line.split_whitespace().next().unwrap_or("");
+    DETAILS.iter().any(|name| word.starts_with(name))
 }
 
 fn queue_and_addresses(rest: &mut &str) -> Option<(u32, Endpoint, Endpoint)> {
@@ -79,30 +110,6 @@ fn next_word<'a>(rest: &mut &'a str) -> &'a str {
     let (word, after) = text.split_at(end);
     *rest = after;
     word
-}
-
-/// Tells whether a line runs `ss`, be it after a prompt, with a path, or by another command.
-pub(super) fn is_command(line: &str) -> bool {
-    line.split_whitespace().any(is_ss)
-}
-
-fn is_ss(word: &str) -> bool {
-    word == "ss" || word.ends_with("/ss") || word.ends_with("$ss") || word.ends_with("#ss")
-}
-
-/// The one state that a command asks `ss` for. Of several, or of a name for several, `ss` prints
-/// which.
-pub(super) fn state_asked_for(command: &str) -> Option<TcpState> {
-    let words = command.split_whitespace().skip_while(|word| !is_ss(word));
-    let words: Vec<&str> = words.collect();
-    let mut names = words
-        .windows(2)
-        .filter(|pair| pair[0] == "state")
-        .map(|pair| pair[1]);
-    match (names.next(), names.next()) {
-        (Some(name), None) => parse_state(name.trim_matches(['\'', '"'])),
-        _ => None,
-    }
 }
 
 impl Unfinished {
@@ -121,8 +128,8 @@ impl Unfinished {
     pub(super) fn into_row(self) -> Row {
         let mut details = parse_details(&self.details);
         // Where ss has to fall back to /proc/net/tcp it prints 0 for a limit it does not know.
-        if self.columns.send_q > 0 {
-            details.limit = Reading::Known(self.columns.send_q);
+        if let Some((_, limit)) = self.columns.queues.filter(|(_, limit)| *limit > 0) {
+            details.limit = Reading::Known(limit);
         }
         Row::new(self.columns, details)
     }

@@ -42,23 +42,32 @@ const EVERY_SAMPLE: [&str; 13] = [
     NET_TCP6,
 ];
 
+const WHOLE: &str = "Active Internet connections (servers and established)\n\
+    Proto Recv-Q Send-Q Local Address Foreign Address State PID/Program name\n\
+    tcp 0 0 0.0.0.0:8080 0.0.0.0:* LISTEN 7/web\n\
+    tcp 0 0 10.0.0.1:8080 10.0.0.9:50110 ESTABLISHED 7/web\n";
+
 fn parse(text: &str) -> Text {
     parse_text(text).expect("there is a table in it")
 }
 
 fn kinds(text: &Text) -> Vec<Kind> {
-    text.tables.iter().map(|table| table.kind).collect()
+    text.parts[0]
+        .tables
+        .iter()
+        .map(|table| table.kind)
+        .collect()
 }
 
 fn listener<'t>(text: &'t Text, local: &str) -> &'t Listener {
     let local = local.parse().unwrap();
-    let mut found = text.sockets.listeners.iter();
+    let mut found = text.parts[0].sockets.listeners.iter();
     found.find(|listener| listener.local == local).unwrap()
 }
 
 fn connection<'t>(text: &'t Text, remote: &str) -> &'t Connection {
     let remote = remote.parse().unwrap();
-    let mut found = text.sockets.connections.iter();
+    let mut found = text.parts[0].sockets.connections.iter();
     found
         .find(|connection| connection.remote == remote)
         .unwrap()
@@ -66,16 +75,22 @@ fn connection<'t>(text: &'t Text, remote: &str) -> &'t Connection {
 
 /// Process, descriptor and name of who holds a socket.
 fn owners(text: &Text, inode: Option<Inode>) -> Vec<(u32, Option<u32>, &str)> {
-    let held = text
+    let held = text.parts[0]
         .holders
         .iter()
         .filter(|holder| Some(holder.inode) == inode);
-    held.map(|holder| (holder.pid, holder.fd, &*text.processes[&holder.pid].command))
-        .collect()
+    held.map(|holder| {
+        (
+            holder.pid,
+            holder.fd,
+            &*text.parts[0].processes[&holder.pid].command,
+        )
+    })
+    .collect()
 }
 
 fn in_close_wait(text: &Text) -> usize {
-    let connections = text.sockets.connections.iter();
+    let connections = text.parts[0].sockets.connections.iter();
     connections
         .filter(|connection| connection.state == TcpState::CloseWait)
         .count()
@@ -90,16 +105,16 @@ fn ss_with_every_option_shows_all_that_a_table_can() {
     for sample in [SS_ALL, SS_ONE_LINE] {
         let text = parse(sample);
         assert_eq!(text.odd_lines + text.rows_without_state, 0);
-        assert!(text.whole);
+        assert!(text.parts[0].coverage.whole);
         assert_eq!(
-            text.tables,
+            text.parts[0].tables,
             [TableSummary {
                 kind: Kind::Ss,
                 lacks: vec![]
             }]
         );
         assert_eq!(in_close_wait(&text), 6);
-        assert_eq!(text.sockets.connections.len(), 8);
+        assert_eq!(text.parts[0].sockets.connections.len(), 8);
 
         let server = listener(&text, "127.0.0.1:8080");
         assert_eq!(
@@ -133,8 +148,11 @@ fn ss_clocks_are_those_of_tcp_info() {
 fn without_options_ss_leaves_open_what_was_accepted() {
     let text = parse(SS_PLAIN);
     assert_eq!(in_close_wait(&text), 6);
-    assert_eq!(text.tables[0].lacks, [Fact::Inode, Fact::Age, Fact::Owner]);
-    for connection in &text.sockets.connections {
+    assert_eq!(
+        text.parts[0].tables[0].lacks,
+        [Fact::Inode, Fact::Age, Fact::Owner]
+    );
+    for connection in &text.parts[0].sockets.connections {
         assert!(connection.inode.is_some_and(Inode::is_stand_in));
         assert_eq!(
             (connection.ages, connection.timer),
@@ -148,17 +166,20 @@ fn other_protocols_are_passed_over() {
     let text = parse(SS_EVERY_PROTOCOL);
     let with_others =
         format!("nl UNCONN 0 0 0:0 *\nudp UNCONN 0 0 127.0.0.1:53 0.0.0.0:*\n{SS_EVERY_PROTOCOL}");
-    assert_eq!(parse(&with_others).sockets, text.sockets);
+    assert_eq!(
+        parse(&with_others).parts.remove(0).sockets,
+        text.parts[0].sockets
+    );
     assert_eq!(in_close_wait(&text), 6);
-    assert_eq!((text.odd_lines, text.tables.len()), (0, 1));
+    assert_eq!((text.odd_lines, text.parts[0].tables.len()), (0, 1));
 }
 
 #[test]
 fn a_table_of_listeners_is_not_the_whole() {
     for sample in [SS_LISTENERS, SS_LISTENERS_INFO] {
         let text = parse(sample);
-        assert_eq!(text.sockets.listeners.len(), 2);
-        assert!(!text.whole && text.sockets.connections.is_empty());
+        assert_eq!(text.parts[0].sockets.listeners.len(), 2);
+        assert!(!text.parts[0].coverage.whole && text.parts[0].sockets.connections.is_empty());
     }
 }
 
@@ -169,7 +190,7 @@ fn a_state_that_ss_was_asked_for_is_taken_from_the_command() {
     ));
     assert_eq!(text.rows_without_state, 0);
     assert_eq!(in_close_wait(&text), SS_STATE.lines().count() - 1);
-    assert!(!text.whole);
+    assert!(!text.parts[0].coverage.whole);
 
     assert_eq!(parse_text(SS_STATE).unwrap_err(), NoTable::WithoutState);
     let text = parse(&format!("{SS_STATE}{SS_PLAIN}"));
@@ -198,7 +219,10 @@ fn names_of_ports_are_those_of_the_services_list_and_others_are_counted() {
 fn netstat_shows_owners_without_descriptors_and_no_limit() {
     let text = parse(NETSTAT);
     assert_eq!(kinds(&text), [Kind::Netstat]);
-    assert_eq!(text.tables[0].lacks, [Fact::Inode, Fact::Age, Fact::Limit]);
+    assert_eq!(
+        text.parts[0].tables[0].lacks,
+        [Fact::Inode, Fact::Age, Fact::Limit]
+    );
     let server = listener(&text, "127.0.0.1:8080");
     assert_eq!(server.accept_queue_len, 23);
     assert!(server.accept_queue_limit.known().is_none());
@@ -244,8 +268,8 @@ fn tables_of_the_same_sockets_complete_each_other() {
         "$ netstat -natp\n{NETSTAT}\n$ ss -ltn\n{SS_LISTENERS}\n$ cat /proc/net/tcp\n{NET_TCP}"
     );
     let text = parse(&pasted);
-    assert_eq!(text.tables.len(), 3);
-    assert_eq!(text.sockets.listeners.len(), 2);
+    assert_eq!(text.parts[0].tables.len(), 3);
+    assert_eq!(text.parts[0].sockets.listeners.len(), 2);
     assert_eq!(in_close_wait(&text), 6);
     let server = listener(&text, "127.0.0.1:8080");
     assert_eq!(server.accept_queue_limit, Reading::Known(511));
@@ -256,15 +280,15 @@ fn tables_of_the_same_sockets_complete_each_other() {
             .inode
             .is_some_and(Inode::is_stand_in)
     );
-    assert!(!text.whole);
+    assert!(!text.parts[0].coverage.whole);
 }
 
 #[test]
 fn members_of_a_reuseport_group_stay_apart_in_every_table() {
     let group = "LISTEN 1 128 0.0.0.0:80 0.0.0.0:*\nLISTEN 2 128 0.0.0.0:80 0.0.0.0:*\n";
-    assert_eq!(parse(group).sockets.listeners.len(), 2);
+    assert_eq!(parse(group).parts.remove(0).sockets.listeners.len(), 2);
     let text = parse(&format!("{group}and again:\n{group}"));
-    assert_eq!(text.sockets.listeners.len(), 2);
+    assert_eq!(text.parts[0].sockets.listeners.len(), 2);
 }
 
 #[test]
@@ -329,19 +353,22 @@ fn owners_may_be_many_and_have_names_that_look_like_columns() {
 fn an_asterisk_is_ipv4_where_the_connections_of_its_port_are() {
     let old = parse("LISTEN 1 128 *:80 *:*\nCLOSE-WAIT 1 0 10.0.0.1:80 10.0.0.2:5\n");
     assert_eq!(
-        old.sockets.listeners[0].local,
+        old.parts[0].sockets.listeners[0].local,
         "0.0.0.0:80".parse().unwrap()
     );
     let new =
         parse("LISTEN 1 128 *:80 *:*\nCLOSE-WAIT 1 0 [::ffff:10.0.0.1]:80 [::ffff:10.0.0.2]:5\n");
-    assert_eq!(new.sockets.listeners[0].local, "[::]:80".parse().unwrap());
+    assert_eq!(
+        new.parts[0].sockets.listeners[0].local,
+        "[::]:80".parse().unwrap()
+    );
 }
 
 #[test]
 fn a_limit_of_nothing_is_not_believed() {
     let text = parse("LISTEN 3 0 127.0.0.1:80 0.0.0.0:*\n");
     assert!(
-        text.sockets.listeners[0]
+        text.parts[0].sockets.listeners[0]
             .accept_queue_limit
             .known()
             .is_none()
@@ -353,9 +380,9 @@ fn an_interface_tells_listeners_on_one_address_apart() {
     let text = parse(
         "LISTEN 1 5 0.0.0.0%lo:8082 0.0.0.0:* ino:1 sk:1\nESTAB 0 0 127.0.0.1%lo:8082 127.0.0.1:4 ino:0 sk:2\n",
     );
-    let interface = text.sockets.listeners[0].interface;
+    let interface = text.parts[0].sockets.listeners[0].interface;
     assert_ne!(interface, 0);
-    assert_eq!(text.sockets.connections[0].interface, interface);
+    assert_eq!(text.parts[0].sockets.connections[0].interface, interface);
 }
 
 #[test]
@@ -365,8 +392,11 @@ fn an_address_that_netstat_cut_is_counted() {
          tcp6       0      0 2001:db8:85a3:12::80:80 2001:db8:85a3:123:50920 ESTABLISHED -\n\
          tcp        0      0 127.0.0.1:1             127.0.0.1:2             CLOSE_WAIT  1/nginx: worker pr\n",
     );
-    assert_eq!((text.odd_lines, text.sockets.connections.len()), (2, 1));
-    assert_eq!(text.processes[&1].command, "nginx: worker pr");
+    assert_eq!(
+        (text.odd_lines, text.parts[0].sockets.connections.len()),
+        (2, 1)
+    );
+    assert_eq!(text.parts[0].processes[&1].command, "nginx: worker pr");
 }
 
 #[test]
@@ -377,14 +407,65 @@ fn what_is_no_table_is_foreign() {
 }
 
 #[test]
+fn hosts_are_not_mixed_and_the_last_of_equal_tables_is_used() {
+    let text = parse(&format!(
+        "root@web-1:~# netstat -antp\n{WHOLE}root@web-2:~# netstat -antp\n{WHOLE}"
+    ));
+    let names: Vec<Option<&str>> = text.parts.iter().map(|part| part.name.as_deref()).collect();
+    assert_eq!(names, [Some("web-1"), Some("web-2")]);
+    assert!(text.parts.iter().all(|part| part.coverage.whole));
+
+    let text = parse(&format!("$ netstat -antp\n{WHOLE}$ netstat -antp\n{WHOLE}"));
+    assert_eq!((text.parts.len(), text.replaced), (1, 1));
+}
+
+#[test]
+fn a_whole_table_is_told_from_a_part() {
+    assert!(parse(WHOLE).parts[0].coverage.whole);
+    for part in [
+        format!("$ netstat -antp | grep -v CLOSE_WAIT\n{WHOLE}"),
+        format!("{WHOLE}...\n"),
+        WHOLE.replace("(servers and established)", "(w/o servers)"),
+        WHOLE.lines().skip(2).collect::<Vec<_>>().join("\n"),
+        format!("{WHOLE}tcp 1 0 10.0.0.1:8080 10.0.0.9:501\n"),
+    ] {
+        assert!(!parse(&part).parts[0].coverage.whole, "{part}");
+    }
+}
+
+#[test]
+fn every_line_is_accounted_for() {
+    let text = parse(&format!(
+        "it is slow\n\n{WHOLE}udp 0 0 0.0.0.0:68 0.0.0.0:* 9/dhcp\n"
+    ));
+    let taken: Vec<(usize, TakenFor)> = text
+        .ledger
+        .iter()
+        .map(|entry| (entry.line, entry.taken_for))
+        .collect();
+    assert_eq!(
+        taken,
+        [
+            (1, TakenFor::Words),
+            (3, TakenFor::Heading),
+            (4, TakenFor::Heading),
+            (5, TakenFor::Row),
+            (6, TakenFor::Row),
+            (7, TakenFor::OtherProtocol),
+        ]
+    );
+}
+
+#[test]
 fn windows_line_ends_change_nothing() {
     for sample in EVERY_SAMPLE {
         let (unix, windows) = (
             parse_text(sample),
             parse_text(&sample.replace('\n', "\r\n")),
         );
-        let sockets =
-            |text: &Result<Text, NoTable>| text.as_ref().map(|text| text.sockets.clone()).ok();
+        let sockets = |text: &Result<Text, NoTable>| {
+            text.as_ref().map(|text| text.parts[0].sockets.clone()).ok()
+        };
         assert_eq!(sockets(&unix), sockets(&windows));
     }
 }
@@ -418,5 +499,27 @@ proptest! {
         ]), 0..60),
     ) {
         let _ = parse_text(&words.join(" "));
+    }
+
+    #[test]
+    fn a_text_with_a_row_that_was_not_read_is_never_whole(
+        before in 0_usize..12,
+        state in "[A-Z]{3,9}",
+        local in "[a-z0-9.:]{1,20}",
+    ) {
+        let mut lines: Vec<String> = WHOLE.lines().map(str::to_owned).collect();
+        lines.insert(before.min(lines.len()), format!("tcp 1 0 {local} 10.0.0.9:50112 {state} 7/web"));
+        if let Ok(text) = parse_text(&lines.join("\n")) {
+            let unread = text.odd_lines + text.rows_without_state > 0;
+            let whole = text.parts.iter().any(|part| part.coverage.whole);
+            prop_assert!(!(unread && whole));
+            let in_ledger = text.ledger.iter().any(|entry| entry.taken_for == TakenFor::Unread);
+            prop_assert_eq!(in_ledger, text.odd_lines + text.rows_without_state > 0);
+            let rows = text.ledger.iter().filter(|entry| entry.taken_for == TakenFor::Words);
+            for words in rows {
+                let line = &lines[words.line - 1];
+                prop_assert!(!find::looks_like_row(line), "{}", line);
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::correlate::Place;
 use crate::correlate::age::{self, Age, Maturity};
+use crate::model::Coverage;
 use crate::report::{ConnectionRow, ListenerRow, Report};
 
 /// What a threshold can be set on. The higher, the worse.
@@ -69,12 +70,25 @@ impl Metric {
     }
 
     pub(super) fn measure(self, report: &Report) -> Measurement {
-        match self {
+        let measured = match self {
             Self::CloseWait => Measurement::exactly(report.close_wait.total() as u64),
             Self::QueueFill => queue_fill(&report.listeners),
             Self::QueueLength => queue_length(&report.listeners),
             Self::Age => oldest_age(report),
             Self::AcceptedCloseWait => accepted_close_wait(&report.listeners),
+        };
+        if self.is_covered(report.coverage) {
+            return measured;
+        }
+        measured.or_more("the text does not show every socket")
+    }
+
+    /// Tells whether everything that it counts is shown.
+    fn is_covered(self, coverage: Coverage) -> bool {
+        match self {
+            Self::CloseWait => coverage.close_wait,
+            Self::QueueFill | Self::QueueLength => coverage.listeners,
+            Self::Age | Self::AcceptedCloseWait => coverage.close_wait && coverage.listeners,
         }
     }
 }
@@ -116,10 +130,20 @@ impl Measurement {
             ..Self::default()
         }
     }
+
+    /// There may be more that is not shown.
+    fn or_more(self, doubt: &str) -> Self {
+        Self {
+            at_most: None,
+            doubt: self.doubt.or_else(|| Some(doubt.to_owned())),
+            ..self
+        }
+    }
 }
 
 fn queue_length(listeners: &[ListenerRow]) -> Measurement {
-    let longest = listeners.iter().max_by_key(|row| row.queue.length);
+    let listeners = listeners.iter().filter(|row| row.listener.queue_is_shown);
+    let longest = listeners.max_by_key(|row| row.queue.length);
     Measurement {
         place: longest.map(|row| row.listener.local),
         ..Measurement::exactly(longest.map_or(0, |row| row.queue.length.into()))

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::super::{find, lsof, place};
 use super::PlainLine;
 
 /// Nobody has a terminal narrower than this.
@@ -13,16 +14,22 @@ const MOST_PARTS: usize = 40;
 /// Puts together what a terminal broke: lines as wide as the widest, and what follows them where
 /// that does not begin like a line of its own.
 pub(super) fn join<'a>(lines: impl Iterator<Item = Cow<'a, str>>) -> Vec<PlainLine> {
-    let lines: Vec<(usize, Cow<str>)> = lines.map(|line| (width(&line), line)).collect();
-    let widest = lines.iter().map(|(width, _)| *width).max().unwrap_or(0);
-    let is_full = |width: usize| width == widest;
-    let full = lines.iter().filter(|(width, _)| is_full(*width)).count();
-    let broken = widest >= NARROWEST && full > 1;
+    let lines: Vec<Cow<str>> = lines.collect();
+    // A terminal counts columns, an editor and a mail program count characters.
+    let by_columns = Widest::of(&lines, width);
+    let by_characters = Widest::of(&lines, |line| line.chars().count());
+    let widest = if by_characters.times > by_columns.times {
+        by_characters
+    } else {
+        by_columns
+    };
+    let broken = widest.width >= NARROWEST && widest.times > 1;
     let mut joined: Vec<PlainLine> = Vec::with_capacity(lines.len());
     let mut goes_on = false;
-    for (width, line) in lines {
+    for line in lines {
+        let is_full = broken && (widest.measure)(&line) == widest.width;
         match joined.last_mut() {
-            Some(last) if goes_on && last.parts < MOST_PARTS && continues(&line) => {
+            Some(last) if goes_on && goes_on_in(last, &line) => {
                 last.text.push_str(&line);
                 last.parts += 1;
             }
@@ -31,12 +38,37 @@ pub(super) fn join<'a>(lines: impl Iterator<Item = Cow<'a, str>>) -> Vec<PlainLi
                 text: line.into_owned(),
             }),
         }
-        goes_on = broken && is_full(width);
+        goes_on = is_full;
     }
     for line in &mut joined {
         line.text = line.text.trim().to_owned();
     }
     joined
+}
+
+/// The greatest width of all lines, and how many have it.
+struct Widest {
+    measure: fn(&str) -> usize,
+    width: usize,
+    times: usize,
+}
+
+impl Widest {
+    fn of(lines: &[Cow<str>], measure: fn(&str) -> usize) -> Self {
+        let mut widest = Self {
+            measure,
+            width: 0,
+            times: 0,
+        };
+        for line in lines {
+            let width = measure(line);
+            if width > widest.width {
+                (widest.width, widest.times) = (width, 0);
+            }
+            widest.times += usize::from(width == widest.width);
+        }
+        widest
+    }
 }
 
 /// Width on a screen, where a tabulator goes to the next column of eight.
@@ -45,6 +77,20 @@ fn width(line: &str) -> usize {
         '\t' => (column / 8 + 1) * 8,
         _ => column + 1,
     })
+}
+
+/// Tells whether a line is the rest of the one before: it begins none, and spoils no row.
+fn goes_on_in(last: &PlainLine, line: &str) -> bool {
+    if last.parts >= MOST_PARTS || !continues(line) || !same_start_is_missing(&last.text, line) {
+        return false;
+    }
+    let is_row = |text: &str| find::recognise(text.trim(), None).is_row();
+    !is_row(&last.text) || is_row(&format!("{}{line}", last.text))
+}
+
+/// Rows of one process begin with its name.
+fn same_start_is_missing(last: &str, line: &str) -> bool {
+    last.split_whitespace().next() != line.split_whitespace().next()
 }
 
 /// Tells whether a line can be the rest of another: it does not begin one.
@@ -58,6 +104,9 @@ fn continues(line: &str) -> bool {
     !line.is_empty()
         && !is_prompt
         && !begins_with_columns(line)
+        && !lsof::is_file(line)
+        && !place::tells_place_or_time(line)
+        && !find::recognise(line, None).is_row()
         && !STARTS.iter().any(|start| line.starts_with(start))
 }
 
