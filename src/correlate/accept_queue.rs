@@ -7,9 +7,7 @@ use std::time::Duration;
 use super::age;
 use super::matching::Listeners;
 use super::undecided;
-use crate::model::{
-    Connection, Inode, InodeSet, Later, Layer, Listener, Snapshot, SocketSource, TcpState,
-};
+use crate::model::{Connection, Inode, InodeSet, Later, Layer, Listener, Snapshot, TcpState};
 
 /// The queue of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +99,7 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
         .map(|(index, listener)| lengths.empty_queue(listener, siblings(listeners, index)))
         .collect();
     // Whoever copied a part may have left out listeners, and states.
-    let partial = snapshot.source == SocketSource::Text { whole: false };
+    let partial = snapshot.source.is_text() && !snapshot.coverage.sockets.is_whole();
     let mut doubtful = vec![partial; listeners.len()];
     let mut places = Vec::with_capacity(snapshot.sockets.connections.len());
     for (index, connection) in snapshot.sockets.connections.iter().enumerate() {
@@ -380,7 +378,7 @@ impl Lengths {
 mod tests {
     use super::*;
     use crate::correlate::fixtures::{self, listener, waiting_connection};
-    use crate::model::SocketTable;
+    use crate::model::{Extent, Gap, SocketSource, SocketTable};
     use std::num::NonZeroU64;
 
     const GRACE: Duration = Duration::from_secs(3);
@@ -472,7 +470,8 @@ mod tests {
             vec![with_length("127.0.0.1:8080", 1, 3)],
             vec![waiting_connection(9400), elsewhere],
         );
-        snapshot.source = SocketSource::Text { whole: false };
+        snapshot.source = SocketSource::Text;
+        snapshot.coverage.sockets = Extent::Partly(Gap::NotShown);
         let Queues { queues, places } = reconcile(&snapshot, GRACE);
         assert_eq!(queues[0].oldest, Some(Duration::from_millis(9400)));
         let counted = (queues[0].close_wait, queues[0].established, queues[0].reset);

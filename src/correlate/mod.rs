@@ -1,6 +1,7 @@
 //! One fact related to another: which queue a connection waits in, who owns it, who watches it,
 //! how old it is. Pure; also decides what to look at next.
 
+mod absence;
 mod accept_queue;
 pub mod acceptor;
 mod acceptor_state;
@@ -21,6 +22,7 @@ mod undecided;
 pub mod waits;
 mod watch;
 
+pub use absence::{absent_port, absent_ports, saw_nothing};
 pub use accept_queue::{AcceptQueue, Place, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
 pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};

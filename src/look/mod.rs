@@ -7,6 +7,7 @@
 //! A look owns what it saw. It leaves the process as it found it: the next one may be taken a second
 //! later, on the same kernel.
 
+mod absence;
 mod blind_spots;
 mod dead;
 mod error;

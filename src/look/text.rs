@@ -10,8 +10,8 @@ use crate::collect::sock_diag::retain_ports;
 use crate::collect::text::Text;
 use crate::correlate::Analysis;
 use crate::model::{
-    Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
-    TcpState, WaitFacts,
+    Coverage, Extent, Gap, HolderSource, Host, InodeSet, Namespace, Pid, Scope, Snapshot,
+    SocketSource, TcpState,
 };
 
 /// The look that a text stands for; `grace` is the age from which on an untended connection is stuck.
@@ -21,29 +21,27 @@ pub fn of_text(text: Text, scope: &Scope, grace: Duration) -> Look {
 }
 
 fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
-    let mut snapshot = Snapshot {
-        namespace: Namespace::named(scope.netns_name()),
-        // Nobody copies which machine it was.
-        host: Host {
-            hostname: String::new(),
-            kernel: String::new(),
-            machine: String::new(),
-        },
-        source: SocketSource::Text { whole: text.whole },
-        listeners_after: text.sockets.listeners.clone(),
-        sockets: text.sockets,
-        later: None,
-        holder_source: (!text.holders.is_empty()).then_some(HolderSource::Text),
-        holders: text.holders,
-        holders_complete: Reading::Unknown(Gap::NotShown),
-        hidden: None,
-        dead: Vec::new(),
-        processes: text.processes,
-        waits: WaitFacts::default(),
-        samples: Vec::new(),
-        dropped: None,
-        blind_spots: Vec::new(),
-        elapsed: Duration::ZERO,
+    // Nobody copies which machine it was.
+    let host = Host {
+        hostname: String::new(),
+        kernel: String::new(),
+        machine: String::new(),
+    };
+    let listeners = text.sockets.listeners.clone();
+    let mut snapshot = Snapshot::of_sockets(
+        Namespace::named(scope.netns_name()),
+        host,
+        SocketSource::Text,
+        text.sockets,
+        listeners,
+    );
+    snapshot.holder_source = (!text.holders.is_empty()).then_some(HolderSource::Text);
+    snapshot.holders = text.holders;
+    snapshot.processes = text.processes;
+    snapshot.coverage = Coverage {
+        sockets: Extent::up_to((!text.whole).then_some(Gap::NotShown)),
+        holders: Extent::Partly(Gap::NotShown),
+        ..Coverage::default()
     };
     snapshot
         .sockets

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::collect::text::{Fact, Kind, TableSummary};
 use crate::correlate::{Analysis, Place, Waiting};
-use crate::model::{BlindSpot, Connection, Listener, SocketSource, TcpState};
+use crate::model::{BlindSpot, Connection, Listener, TcpState};
 
 /// The command that shows the most.
 const BEST: &str = "as root: ss -tanpoie";
@@ -160,7 +160,7 @@ fn connections(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot
 }
 
 fn is_whole(analysis: &Analysis) -> bool {
-    analysis.snapshot.source == SocketSource::Text { whole: true }
+    analysis.snapshot.coverage.sockets.is_whole()
 }
 
 fn moments(tables: &[TableSummary]) -> Option<BlindSpot> {

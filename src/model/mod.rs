@@ -2,7 +2,9 @@
 //!
 //! No I/O and no policy here; every number is documented once, where its type is defined.
 
+mod absent;
 mod confidence;
+mod coverage;
 mod process;
 mod reading;
 mod scope;
@@ -11,7 +13,9 @@ mod socket;
 mod syscall;
 mod waits;
 
+pub use absent::{Absent, Asked};
 pub use confidence::Confidence;
+pub use coverage::{Coverage, Extent};
 pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Runtime,
     Syscall, Thread,

@@ -28,6 +28,10 @@ pub enum Gap {
     NotLookedAt,
     /// The text that was pasted does not show it.
     NotShown,
+    /// It ends before its end, or changed while it was read.
+    CutOff,
+    /// The look had no time, or no room, left for it.
+    BudgetUsedUp,
     /// Reading failed for another reason.
     Failed,
 }
@@ -83,6 +87,8 @@ impl fmt::Display for Gap {
             Self::NotRecorded => "not in the recording",
             Self::NotLookedAt => "not looked at",
             Self::NotShown => "the text does not show it",
+            Self::CutOff => "it was cut off, or changed while it was read",
+            Self::BudgetUsedUp => "there is more of it than a look reads",
             Self::Failed => "reading failed",
         })
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Connection, Inode, Listener, Pid, Process, Reading, RunState, Syscall, WaitFacts};
+use super::{
+    Absent, Connection, Coverage, Inode, Listener, Pid, Process, Reading, RunState, Syscall,
+    WaitFacts,
+};
 
 /// The machine that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,17 +61,13 @@ pub enum SocketSource {
     /// `/proc/net/tcp` and `/proc/net/tcp6`.
     Procfs,
     /// Text that somebody copied from a terminal.
-    Text {
-        /// Whether it is one table with connections in every state, so that what is missing in it
-        /// was missing in the kernel's list as well.
-        whole: bool,
-    },
+    Text,
 }
 
 impl SocketSource {
     /// Tells whether somebody copied it: there is nothing more to be asked.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::Text { .. })
+        self == Self::Text
     }
 }
 
@@ -132,8 +131,6 @@ pub enum Via {
 pub struct HiddenSearch {
     /// Unix sockets with descriptors in flight: process, descriptor, and how many.
     pub in_flight: Vec<(Pid, u32, u32)>,
-    /// Whether all threads, rings and unix sockets could be searched.
-    pub complete: bool,
 }
 
 /// Descriptors of TCP connections that no longer exist, in one process: the kernel has taken the
@@ -230,8 +227,6 @@ pub struct Snapshot {
     pub holders: Vec<Holder>,
     /// Where that was read, if it was.
     pub holder_source: Option<HolderSource>,
-    /// Whether all holders are known: every process's descriptors could be read.
-    pub holders_complete: Reading<()>,
     /// What was searched besides, where a holder was missing.
     pub hidden: Option<HiddenSearch>,
     /// Descriptors of connections that no longer exist.
@@ -244,8 +239,44 @@ pub struct Snapshot {
     pub samples: Vec<Sample>,
     /// Drop counters before and after the observation.
     pub dropped: Option<(DroppedCounters, DroppedCounters)>,
+    /// What was asked for and is not there.
+    pub absent: Vec<Absent>,
+    /// How much of each source was read.
+    pub coverage: Coverage,
     /// What could not be seen.
     pub blind_spots: Vec<BlindSpot>,
     /// How long the look took.
     pub elapsed: Duration,
+}
+
+impl Snapshot {
+    /// A look that has read the sockets, and nothing else yet.
+    pub fn of_sockets(
+        namespace: Namespace,
+        host: Host,
+        source: SocketSource,
+        sockets: SocketTable,
+        listeners_after: Vec<Listener>,
+    ) -> Self {
+        Self {
+            namespace,
+            host,
+            source,
+            sockets,
+            listeners_after,
+            later: None,
+            holders: Vec::new(),
+            holder_source: None,
+            hidden: None,
+            dead: Vec::new(),
+            processes: BTreeMap::new(),
+            waits: WaitFacts::default(),
+            samples: Vec::new(),
+            dropped: None,
+            absent: Vec::new(),
+            coverage: Coverage::default(),
+            blind_spots: Vec::new(),
+            elapsed: Duration::ZERO,
+        }
+    }
 }

@@ -11,7 +11,7 @@ use comfy_table::{ContentArrangement, Table};
 use super::connections::write_connections;
 use super::escape::escape;
 use crate::model::{Holder, Reading, Via};
-use crate::report::{ListenerRow, Report, Source, Verdict};
+use crate::report::{ListenerRow, Report, Source, Verdict, absent_sentence};
 use crate::rules::{Confidence, Finding, Severity};
 
 /// How the report is laid out.
@@ -38,6 +38,7 @@ const HANGING: &str = "  ";
 ///
 /// When the writer fails.
 pub fn write_table(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
+    write_absent(report, out)?;
     write_verdict(report, out)?;
     for finding in &report.findings {
         write_finding(report, finding, options, out)?;
@@ -49,8 +50,21 @@ pub fn write_table(report: &Report, options: TableOptions, out: &mut dyn Write) 
     write_blind_spots(report, options, out)
 }
 
-/// One line, when there is no finding that says more.
+/// What was asked for and is not there comes before everything else.
+fn write_absent(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let style = AnsiColor::Yellow.on_default().bold();
+    for absent in &report.absent {
+        let sentence = escape(&absent_sentence(absent, &report.scope)).into_owned();
+        writeln!(out, "{style}NOT THERE{style:#}  {sentence}")?;
+    }
+    Ok(())
+}
+
+/// One line, when there is no finding and nothing absent that says more.
 fn write_verdict(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    if !report.absent.is_empty() && report.blind_spots.is_empty() {
+        return Ok(());
+    }
     if !report.findings.is_empty() && report.verdict != Verdict::Healthy {
         return Ok(());
     }

@@ -214,6 +214,9 @@ pub struct DescriptorTables {
     pub tables: Vec<DescriptorTable>,
     /// Processes whose descriptors may not be read.
     pub refused: Vec<Pid>,
+    /// Processes whose descriptors could not be read for another reason.
+    #[serde(default)]
+    pub failed: Vec<Pid>,
     /// Whether processes of other users are not even listed, as where procfs is mounted with
     /// `hidepid=`.
     #[serde(default)]
@@ -302,6 +305,12 @@ pub struct UnlistedSockets {
     /// Whether all processes could be searched, in the number of descriptors that is allowed for
     /// it.
     pub complete: bool,
+    /// How many processes may not be searched.
+    #[serde(default)]
+    pub refused: usize,
+    /// How many processes could not be searched for another reason.
+    #[serde(default)]
+    pub failed: usize,
 }
 
 /// The unlisted TCP sockets of one process.
