@@ -233,6 +233,7 @@ mod tests {
             interface: 0,
             inode: Inode::new(inode),
             accept_queue_len: 0,
+            queue_is_shown: true,
             accept_queue_limit: Reading::Known(511),
             v6_only: Some(false),
             cgroup: None,

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use anyhow::{Context, Result, bail};
 
 use crate::collect::kernel::RecordedKernel;
-use crate::collect::text::{Text, parse_text};
+use crate::collect::text::{NoTable, Text, decode, is_binary, parse_text};
 
 /// What a file turned out to be.
 pub(super) enum Offline {
@@ -55,5 +55,8 @@ fn read_text(file: impl Read) -> Result<Text> {
     if bytes.len() as u64 > LONGEST_TEXT {
         bail!("text of more than 1 GiB");
     }
-    Ok(parse_text(&String::from_utf8_lossy(&bytes))?)
+    if is_binary(&bytes) {
+        return Err(NoTable::Foreign.into());
+    }
+    Ok(parse_text(&decode(&bytes))?)
 }

@@ -2,6 +2,7 @@
 //! list shows.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::age;
@@ -35,8 +36,9 @@ pub struct AcceptQueue {
     pub unknown_waits: bool,
     /// How its length went over the look.
     pub trend: QueueTrend,
-    /// Other listeners on the same address (`SO_REUSEPORT`), by index.
-    pub siblings: Vec<usize>,
+    /// The listeners on its address (`SO_REUSEPORT`), by index, itself among them; empty where it is
+    /// alone. Shared by all of them: a group may have thousands.
+    pub group: Arc<[usize]>,
 }
 
 /// How the length of a queue went over a look.
@@ -95,11 +97,11 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
     let by_port = Listeners::new(listeners);
     let mut queues: Vec<AcceptQueue> = listeners
         .iter()
-        .enumerate()
-        .map(|(index, listener)| lengths.empty_queue(listener, siblings(listeners, index)))
+        .zip(groups(listeners))
+        .map(|(listener, group)| lengths.empty_queue(listener, group))
         .collect();
     // Whoever copied a part may have left out listeners, and states.
-    let partial = snapshot.source.is_text() && !snapshot.coverage.sockets.is_whole();
+    let partial = !snapshot.coverage.sockets.is_whole();
     let mut doubtful = vec![partial; listeners.len()];
     let mut places = Vec::with_capacity(snapshot.sockets.connections.len());
     for (index, connection) in snapshot.sockets.connections.iter().enumerate() {
@@ -153,17 +155,24 @@ pub(super) fn never_accepted(connection: &Connection, listener_inodes: &InodeSet
             .is_none_or(|inode| listener_inodes.contains(&inode))
 }
 
-fn siblings(listeners: &[Listener], index: usize) -> Vec<usize> {
-    let this = &listeners[index];
-    (0..listeners.len())
-        .filter(|other| {
-            let that = &listeners[*other];
-            *other != index
-                && that.local == this.local
-                && that.interface == this.interface
-                && that.v6_only == this.v6_only
+/// The group of each listener, in their order.
+fn groups(listeners: &[Listener]) -> Vec<Arc<[usize]>> {
+    let address = |listener: &Listener| (listener.local, listener.interface, listener.v6_only);
+    let mut by_address: HashMap<_, Vec<usize>> = HashMap::new();
+    for (index, listener) in listeners.iter().enumerate() {
+        by_address.entry(address(listener)).or_default().push(index);
+    }
+    let shared: HashMap<_, Arc<[usize]>> = by_address
+        .into_iter()
+        .map(|(address, mut members)| {
+            if members.len() == 1 {
+                members.clear();
+            }
+            (address, Arc::from(members))
         })
-        .collect()
+        .collect();
+    let group = |listener| shared[&address(listener)].clone();
+    listeners.iter().map(group).collect()
 }
 
 /// Chooses the one listener of several at which a connection certainly waits.
@@ -355,7 +364,7 @@ impl Lengths {
         self.of_listener(listener).into_iter().max().unwrap_or(0)
     }
 
-    fn empty_queue(&self, listener: &Listener, siblings: Vec<usize>) -> AcceptQueue {
+    fn empty_queue(&self, listener: &Listener, group: Arc<[usize]>) -> AcceptQueue {
         let lengths = self.of_listener(listener);
         AcceptQueue {
             // Read right after the connections were; the first reading is older than they are.
@@ -369,7 +378,7 @@ impl Lengths {
             seen_waiting: None,
             unknown_waits: false,
             trend: QueueTrend::of(&lengths),
-            siblings,
+            group,
         }
     }
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::acceptor_state::state_of;
 use super::activity::Activity;
+use super::matching::Listeners;
+use super::roles::{Role, roles};
 use super::threads::{ThreadRecord, first_look, later_look};
+use super::waits::{Facts, Summary};
 use super::watch::{Watch, Watches};
 use crate::model::{Examination, Gap, Inode, Listener, Pid, Process, Reading, RunState, Snapshot};
 
@@ -19,6 +22,10 @@ pub struct Acceptor<'a> {
     pub watches: Vec<Watch>,
     /// What its threads were seen doing while connections waited.
     pub threads: Vec<ThreadRecord>,
+    /// What its threads wait for.
+    pub waits: Summary,
+    /// The epoll sets in which connections that it accepted are registered: those of its event loops.
+    pub loops: BTreeSet<u32>,
     /// What keeps it from accepting.
     pub state: AcceptorState,
 }
@@ -69,6 +76,14 @@ pub enum AcceptorState {
         /// Whether it is the only thread.
         sole: bool,
     },
+    /// The listener is registered, and no thread is left that waits on the set: the one that did has ended or
+    /// is parked.
+    NoThread {
+        /// Which of the acceptor's watches.
+        watch: usize,
+    },
+    /// Nothing shows that it accepts, and its parent has ended: it may have inherited the listener only.
+    Orphan,
     /// It was seen accepting, or about to.
     Serving,
     /// It cannot be told.
@@ -121,65 +136,78 @@ pub enum Doubt {
     Contradiction,
 }
 
-/// Divides the owners of a listener into those that would accept and those that merely hold it.
-///
-/// Whoever watches the listener for input, or was seen accepting from it, serves it. If nobody
-/// does, all would, but not a supervisor of other owners: a master keeps it for its workers. Those
-/// come first whose threads are most at work.
-pub fn acceptors<'a>(
-    snapshot: &'a Snapshot,
-    listener: &Listener,
-) -> (Vec<Acceptor<'a>>, Vec<&'a Process>) {
+/// The processes that hold a listener, by what they are for.
+#[derive(Debug, Default)]
+pub struct Division<'a> {
+    /// Those that accept, or would if they could; those first whose threads are most at work.
+    pub acceptors: Vec<Acceptor<'a>>,
+    /// Those that were started for one connection each.
+    pub handlers: Vec<&'a Process>,
+    /// Those that merely hold the listener.
+    pub holders: Vec<&'a Process>,
+}
+
+/// Divides the owners of a listener.
+pub fn division<'a>(facts: &Facts<'a>, listener: &Listener) -> Division<'a> {
     let Some(inode) = listener.inode else {
-        return (Vec::new(), Vec::new());
+        return Division::default();
     };
+    let snapshot = facts.snapshot;
     let all: Vec<Acceptor> = owners(snapshot, inode)
         .into_iter()
         .filter_map(|(pid, fds)| {
             let process = snapshot.processes.get(&pid)?;
-            Some(acceptor(snapshot, process, inode, fds))
+            Some(acceptor(facts, process, inode, fds))
         })
         .collect();
-    let accepts = division(&all);
-    let (mut accepting, mut holding) = (Vec::new(), Vec::new());
-    for (acceptor, accepts) in all.into_iter().zip(accepts) {
-        if accepts {
-            accepting.push(acceptor);
-        } else {
-            holding.push(acceptor.process);
+    let roles = roles(facts, listener, &all);
+    let mut division = Division::default();
+    for (mut acceptor, role) in all.into_iter().zip(roles) {
+        match role {
+            Role::Accepts => division.acceptors.push(acceptor),
+            Role::Orphan => {
+                acceptor.state = AcceptorState::Orphan;
+                division.acceptors.push(acceptor);
+            }
+            Role::Handles => division.handlers.push(acceptor.process),
+            Role::Master | Role::Holds => division.holders.push(acceptor.process),
         }
     }
-    accepting.sort_by_key(|acceptor| std::cmp::Reverse(acceptor.weight()));
-    (accepting, holding)
+    let weight = |acceptor: &Acceptor| std::cmp::Reverse(acceptor.weight());
+    division.acceptors.sort_by_key(weight);
+    let accepting = division.acceptors.iter().map(|one| one.process.pid);
+    let accepting: BTreeSet<Pid> = accepting.collect();
+    division
+        .handlers
+        .extend(other_handlers(facts, listener, &accepting));
+    division
 }
 
-/// Tells of each owner whether it would accept.
-fn division(all: &[Acceptor]) -> Vec<bool> {
-    let serves: Vec<bool> = all
+/// Children of an acceptor that do not hold the listener and hold connections that came in there.
+fn other_handlers<'a>(
+    facts: &Facts<'a>,
+    listener: &Listener,
+    parents: &BTreeSet<Pid>,
+) -> Vec<&'a Process> {
+    let listeners = Listeners::new(std::slice::from_ref(listener));
+    let held: BTreeSet<Pid> = listener
+        .inode
+        .map(|inode| owners(facts.snapshot, inode).into_keys().collect())
+        .unwrap_or_default();
+    let children = parents
         .iter()
-        .map(|acceptor| acceptor.accepts() || (acceptor.is_armed() && !is_copy(acceptor, all)))
-        .collect();
-    if serves.contains(&true) {
-        return serves;
-    }
-    let parents: BTreeSet<Pid> = all
-        .iter()
-        .filter_map(|acceptor| acceptor.process.parent.copied())
-        .collect();
-    all.iter()
-        .map(|acceptor| !(parents.contains(&acceptor.process.pid) && acceptor.is_supervisor()))
-        .collect()
-}
-
-/// A process that was forked with an epoll set shares the set, registrations and all. If it was
-/// never seen waiting on it, and a relative with the same registrations was, it is just a copy.
-fn is_copy(acceptor: &Acceptor, all: &[Acceptor]) -> bool {
-    !acceptor.waits()
-        && all.iter().any(|other| {
-            let related = other.process.parent.known() == Some(&acceptor.process.pid)
-                || acceptor.process.parent.known() == Some(&other.process.pid);
-            related && other.watches == acceptor.watches && other.waits()
+        .filter_map(|pid| facts.snapshot.waits.children.get(pid))
+        .flatten();
+    children
+        .filter(|child| !held.contains(child))
+        .filter_map(|child| facts.snapshot.processes.get(child))
+        .filter(|child| {
+            let connections = facts.connections_of(child);
+            connections
+                .iter()
+                .any(|connection| listeners.explain(connection))
         })
+        .collect()
 }
 
 /// Processes and their descriptors of a socket.
@@ -198,7 +226,7 @@ fn owners(snapshot: &Snapshot, inode: Inode) -> BTreeMap<Pid, Vec<u32>> {
 }
 
 fn acceptor<'a>(
-    snapshot: &'a Snapshot,
+    facts: &Facts<'a>,
     process: &'a Process,
     inode: Inode,
     fds: Vec<u32>,
@@ -210,12 +238,33 @@ fn acceptor<'a>(
             .find(inode, fds.iter().copied())
             .map(|(epoll_fd, registration)| all_watches.describe(epoll_fd, registration))
             .collect(),
-        threads: thread_records(snapshot, process, inode),
+        threads: thread_records(facts.snapshot, process, inode),
+        waits: Summary::of(facts, &[process.pid]),
+        loops: client_loops(facts, process),
         fds,
         state: AcceptorState::Serving,
     };
     acceptor.state = state_of(&acceptor, &all_watches);
     acceptor
+}
+
+/// The sets in which a process waits for its clients.
+fn client_loops(facts: &Facts, process: &Process) -> BTreeSet<u32> {
+    let clients: BTreeSet<u64> = facts
+        .connections_of(process)
+        .into_iter()
+        .filter(|connection| facts.is_accepted_here(connection))
+        .filter_map(|connection| connection.inode?.number())
+        .map(u64::from)
+        .collect();
+    let sets = process.examination.iter().flat_map(|e| &e.epoll_sets);
+    sets.filter(|set| {
+        let watches = set.watches.known().into_iter().flatten();
+        let mut targets = watches.filter_map(|watch| watch.target_inode);
+        targets.any(|inode| clients.contains(&inode))
+    })
+    .map(|set| set.fd)
+    .collect()
 }
 
 /// What each thread did while connections waited.

@@ -7,7 +7,7 @@ use super::acceptor::{self, Acceptor, AcceptorState, Doubt, Unwatched};
 use super::activity::Activity;
 use super::threads::{self, ThreadLook, ThreadRecord, idleness, is_socket, weight};
 use super::watch::{Watch, Watches};
-use crate::model::{Descriptor, Gap, Pid, Reading, RunState, Runtime};
+use crate::model::{Descriptor, Gap, Pid, Reading, RunState};
 
 /// Decides; what makes the rest meaningless comes first.
 ///
@@ -160,7 +160,12 @@ impl Acceptor<'_> {
             }
         }
         let Some((watch, asleep, tid)) = best else {
-            return self.busy(self.main_or_busiest());
+            let armed = |watch: &Watch| watch.registration.wants_input();
+            let watch = self.watches.iter().position(armed).unwrap_or_default();
+            return match self.loop_thread() {
+                Some(thread) => self.busy(Some(thread)),
+                None => AcceptorState::NoThread { watch },
+            };
         };
         let registration = &self.watches[watch];
         if registration.edge_triggered {
@@ -180,7 +185,7 @@ impl Acceptor<'_> {
         if asleep == self.look_count() && asleep > 1 {
             return AcceptorState::Unclear(Doubt::Contradiction);
         }
-        self.busy(self.main_or_busiest())
+        self.busy(self.loop_thread().or(self.living().next()))
     }
 
     /// In how many looks a thread slept on a set through which the watch would wake it, and which.
@@ -228,12 +233,15 @@ impl Acceptor<'_> {
                 },
                 tid: thread.tid,
             },
-            None => self.busy(self.main_or_busiest()),
+            None => self.busy(self.loop_thread().or(self.living().next())),
         }
     }
 
     /// For a listener in no epoll set of the process.
     fn without_watch(&self) -> AcceptorState {
+        if let Some(thread) = self.blocked_worker() {
+            return self.busy(Some(thread));
+        }
         let Some(thread) = self.would_be_acceptor() else {
             return AcceptorState::Unclear(Doubt::Unseen(Gap::Vanished));
         };
@@ -310,16 +318,43 @@ impl Acceptor<'_> {
         }
     }
 
-    /// The thread that runs the event loop is most often the main one; not in Java, where that
-    /// only waits for the others.
-    fn main_or_busiest(&self) -> Option<&ThreadRecord> {
-        let runtime = self.process.examination.as_ref().map(|e| e.runtime);
-        match runtime {
-            Some(Runtime::Java | Runtime::Netty) => {
-                threads::busiest(&self.threads, self.descriptors())
-            }
-            _ => self.living().next(),
+    /// The thread that should wait on the set that watches the listener: most often the main one. Where many
+    /// threads share that work the main one only waits for the others; then it is one that cannot go on, and
+    /// none where all are at rest.
+    fn loop_thread(&self) -> Option<&ThreadRecord> {
+        let examination = self.process.examination.as_ref();
+        let shared = examination.is_some_and(|e| e.runtime.shares_work_among_threads());
+        let main = self.living().next()?;
+        let waits_elsewhere = matches!(
+            main.usual()?.0,
+            Activity::EpollWait { .. } | Activity::Accept { .. } | Activity::ChildOrSignal { .. }
+        );
+        if !self.is_sole() && (shared || waits_elsewhere) {
+            return self.blocked_thread();
         }
+        Some(main)
+    }
+
+    /// The first of the most threads that cannot go on for the same reason.
+    fn blocked_thread(&self) -> Option<&ThreadRecord> {
+        let group = self.waits.groups.first()?;
+        self.thread(group.members[0].tid)
+    }
+
+    /// A thread of a pool that cannot go on. The idle threads of such a process say nothing: one may poll a pipe
+    /// for signals, one sleep until a place is free. An event loop that has clients of its own, and is idle,
+    /// would accept however.
+    fn blocked_worker(&self) -> Option<&ThreadRecord> {
+        let idle_loop = self.living().any(|thread| {
+            thread.looks.iter().any(|look| {
+                matches!(look.activity, Activity::EpollWait { fd } if self.loops.contains(&fd))
+            })
+        });
+        if self.is_sole() || idle_loop {
+            return None;
+        }
+        let group = self.waits.foreign()?;
+        self.thread(group.members[0].tid)
     }
 
     fn busy(&self, thread: Option<&ThreadRecord>) -> AcceptorState {

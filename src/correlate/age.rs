@@ -100,6 +100,7 @@ mod tests {
             cookie: None,
             recv_q: 1,
             send_q: 0,
+            queues_are_shown: true,
             timer: Reading::Known(timer),
             ages: Some(TcpAges::from_millis(sent, received, acked)),
             cgroup: None,

@@ -1,15 +1,18 @@
 //! The correlated analysis that rules judge.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::accept_queue::{AcceptQueue, Place, Queues, reconcile};
-use super::acceptor::{self, Acceptor, AcceptorState};
+use super::acceptor::{Acceptor, AcceptorState, Division, division};
 use super::activity::Activity;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
 use super::matching::Listeners;
+use super::outage::{self, Outage};
 use super::owners::Owners;
+use super::waits::{Facts, Summary};
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
 /// Everything one look saw, with its relations.
@@ -22,7 +25,7 @@ pub struct Analysis {
     pub places: Vec<Place>,
     /// Who holds which socket.
     pub owners: Owners,
-    /// The age from which on an untended connection is a server.
+    /// The age from which on an untended connection is suspicious.
     pub grace: Duration,
 }
 
@@ -38,8 +41,14 @@ pub struct StuckListener<'a> {
     pub waiting: Waiting,
     /// The processes that would accept.
     pub acceptors: Vec<Acceptor<'a>>,
+    /// Processes that were started for one connection each.
+    pub handlers: Vec<&'a Process>,
     /// Processes that merely hold the listener.
     pub holders: Vec<&'a Process>,
+    /// What the threads of acceptors and handlers wait for.
+    pub waits: Summary,
+    /// What was read of who waits for whom.
+    pub facts: Rc<Facts<'a>>,
     /// How often its queue was looked at while threads were watched, and over which time.
     pub samples: usize,
     /// The time between the first and the last of those samples.
@@ -71,6 +80,20 @@ impl Analysis {
         }
     }
 
+    /// What was read of who waits for whom, prepared for looking up.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts::of(&self.snapshot)
+    }
+
+    /// The connections that came in at a listener and were accepted, as far as they were read.
+    pub fn accepted(&self, listener: &Listener) -> Vec<&Connection> {
+        let listeners = Listeners::new(std::slice::from_ref(listener));
+        let read = &self.snapshot.waits.connections;
+        read.iter()
+            .filter(|connection| connection.inode.is_some() && listeners.explain(connection))
+            .collect()
+    }
+
     /// Gives the snapshot back.
     pub fn into_snapshot(self) -> Snapshot {
         let Self {
@@ -82,17 +105,23 @@ impl Analysis {
 
     /// The listeners at which connections wait, with those who should accept them.
     pub fn stuck_listeners(&self) -> impl Iterator<Item = StuckListener<'_>> {
+        let facts = Rc::new(self.facts());
         let listeners = &self.snapshot.sockets.listeners;
         listeners
             .iter()
             .zip(&self.queues)
             .filter(|(_, queue)| queue.length > 0)
-            .map(|(listener, queue)| self.stuck(listener, queue))
+            .map(move |(listener, queue)| self.stuck(&facts, listener, queue))
     }
 
     /// Accepted connections whose peer has closed and that are still open, in groups.
     pub fn leaks(&self) -> Vec<Leak<'_>> {
         leak::leaks(&self.snapshot, &self.places, &self.owners, self.grace)
+    }
+
+    /// Live clients that are not served, behind the listeners of processes that are looked into.
+    pub fn outages(&self) -> Vec<Outage<'_>> {
+        outage::outages(&self.snapshot, &self.facts(), self.grace)
     }
 
     /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and
@@ -101,7 +130,12 @@ impl Analysis {
         growth::of_close_wait(&self.snapshot, endpoint)
     }
 
-    fn stuck<'a>(&'a self, listener: &'a Listener, queue: &'a AcceptQueue) -> StuckListener<'a> {
+    fn stuck<'a>(
+        &'a self,
+        facts: &Rc<Facts<'a>>,
+        listener: &'a Listener,
+        queue: &'a AcceptQueue,
+    ) -> StuckListener<'a> {
         let samples = &self.snapshot.samples;
         let span = match (samples.first(), samples.last()) {
             (Some(first), Some(last)) => last.at.saturating_sub(first.at),
@@ -109,18 +143,32 @@ impl Analysis {
         };
         let waiting = waiting(&self.snapshot, &self.places, listener, queue, self.grace);
         // Who merely has a connection in passing is not looked into.
-        let (acceptors, holders) = if waiting == Waiting::Briefly {
-            (Vec::new(), Vec::new())
+        let division = if waiting == Waiting::Briefly {
+            Division::default()
         } else {
-            acceptor::acceptors(&self.snapshot, listener)
+            division(facts, listener)
+        };
+        let serving: Vec<Pid> = division
+            .acceptors
+            .iter()
+            .map(|acceptor| acceptor.process.pid)
+            .chain(division.handlers.iter().map(|process| process.pid))
+            .collect();
+        let waits = if serving.is_empty() {
+            Summary::default()
+        } else {
+            Summary::of(facts, &serving)
         };
         StuckListener {
             netns: &self.snapshot.namespace.name,
             listener,
             queue,
             waiting,
-            acceptors,
-            holders,
+            acceptors: division.acceptors,
+            handlers: division.handlers,
+            holders: division.holders,
+            waits,
+            facts: Rc::clone(facts),
             samples: samples.len(),
             span,
         }
@@ -223,7 +271,7 @@ fn oldest_unassigned(
     listener: &Listener,
     queue: &AcceptQueue,
 ) -> Option<Duration> {
-    if queue.siblings.is_empty() || !queue.trend.steady || queue.trend.looks <= 2 {
+    if queue.group.is_empty() || !queue.trend.steady || queue.trend.looks <= 2 {
         return None;
     }
     let sockets = &snapshot.sockets;

@@ -4,9 +4,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::model::{
-    Connection, Examination, Extent, FdLimit, Gap, Host, Inode, Layer, Listener, Pid, Process,
-    Reading, RunState, Runtime, Snapshot, SocketSource, SocketTable, Syscall, TcpAges, TcpState,
-    Thread, Timer,
+    Connection, Coverage, Examination, Extent, FdLimit, Gap, Host, Inode, Layer, Listener, Pid,
+    Process, Reading, RunState, Runtime, Snapshot, SocketSource, SocketTable, Syscall, TcpAges,
+    TcpState, Thread, Timer,
 };
 
 /// A listener with an empty queue of 128 places.
@@ -16,6 +16,7 @@ pub(crate) fn listener(local: &str, inode: u32) -> Listener {
         interface: 0,
         inode: Inode::new(inode),
         accept_queue_len: 0,
+        queue_is_shown: true,
         accept_queue_limit: Reading::Known(128),
         v6_only: None,
         cgroup: None,
@@ -33,6 +34,7 @@ pub(crate) fn waiting_connection(waited_ms: u32) -> Connection {
         cookie: NonZeroU64::new(waited_ms.into()),
         recv_q: 46,
         send_q: 0,
+        queues_are_shown: true,
         timer: Reading::Known(Timer::Off),
         ages: Some(TcpAges::from_millis(waited_ms, waited_ms, waited_ms)),
         cgroup: None,
@@ -52,7 +54,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
     let after = sockets.listeners.clone();
     let mut snapshot =
         Snapshot::of_sockets(namespace, host, SocketSource::InetDiag, sockets, after);
-    snapshot.coverage.sockets = Extent::Whole;
+    snapshot.coverage = Coverage::of_sockets(Extent::Whole);
     snapshot.coverage.holders = Extent::Whole;
     snapshot
 }

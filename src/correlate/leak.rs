@@ -283,9 +283,11 @@ impl<'a> Sorter<'a> {
             TcpState::CloseWait if is_stuck_writer(connection, self.grace) => {
                 Some(LeakKind::StuckWriter)
             }
+            // Neither whether it was read nor which end it is: nothing can be said of it.
+            TcpState::CloseWait if !connection.queues_are_shown => None,
             TcpState::CloseWait => Some(match endpoint {
-                Endpoint::Client(_) => LeakKind::IdlePool,
-                Endpoint::Server(_) => {
+                Endpoint::Client(_) if self.ends_are_known() => LeakKind::IdlePool,
+                Endpoint::Client(_) | Endpoint::Server(_) => {
                     LeakKind::NotClosed(self.suspects.reader(connection, inode, owners))
                 }
             }),
@@ -300,6 +302,12 @@ impl<'a> Sorter<'a> {
             _ => None,
         };
         Some((owners, endpoint, kind?))
+    }
+
+    /// Tells whether a connection without a listener is certainly a client's: every listener is
+    /// shown.
+    fn ends_are_known(&self) -> bool {
+        self.snapshot.coverage.listeners.is_whole()
     }
 
     fn at_second(&self, fits: impl Fn(&Second) -> bool) -> bool {
@@ -318,15 +326,20 @@ impl<'a> Sorter<'a> {
     }
 
     fn looks_served(&self, local: SocketAddr) -> bool {
-        let addresses = || served_addresses(&self.snapshot.sockets.connections);
+        let addresses =
+            || served_addresses(&self.snapshot.sockets.connections, self.ends_are_known());
         self.served.get_or_init(addresses).get(&local) == Some(&true)
     }
 }
 
 /// Local addresses of several connections, and whether they look like a server's that does not
 /// listen any more: clients draw their ports from above those of services. (A client's port may
-/// serve several connections, too, to different services.)
-fn served_addresses(connections: &[Connection]) -> FxHashMap<SocketAddr, bool> {
+/// serve several connections, too, to different services.) Where listeners may be left out, several
+/// connections are enough.
+fn served_addresses(
+    connections: &[Connection],
+    ends_are_known: bool,
+) -> FxHashMap<SocketAddr, bool> {
     let mut several: FxHashMap<SocketAddr, (usize, u16)> = FxHashMap::default();
     for connection in connections {
         if connection.inode.is_some() {
@@ -337,7 +350,10 @@ fn served_addresses(connections: &[Connection]) -> FxHashMap<SocketAddr, bool> {
     }
     several
         .into_iter()
-        .map(|(local, (count, lowest))| (local, count > 1 && local.port() < lowest))
+        .map(|(local, (count, lowest))| {
+            let below_clients = local.port() < lowest || !ends_are_known;
+            (local, count > 1 && below_clients)
+        })
         .collect()
 }
 

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::acceptor::{self, Halt};
 use super::activity::Activity;
 use super::threads::{self, ThreadRecord};
+use super::waits::{Facts, Summary};
 use super::watch::{Watch, Watches};
 use crate::model::{Connection, EpollWatch, Holder, Inode, Pid, Process, Snapshot};
 
@@ -51,6 +52,8 @@ pub enum Reader {
         /// What it does.
         activity: Activity,
     },
+    /// Its process has no epoll set, and no thread waits for it or is in the middle of something.
+    NoThread,
     /// Who holds it is not visible.
     OwnerUnknown,
     /// What its process does is not visible, or does not fit together.
@@ -71,6 +74,7 @@ struct Suspect<'a> {
     process: &'a Process,
     watches: Watches<'a>,
     threads: Vec<ThreadRecord>,
+    waits: Summary,
     /// Of every connection, where it does not run.
     halted: Option<Rc<Reader>>,
     /// Of connections in no set.
@@ -81,13 +85,14 @@ struct Suspect<'a> {
 
 impl<'a> Suspects<'a> {
     pub(super) fn of(snapshot: &'a Snapshot) -> Self {
+        let facts = Facts::of(snapshot);
         let examined = snapshot
             .processes
             .values()
             .filter(|process| process.examination.is_some());
         Self {
             by_pid: examined
-                .map(|process| (process.pid, Suspect::of(process, snapshot)))
+                .map(|process| (process.pid, Suspect::of(process, snapshot, &facts)))
                 .collect(),
             done: Rc::new(Reader::Done),
             not_shown: Rc::new(Reader::NotShown),
@@ -116,7 +121,10 @@ impl<'a> Suspects<'a> {
             .filter_map(|of_one| Some(self.by_pid.get(&of_one[0].pid)?.reader(inode, of_one)));
         let first = readers.next().unwrap_or_else(|| self.unclear.clone());
         let watches = |reader: &Rc<Reader>| {
-            !matches!(**reader, Reader::NotInSet { .. } | Reader::NoLoop { .. })
+            !matches!(
+                **reader,
+                Reader::NotInSet { .. } | Reader::NoLoop { .. } | Reader::NoThread
+            )
         };
         if watches(&first) {
             return first;
@@ -126,11 +134,12 @@ impl<'a> Suspects<'a> {
 }
 
 impl<'a> Suspect<'a> {
-    fn of(process: &'a Process, snapshot: &Snapshot) -> Self {
+    fn of(process: &'a Process, snapshot: &Snapshot, facts: &Facts) -> Self {
         Self {
             process,
             watches: Watches::of(process),
             threads: threads::records(process, snapshot),
+            waits: Summary::of(facts, &[process.pid]),
             halted: acceptor::halt(process).map(|halt| Rc::new(Reader::Halted(halt))),
             unwatched: OnceCell::new(),
             watched: RefCell::default(),
@@ -190,8 +199,11 @@ impl<'a> Suspect<'a> {
                 sets: examination.map_or(0, |examination| examination.epoll_sets.len()),
             };
         }
+        if self.is_unseen() {
+            return Reader::Unclear;
+        }
         self.busiest()
-            .map_or(Reader::Unclear, |(tid, activity)| Reader::NoLoop {
+            .map_or(Reader::NoThread, |(tid, activity)| Reader::NoLoop {
                 tid,
                 activity,
             })
@@ -206,17 +218,36 @@ impl<'a> Suspect<'a> {
         self.threads.iter().find(waits).map(|thread| thread.tid)
     }
 
+    /// The thread that does something else than to read: the main one where it is at work or waits for another,
+    /// else one of the most that cannot go on for the same reason. A thread that merely sleeps is none.
     fn busiest(&self) -> Option<(Pid, Activity)> {
-        let descriptors = self
-            .process
-            .examination
-            .as_ref()
-            .map_or(&[][..], |examination| &examination.descriptors);
-        let thread = threads::busiest(&self.threads, descriptors)?;
-        let (activity, _) = thread.usual()?;
-        match activity {
-            Activity::Unseen(_) => None,
-            seen => Some((thread.tid, seen)),
+        let examination = self.process.examination.as_ref()?;
+        let descriptors = &examination.descriptors;
+        let shared = examination.runtime.shares_work_among_threads();
+        let main = self.threads.first()?;
+        let (main_activity, _) = main.usual()?;
+        let alone = self.threads.len() == 1;
+        let at_work = threads::weight(&main_activity, descriptors) >= threads::WORKING
+            && !matches!(
+                main_activity,
+                Activity::Sleep { .. } | Activity::Poll { .. }
+            );
+        let waits_for_another = main_activity == Activity::Futex && self.watches.any;
+        if alone || (!shared && (at_work || waits_for_another)) {
+            return Some((main.tid, main_activity)).filter(|(_, seen)| is_seen(seen));
         }
+        let member = self.waits.groups.first()?.members.first()?;
+        let thread = self.threads.iter().find(|one| one.tid == member.tid)?;
+        Some((thread.tid, thread.usual()?.0))
     }
+
+    /// Whether what the threads do could not be seen.
+    fn is_unseen(&self) -> bool {
+        let mut looks = self.threads.iter().flat_map(|thread| &thread.looks);
+        !looks.any(|look| is_seen(&look.activity))
+    }
+}
+
+fn is_seen(activity: &Activity) -> bool {
+    !matches!(activity, Activity::Unseen(_))
 }

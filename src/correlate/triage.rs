@@ -84,7 +84,7 @@ pub fn triage(snapshot: &Snapshot, grace: Duration) -> Triage {
         if is_suspicious(listener, queue, snapshot, &reconciled.places, grace) {
             attention.listeners.extend(listener.inode);
             let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
-            attention.missing_members |= visible < queue.length && queue.siblings.is_empty();
+            attention.missing_members |= visible < queue.length && queue.group.is_empty();
             attention.second_look |= queue.unknown_waits;
         }
     }
@@ -141,8 +141,9 @@ fn group_is_suspicious(
     grace: Duration,
 ) -> bool {
     let listeners = &snapshot.sockets.listeners;
-    let siblings = queue.siblings.iter().map(|index| &listeners[*index]);
-    let lengths = siblings.map(|sibling| sibling.accept_queue_len);
+    let members = queue.group.iter().map(|index| &listeners[*index]);
+    let others = members.filter(|member| !std::ptr::eq(*member, listener));
+    let lengths = others.map(|other| other.accept_queue_len);
     let length: u32 = lengths.sum::<u32>().saturating_add(queue.length);
     let mut visible = 0;
     for (connection, place) in snapshot.sockets.connections.iter().zip(places) {

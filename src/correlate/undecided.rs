@@ -3,7 +3,7 @@
 
 use super::accept_queue::Place;
 use super::matching::Listeners;
-use crate::model::{Connection, Inode, Snapshot, TcpState};
+use crate::model::{Connection, Inode, Snapshot};
 
 /// The place of a connection that is not known to wait in an accept queue.
 pub(super) fn place(connection: &Connection, snapshot: &Snapshot, listeners: &Listeners) -> Place {
@@ -48,8 +48,7 @@ fn is_held(snapshot: &Snapshot, inode: Inode) -> bool {
 
 /// Only a program reads the end of a stream, which Recv-Q counts, or sends.
 fn was_used(connection: &Connection) -> bool {
-    let end_was_read = connection.state == TcpState::CloseWait && connection.recv_q == 0;
-    end_was_read || connection.send_q > 0
+    connection.end_was_read() == Some(true) || connection.send_q > 0
 }
 
 /// The queues in which it could wait are shown, and empty.
@@ -59,7 +58,7 @@ fn nobody_waits(connection: &Connection, snapshot: &Snapshot, listeners: &Listen
     !fitting.is_empty()
         && fitting
             .iter()
-            .all(|index| all[*index].accept_queue_len == 0)
+            .all(|index| all[*index].queue_is_shown && all[*index].accept_queue_len == 0)
 }
 
 #[cfg(test)]

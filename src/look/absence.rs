@@ -29,7 +29,7 @@ impl Looker<'_> {
         let open = match self.every_connection(snapshot, &absent) {
             Ok(open) => open,
             Err(error) => {
-                snapshot.coverage.sockets.lacks(error.gap());
+                snapshot.coverage.lacks_sockets(error.gap());
                 return;
             }
         };

@@ -220,15 +220,15 @@ impl Looker<'_> {
     fn note_blind_spots(&self, snapshot: &mut Snapshot, seen: &Triage) {
         let mut spots: Vec<BlindSpot> = Vec::new();
         if self.progress.malformed > 0 {
-            snapshot.coverage.sockets.lacks(Gap::Malformed);
+            snapshot.coverage.lacks_sockets(Gap::Malformed);
             spots.push(blind_spots::malformed_sockets(self.progress.malformed));
         }
         if self.progress.interrupted {
-            snapshot.coverage.sockets.lacks(Gap::CutOff);
+            snapshot.coverage.lacks_sockets(Gap::CutOff);
             spots.push(blind_spots::interrupted_dump());
         }
         if let Some(gap) = self.progress.sockets_lack {
-            snapshot.coverage.sockets.lacks(gap);
+            snapshot.coverage.lacks_sockets(gap);
         }
         if let Some(gap) = snapshot.coverage.sockets.gap()
             && spots.is_empty()

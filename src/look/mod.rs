@@ -1,6 +1,6 @@
 //! A look: it is taken, and then it is reported.
 //!
-//! [`take`] asks a kernel, live or recorded, and returns a [`Look`]: sockets first; then only the
+//! [`take()`] asks a kernel, live or recorded, and returns a [`Look`]: sockets first; then only the
 //! processes they point at; then, when a listener is suspicious, a few samples. What to look at next is
 //! decided in `correlate`; this folder alternates the two. [`of_text`] makes a look of pasted text.
 //!

@@ -10,8 +10,8 @@ use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
 use crate::correlate::{self, Listeners, foresees_exhaustion, needs_unaccepted, triage};
 use crate::model::{
-    Connection, Extent, Inode, InodeSet, Listener, Namespace, PortRange, Snapshot, SocketSource,
-    SocketTable,
+    Connection, Coverage, Extent, Inode, InodeSet, Listener, Namespace, PortRange, Snapshot,
+    SocketSource, SocketTable,
 };
 
 impl Looker<'_> {
@@ -38,7 +38,7 @@ impl Looker<'_> {
             (SocketSource::Procfs, sockets)
         };
         let mut snapshot = Snapshot::of_sockets(namespace, host, source, sockets, listeners_after);
-        snapshot.coverage.sockets = Extent::Whole;
+        snapshot.coverage = Coverage::of_sockets(Extent::Whole);
         if source == SocketSource::Procfs {
             let seen = triage(&snapshot, self.options.grace);
             let spot = blind_spots::procfs_only(refusal.as_ref(), !seen.is_idle());
@@ -176,7 +176,7 @@ impl Looker<'_> {
         let mut unaccepted = match unaccepted {
             Ok(unaccepted) => unaccepted,
             Err(error) => {
-                snapshot.coverage.sockets.lacks(error.gap());
+                snapshot.coverage.lacks_sockets(error.gap());
                 return;
             }
         };

@@ -39,9 +39,8 @@ fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
     snapshot.holders = text.holders;
     snapshot.processes = text.processes;
     snapshot.coverage = Coverage {
-        sockets: Extent::up_to((!text.whole).then_some(Gap::NotShown)),
         holders: Extent::Partly(Gap::NotShown),
-        ..Coverage::default()
+        ..Coverage::of_sockets(Extent::up_to((!text.whole).then_some(Gap::NotShown)))
     };
     snapshot
         .sockets

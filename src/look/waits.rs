@@ -37,7 +37,6 @@ impl Looker<'_> {
         if front.is_empty() {
             return;
         }
-        snapshot.waits.uptime = proc::read_uptime(self.kernel);
         let mut budget = MOST_DESCRIPTORS_IN_ALL;
         for _ in 0..MOST_LINKS {
             self.read_what_they_wait_for(snapshot, &front, &mut budget);
@@ -66,6 +65,10 @@ impl Looker<'_> {
             snapshot.waits.followed.push(*pid);
         }
         let needs = waits::needs(snapshot);
+        if needs.connections {
+            // Ages of processes are compared with those of connections.
+            snapshot.waits.uptime = proc::read_uptime(self.kernel);
+        }
         if needs.connections
             && let Ok(every) =
                 self.connections(snapshot.source, Wanted::Every, &[], &InodeSet::default())
@@ -182,12 +185,11 @@ impl Looker<'_> {
         if is_examined(snapshot, pid) {
             return true;
         }
-        if !snapshot.processes.contains_key(&pid) {
-            let Some(process) = proc::read_process(self.kernel, pid) else {
-                return false;
-            };
-            snapshot.processes.insert(pid, process);
-        }
+        let known = snapshot.processes.remove(&pid);
+        let Some(process) = known.or_else(|| proc::read_process(self.kernel, pid)) else {
+            return false;
+        };
+        snapshot.processes.insert(pid, process);
         let table = self.table_of(pid);
         let mut examination = proc::examine_process(self.kernel, &table);
         self.read_polled_fds(&snapshot.host.machine, pid, &mut examination);

@@ -47,8 +47,13 @@ impl Extent {
 /// How much of each source was read, in one network namespace.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// The tables of sockets.
+    /// Listeners and connections in every state, in one table: what is missing in it was missing in
+    /// the kernel's list as well.
     pub sockets: Extent,
+    /// The listeners, with their queues.
+    pub listeners: Extent,
+    /// The connections in `CLOSE_WAIT`.
+    pub close_wait: Extent,
     /// The descriptor tables of all processes.
     pub holders: Extent,
     /// Where sockets are held besides: tables of single threads, `io_uring` instances, and messages in
@@ -56,6 +61,25 @@ pub struct Coverage {
     pub hidden: Extent,
     /// Descriptors of connections that no longer exist.
     pub dead: Extent,
+}
+
+impl Coverage {
+    /// Sockets of which this much was read, whatever their state; nothing else yet.
+    pub fn of_sockets(extent: Extent) -> Self {
+        Self {
+            sockets: extent,
+            listeners: extent,
+            close_wait: extent,
+            ..Self::default()
+        }
+    }
+
+    /// Notes that some sockets are missing, and nobody can tell which.
+    pub fn lacks_sockets(&mut self, gap: Gap) {
+        for extent in [&mut self.sockets, &mut self.listeners, &mut self.close_wait] {
+            extent.lacks(gap);
+        }
+    }
 }
 
 #[cfg(test)]

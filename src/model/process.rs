@@ -313,6 +313,19 @@ impl Runtime {
         }
     }
 
+    /// Whether the main thread only waits while others do the work: no thread is the one that should read.
+    pub fn shares_work_among_threads(self) -> bool {
+        match self {
+            Self::Go | Self::Tokio | Self::Netty | Self::Java => true,
+            Self::Node
+            | Self::Python
+            | Self::Nginx
+            | Self::Redis
+            | Self::Haproxy
+            | Self::Unknown => false,
+        }
+    }
+
     /// Whether the runtime itself registers every descriptor edge-triggered and drains it, so
     /// that an undrained queue means an accept loop that is parked.
     pub fn registers_edge_triggered(self) -> bool {

@@ -127,6 +127,9 @@ pub struct Listener {
     /// How many connections wait to be accepted, whatever their state (`sk_ack_backlog`; `ss`
     /// Recv-Q of a listener).
     pub accept_queue_len: u32,
+    /// Whether the source shows the queue; where not, its length is not known, and
+    /// `accept_queue_len` is 0 (`lsof` shows no queues, a selection of columns may not).
+    pub queue_is_shown: bool,
     /// How many may wait: min(backlog, somaxconn) (`sk_max_ack_backlog`; `ss` Send-Q of a
     /// listener). The kernel admits one more than this.
     pub accept_queue_limit: Reading<u32>,
@@ -156,6 +159,8 @@ pub struct Connection {
     pub recv_q: u32,
     /// Sent and not yet acknowledged, or not yet sent: bytes (`write_seq - snd_una`; `ss` Send-Q).
     pub send_q: u32,
+    /// Whether the source shows the two queues; where not, both are 0 and say nothing.
+    pub queues_are_shown: bool,
     /// The timer that runs, where the source reports timers.
     pub timer: Reading<Timer>,
     /// The clocks of `tcp_info`, where the source reports them.
@@ -171,9 +176,11 @@ pub struct Connection {
 impl Connection {
     /// Whether the end of the stream was read, of a connection that has one.
     ///
-    /// `None` at MPTCP level as well: there Recv-Q counts memory, and no FIN.
+    /// `None` where the source does not show Recv-Q, and at MPTCP level: there Recv-Q counts memory,
+    /// and no FIN.
     pub fn end_was_read(&self) -> Option<bool> {
-        (self.state == TcpState::CloseWait && !self.layer.is_mptcp()).then_some(self.recv_q == 0)
+        let is_known = self.queues_are_shown && !self.layer.is_mptcp();
+        (self.state == TcpState::CloseWait && is_known).then_some(self.recv_q == 0)
     }
 }
 

@@ -495,7 +495,7 @@ pub(super) fn schema_of<T: JsonSchema>() -> String {
     serde_json::to_string_pretty(&schema).expect("a schema has only string keys")
 }
 
-fn convert<'a>(report: &'a Report, limit: Option<usize>) -> ReportV1<'a> {
+fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
     let all = report.connections().count();
     let rows = limit.filter(|limit| *limit < all).map(|limit| {
         let mut oldest = Oldest::new(limit);

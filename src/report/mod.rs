@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::correlate::acceptor;
+use crate::correlate::acceptor::division;
 use crate::correlate::age::{self, Age};
+use crate::correlate::waits::Facts;
 use crate::correlate::{AcceptQueue, Activity, Analysis, Place, Watch, interpret};
 use crate::model::{
     Absent, BlindSpot, Connection, Holder, HolderSource, Host, Listener, Namespace, Pid, Process,
@@ -310,6 +311,7 @@ fn merge_processes(all: &mut Vec<ProcessRow>, more: Vec<ProcessRow>) {
 }
 
 fn listener_rows(analysis: &Analysis) -> Vec<ListenerRow> {
+    let facts = analysis.facts();
     analysis
         .snapshot
         .sockets
@@ -324,13 +326,13 @@ fn listener_rows(analysis: &Analysis) -> Vec<ListenerRow> {
                 .inode
                 .map_or(&[][..], |inode| analysis.owners.of(inode))
                 .to_vec(),
-            watchers: watchers(analysis, listener),
+            watchers: watchers(&facts, listener),
         })
         .collect()
 }
 
-fn watchers(analysis: &Analysis, listener: &Listener) -> Vec<(Pid, Watch)> {
-    let (acceptors, _) = acceptor::acceptors(&analysis.snapshot, listener);
+fn watchers(facts: &Facts, listener: &Listener) -> Vec<(Pid, Watch)> {
+    let acceptors = division(facts, listener).acceptors;
     acceptors
         .into_iter()
         .flat_map(|acceptor| {

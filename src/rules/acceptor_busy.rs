@@ -2,8 +2,9 @@
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::software::{self, Ailment};
-use super::{Check, Confidence, Finding, Rule};
+use super::{Check, Confidence, Finding, Rule, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState};
+use crate::correlate::waits::Group;
 use crate::correlate::{Activity, Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::Pid;
 
@@ -44,7 +45,9 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
             _ => None,
         })
         .collect();
-    let first = busy.first()?;
+    let Some(first) = busy.first() else {
+        return without_thread(analysis, stuck);
+    };
     // Where nobody registers the listener, a supervisor that holds it may be who accepts.
     let registered = stuck
         .acceptors
@@ -76,6 +79,56 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     })
 }
 
+/// The listener is registered in a set on which no thread waits any more.
+fn without_thread(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
+    let left: Vec<(&Acceptor, usize)> = stuck
+        .acceptors
+        .iter()
+        .filter_map(|acceptor| match acceptor.state {
+            AcceptorState::NoThread { watch } => Some((acceptor, watch)),
+            _ => None,
+        })
+        .collect();
+    let (first, watch) = left.first()?;
+    let mut seen = queue_evidence(analysis, stuck);
+    seen.extend(acceptor_evidence(analysis, stuck));
+    let pids: Vec<Pid> = left.iter().map(|(one, _)| one.process.pid).collect();
+    Some(Finding {
+        id: RULE.id,
+        severity: evidence::queue_severity(stuck),
+        confidence: match stuck.waiting {
+            Waiting::TooLong(_) => Confidence::Likely,
+            Waiting::Unknown | Waiting::Briefly => Confidence::Possible,
+        },
+        subject: listener_subject(stuck, pids),
+        headline: format!(
+            "{}, and no thread of {} is left that waits on epoll fd {}, which watches the listener",
+            evidence::waiting_clause(stuck),
+            evidence::process_name(first.process),
+            first.watches[*watch].epoll_fd,
+        ),
+        evidence: seen,
+        conclusion: Some(
+            "the thread of that event loop has ended, by an exception for example, or something \
+             keeps it parked"
+                .to_owned(),
+        ),
+        remedies: vec![
+            "in the code: let no exception end the thread of an event loop; log it and go on"
+                .to_owned(),
+            format!(
+                "see what is left: {}",
+                look_closer_at(first, first.process.pid)
+            ),
+            format!(
+                "right now: restart {}",
+                evidence::process_name(first.process)
+            ),
+        ],
+        connections: stuck.queue.length as usize,
+    })
+}
+
 /// Each process has just one thread, and it did the same at every look. No fact ties one of several
 /// threads to what it does not wait for.
 fn is_plain(busy: &[Busy]) -> bool {
@@ -86,6 +139,10 @@ fn headline(analysis: &Analysis, stuck: &StuckListener, busy: &[Busy]) -> String
     let first = &busy[0];
     let doing = analysis.describe_activity(first.acceptor.process, first.activity);
     let waiting = evidence::waiting_clause(stuck);
+    if let Some(group) = primary(stuck, busy) {
+        let members = waits::group_sentence(&stuck.facts, &stuck.waits, group);
+        return format!("{waiting}: {members}");
+    }
     let name = evidence::process_name(first.acceptor.process);
     match (busy.len(), first.sole) {
         (1, true) => format!(
@@ -101,6 +158,19 @@ fn headline(analysis: &Analysis, stuck: &StuckListener, busy: &[Busy]) -> String
             "{waiting}, and all {number} processes that would accept are busy, {name} {doing}"
         ),
     }
+}
+
+/// The threads that cannot go on for the same reason as the first one that is busy; of several processes, the
+/// most.
+fn primary<'s>(stuck: &'s StuckListener, busy: &[Busy]) -> Option<&'s Group> {
+    let first = (busy[0].acceptor.process.pid, busy[0].tid);
+    let groups = &stuck.waits.groups;
+    if busy.len() > 1 {
+        return groups.first();
+    }
+    groups
+        .iter()
+        .find(|group| group.members.iter().any(|one| (one.pid, one.tid) == first))
 }
 
 fn remedies(busy: &Busy) -> Vec<String> {
@@ -128,9 +198,12 @@ fn is_uninterruptible(busy: &Busy) -> bool {
 }
 
 fn look_closer(busy: &Busy) -> String {
-    let tid = busy.tid;
-    let pid = busy.acceptor.process.pid;
-    match evidence::runtime(busy.acceptor) {
+    look_closer_at(busy.acceptor, busy.tid)
+}
+
+fn look_closer_at(acceptor: &Acceptor, tid: Pid) -> String {
+    let pid = acceptor.process.pid;
+    match evidence::runtime(acceptor) {
         crate::model::Runtime::Java | crate::model::Runtime::Netty => format!("jstack {pid}"),
         crate::model::Runtime::Python => format!("py-spy dump --pid {pid}"),
         crate::model::Runtime::Go => {

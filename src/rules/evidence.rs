@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::thresholds::{PROOF_LOOKS, PROOF_SPAN};
-use super::{Severity, Subject, SubjectKind};
+use super::{Severity, Subject, SubjectKind, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Doubt, Halt, Unwatched};
 use crate::correlate::{Activity, Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::{Pid, Process, Reading, Runtime};
@@ -105,11 +105,11 @@ pub(super) fn queue_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<
             seconds(stuck.span)
         ));
     }
-    if !queue.siblings.is_empty() {
+    if !queue.group.is_empty() {
         evidence.push(format!(
             "it is one of {} listeners on this address (SO_REUSEPORT); the kernel gives each \
              connection to one of them and never moves it",
-            queue.siblings.len() + 1
+            queue.group.len()
         ));
     }
     evidence
@@ -170,9 +170,9 @@ fn oldest_evidence(analysis: &Analysis, stuck: &StuckListener) -> Option<String>
     })
 }
 
-/// What each acceptor was seen doing.
+/// What each acceptor was seen doing, what all of them wait for, and who else holds the listener.
 pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
-    const SHOWN: usize = 4;
+    const SHOWN: usize = 2;
     let mut evidence: Vec<String> = stuck
         .acceptors
         .iter()
@@ -185,6 +185,18 @@ pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> V
             stuck.acceptors.len() - SHOWN
         ));
     }
+    if !stuck.handlers.is_empty() {
+        evidence.push(format!(
+            "{} {} of its connections, younger than that: it accepts, they handle one each",
+            process_names(stuck.handlers.iter().copied()),
+            if stuck.handlers.len() == 1 {
+                "holds one"
+            } else {
+                "hold one each"
+            },
+        ));
+    }
+    evidence.extend(waits::evidence(&stuck.facts, &stuck.waits, analysis.grace));
     if !stuck.holders.is_empty() {
         evidence.push(format!(
             "{} also {} the listener, and {} not seen to accept from it",
@@ -287,9 +299,29 @@ fn state_sentence(analysis: &Analysis, acceptor: &Acceptor, stuck: &StuckListene
                 others_clause(acceptor, *tid),
             )
         }
+        AcceptorState::NoThread { watch } => format!(
+            "no thread is left that waits in epoll_wait on fd {}: the one that did has ended, or is parked{}",
+            fd_list(&acceptor.watches[*watch].reached_by),
+            all_clause(acceptor),
+        ),
+        AcceptorState::Orphan => orphan_sentence(acceptor.process),
         AcceptorState::Serving => format!("{name} was seen accepting"),
         AcceptorState::Unclear(doubt) => format!("{name}: {}", doubt_clause(*doubt)),
     }
+}
+
+/// Why a process is taken for one that only inherited the listener.
+fn orphan_sentence(process: &Process) -> String {
+    format!(
+        "the parent of {} has ended, it has accepted no connection, and it is not seen to accept: it \
+         has inherited the listener",
+        process_name(process)
+    )
+}
+
+/// What all threads of a process mostly do.
+fn all_clause(acceptor: &Acceptor) -> String {
+    others_clause(acceptor, 0).replacen("; its other threads", "; its threads", 1)
 }
 
 /// Where in the kernel a thread sleeps that nothing but the awaited event wakes.

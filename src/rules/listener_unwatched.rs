@@ -2,7 +2,7 @@
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::software::{self, Ailment};
-use super::{Check, Confidence, Finding, Rule};
+use super::{Check, Confidence, Finding, Rule, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Unwatched};
 use crate::correlate::{Analysis, StuckListener, Waiting};
 
@@ -15,6 +15,9 @@ pub(super) const RULE: Rule = Rule {
 fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     if stuck.waiting == Waiting::Briefly {
         return None;
+    }
+    if let Some(orphan) = orphan(analysis, stuck) {
+        return Some(orphan);
     }
     let unwatched: Vec<(&Acceptor, Unwatched)> = stuck
         .acceptors
@@ -63,17 +66,88 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         headline: format!(
             "{}, and {}",
             evidence::waiting_clause(stuck),
-            headline_clause(first, *how)
+            headline_clause(stuck, first, *how)
         ),
         evidence: seen,
-        conclusion: None,
+        conclusion: conclusion(analysis, stuck, *how),
         remedies,
         connections: stuck.queue.length as usize,
     })
 }
 
-fn headline_clause(acceptor: &Acceptor, how: Unwatched) -> String {
+/// Only a process holds the listener that has inherited it.
+fn orphan(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
+    let orphan = stuck
+        .in_state(|state| *state == AcceptorState::Orphan)
+        .next()?;
+    let name = evidence::process_name(orphan.process);
+    let mut seen = queue_evidence(analysis, stuck);
+    seen.extend(acceptor_evidence(analysis, stuck));
+    Some(Finding {
+        id: RULE.id,
+        severity: evidence::queue_severity(stuck),
+        confidence: match stuck.waiting {
+            Waiting::TooLong(_) => Confidence::Likely,
+            Waiting::Unknown | Waiting::Briefly => Confidence::Possible,
+        },
+        subject: listener_subject(stuck, vec![orphan.process.pid]),
+        headline: format!(
+            "{}, and only {name} is left that holds the listener: it has inherited it from a parent that \
+             has ended, and does not accept",
+            evidence::waiting_clause(stuck),
+        ),
+        evidence: seen,
+        conclusion: Some(format!(
+            "{name} keeps the port of a server that is gone: the kernel completes handshakes for \
+             whoever holds a listener"
+        )),
+        remedies: vec![
+            format!(
+                "right now: end {name} (kill {}) if the server is gone: the port is free then, and all \
+                 that wait are reset",
+                orphan.process.pid
+            ),
+            "in the code: close the listener in every child that does not accept; SOCK_CLOEXEC does \
+             that for children that execute another program"
+                .to_owned(),
+        ],
+        connections: stuck.queue.length as usize,
+    })
+}
+
+/// An event loop that leaves its listener out while it has clients, most likely has as many as it wants.
+fn conclusion(analysis: &Analysis, stuck: &StuckListener, how: Unwatched) -> Option<String> {
+    let accepted = analysis.accepted(stuck.listener).len();
+    if accepted == 0 || how == Unwatched::Supervisor {
+        return None;
+    }
+    let places = format!(
+        "most likely it has paused on purpose, at a limit that is full: {} accepted from it {} open",
+        evidence::count(accepted, "connection"),
+        if accepted == 1 { "is" } else { "are" },
+    );
+    let open = waits::open_requests(&stuck.waits, analysis.grace).next();
+    Some(match (stuck.waits.groups.first(), open) {
+        (Some(group), _) => format!(
+            "{places}, and {}",
+            waits::group_sentence(&stuck.facts, &stuck.waits, group)
+        ),
+        (None, Some(requests)) => format!(
+            "{places}, and {}: no place becomes free before that",
+            waits::requests_sentence(requests)
+        ),
+        (None, None) => places,
+    })
+}
+
+fn headline_clause(stuck: &StuckListener, acceptor: &Acceptor, how: Unwatched) -> String {
     let name = evidence::process_name(acceptor.process);
+    if !stuck.handlers.is_empty() {
+        return format!(
+            "{name}, which accepts and starts a child for each connection, waits for one of its {} to end",
+            count_children(stuck.handlers.len())
+        );
+    }
     match how {
         Unwatched::NotInSet { .. } => {
             format!("{name} is idle in an event loop that does not watch the listener")
@@ -88,6 +162,14 @@ fn headline_clause(acceptor: &Acceptor, how: Unwatched) -> String {
         Unwatched::Supervisor => {
             format!("only {name} holds the listener, which does not accept")
         }
+    }
+}
+
+fn count_children(number: usize) -> String {
+    if number == 1 {
+        "1 child".to_owned()
+    } else {
+        format!("{number} children")
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod accept_queue_overflow;
 mod accept_queue_stranded;
+mod accepted_unserved;
 mod acceptor_busy;
 mod acceptor_stopped;
 mod dead_descriptor;
@@ -25,8 +26,9 @@ pub mod thresholds;
 mod unattributed_close_wait;
 mod unclosed_after_eof;
 mod unread_eof;
+mod waits;
 
-use crate::correlate::{Analysis, Leak, StuckListener};
+use crate::correlate::{Analysis, Leak, Outage, StuckListener};
 use crate::model::DeadDescriptors;
 
 pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
@@ -54,6 +56,8 @@ enum Check {
     Queue(fn(&Analysis, &StuckListener) -> Option<Finding>),
     /// What is wrong with connections that a process holds.
     Leak(fn(&Analysis, &Leak) -> Option<Finding>),
+    /// Live clients that are not served.
+    Outage(fn(&Analysis, &Outage) -> Option<Finding>),
     /// What is wrong with descriptors that no socket list shows.
     Dead(fn(&Analysis, &DeadDescriptors) -> Option<Finding>),
 }
@@ -62,6 +66,7 @@ enum Check {
 pub static RULES: &[Rule] = &[
     accept_queue_overflow::RULE,
     accept_queue_stranded::RULE,
+    accepted_unserved::RULE,
     acceptor_busy::RULE,
     acceptor_stopped::RULE,
     dead_descriptor::RULE,
@@ -95,30 +100,55 @@ pub fn find(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
 }
 
-/// Judges a analysis; the worst comes first.
+/// Judges an analysis; the worst comes first.
 pub fn diagnose(analysis: &Analysis) -> Vec<Finding> {
     let mut findings = Vec::new();
     for stuck in analysis.stuck_listeners() {
-        findings.extend(cause(analysis, &stuck));
+        findings.extend(cause(analysis, &stuck).map(|found| root_first(analysis, &stuck, found)));
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
             Check::Queue(check) => check(analysis, &stuck),
-            Check::Cause(_) | Check::Leak(_) | Check::Dead(_) => None,
+            _ => None,
         }));
     }
     for leak in analysis.leaks() {
-        findings.extend(RULES.iter().filter_map(|rule| match rule.check {
+        let of_leak = RULES.iter().filter_map(|rule| match rule.check {
             Check::Leak(check) => check(analysis, &leak),
-            Check::Cause(_) | Check::Queue(_) | Check::Dead(_) => None,
-        }));
+            _ => None,
+        });
+        findings.extend(of_leak.map(|found| waits::explain_leak(analysis, found)));
     }
     for dead in &analysis.snapshot.dead {
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
             Check::Dead(check) => check(analysis, dead),
-            Check::Cause(_) | Check::Queue(_) | Check::Leak(_) => None,
+            _ => None,
         }));
+    }
+    for outage in analysis.outages() {
+        note_outage(analysis, &outage, &mut findings);
     }
     sort(&mut findings);
     findings
+}
+
+/// One disease is one finding: where one speaks of the same processes already, that one becomes critical.
+fn note_outage(analysis: &Analysis, outage: &Outage, findings: &mut Vec<Finding>) {
+    let speaks_of_it = |finding: &&mut Finding| {
+        finding.severity > Severity::Info
+            && finding
+                .subject
+                .pids
+                .iter()
+                .any(|pid| outage.pids.contains(pid))
+    };
+    if let Some(finding) = findings.iter_mut().find(speaks_of_it) {
+        finding.severity = Severity::Critical;
+        finding.evidence.push(accepted_unserved::evidence(outage));
+        return;
+    }
+    findings.extend(RULES.iter().filter_map(|rule| match rule.check {
+        Check::Outage(check) => check(analysis, outage),
+        _ => None,
+    }));
 }
 
 /// Puts the worst first, and of equals the surest and the largest.
@@ -129,10 +159,18 @@ pub fn sort(findings: &mut [Finding]) {
     });
 }
 
+/// Where the root of what threads wait for is known, the first remedy is about the root.
+fn root_first(analysis: &Analysis, stuck: &StuckListener, mut finding: Finding) -> Finding {
+    if let Some(remedy) = waits::first_remedy(&stuck.facts, &stuck.waits, analysis.grace) {
+        finding.remedies.insert(0, remedy);
+    }
+    finding
+}
+
 fn cause(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     CAUSES.iter().find_map(|rule| match rule.check {
         Check::Cause(check) => check(analysis, stuck),
-        Check::Queue(_) | Check::Leak(_) | Check::Dead(_) => None,
+        _ => None,
     })
 }
 
@@ -202,6 +240,7 @@ mod tests {
             "leaks",
             "software",
             "thresholds",
+            "waits",
         ] {
             assert!(files.remove(other));
         }

@@ -1,8 +1,9 @@
 #![doc = include_str!("../../docs/findings/unread-eof.md")]
 
 use super::software::{self, Ailment};
-use super::{Check, Confidence, Finding, Rule, leaks};
+use super::{Check, Confidence, Finding, Rule, leaks, waits};
 use crate::correlate::acceptor::Halt;
+use crate::correlate::waits::{Group, Summary};
 use crate::correlate::{Analysis, Leak, LeakKind, Reader};
 use crate::model::{Pid, Process};
 
@@ -64,7 +65,13 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
 fn why(analysis: &Analysis, leak: &Leak, reader: &Reader, process: Option<&Process>) -> String {
     let plural = leak.connections.len() > 1;
     let they_are = if plural { "they are" } else { "it is" };
+    let facts = analysis.facts();
+    let waits = Summary::of(&facts, &leak.pids);
     let doing = |tid: &Pid, activity| {
+        let is_of = |group: &&Group| group.members.iter().any(|one| one.tid == *tid);
+        if let Some(group) = waits.groups.iter().find(is_of) {
+            return waits::group_sentence(&facts, &waits, group);
+        }
         let what = process.map_or_else(
             || format!("{activity}"),
             |process| analysis.describe_activity(process, activity),
@@ -102,6 +109,7 @@ fn why(analysis: &Analysis, leak: &Leak, reader: &Reader, process: Option<&Proce
         Reader::NoLoop { tid, activity } => {
             format!("there is no event loop, and {}", doing(tid, activity))
         }
+        Reader::NoThread => "no thread of it waits for them".to_owned(),
         Reader::OwnerUnknown => "who should read is not visible".to_owned(),
         Reader::Unclear => "why could not be established".to_owned(),
     }
@@ -127,6 +135,7 @@ fn ailment(reader: &Reader) -> Option<Ailment> {
         | Reader::SpentOneShot
         | Reader::EdgeConsumed { .. }
         | Reader::NoLoop { .. }
+        | Reader::NoThread
         | Reader::Unclear => Some(Ailment::Unread),
     }
 }
@@ -152,7 +161,7 @@ fn remedy(reader: &Reader) -> &'static str {
             "let the event loop do nothing that blocks or takes long: deadlines for every read, \
              write and connect, and other threads for the rest"
         }
-        Reader::NoLoop { .. } => {
+        Reader::NoLoop { .. } | Reader::NoThread => {
             "let a thread or an event loop read every connection until it returns 0; give every \
              other wait a deadline"
         }

@@ -33,7 +33,7 @@ fn workers_that_each_read_a_silent_client_are_all_busy() {
         report.assert_queue(queue(), 4, 0, 0);
         let finding = report.only("acceptor-busy");
         assert_blames(finding, &workers);
-        assert!(says(finding, "all 2 processes"), "{finding:#}");
+        assert!(says(finding, "all 2 server processes"), "{finding:#}");
     });
 }
 

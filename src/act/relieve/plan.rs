@@ -9,7 +9,7 @@ use super::leaked::Leaked;
 use super::registration::{Grip, read_start};
 use super::wake::{Freezer, Stopped};
 use crate::act::queue::Target;
-use crate::correlate::acceptor::{self, Acceptor, AcceptorState, Halt};
+use crate::correlate::acceptor::{Acceptor, AcceptorState, Halt, division};
 use crate::correlate::{Analysis, LeakKind};
 use crate::model::{Listener, Pid, TcpState};
 use crate::rules::Finding;
@@ -120,10 +120,11 @@ pub fn plan(
             target.local
         )));
     }
+    let facts = analysis.facts();
     let acceptors: Vec<Acceptor> = listeners
         .iter()
         .filter(|one| one.accept_queue_len > 0)
-        .flat_map(|one| acceptor::acceptors(&analysis.snapshot, one).0)
+        .flat_map(|one| division(&facts, one).acceptors)
         .filter(|acceptor| pids.is_empty() || pids.contains(&acceptor.process.pid))
         .collect();
     if acceptors.is_empty() && !pids.is_empty() {

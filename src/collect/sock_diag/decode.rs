@@ -123,6 +123,7 @@ fn decode_socket(
             interface: header.socket_id.interface_id,
             inode,
             accept_queue_len: header.recv_queue,
+            queue_is_shown: true,
             accept_queue_limit: Reading::Known(header.send_queue),
             v6_only: attributes.v6_only,
             cgroup: attributes.cgroup,
@@ -145,6 +146,7 @@ fn decode_socket(
         cookie: NonZeroU64::new(u64::from_ne_bytes(header.socket_id.cookie)),
         recv_q: header.recv_queue,
         send_q: header.send_queue,
+        queues_are_shown: true,
         timer: Reading::Known(decode_timer(header.timer.as_ref(), payload)?),
         // Before the handshake is over the clocks count from the machine's start.
         ages: attributes.ages.filter(|_| state != TcpState::SynRecv),

@@ -59,7 +59,7 @@ impl Wanted {
     /// An accepted and open connection is nobody's server, and there can be very many.
     pub(super) fn keeps(self, state: TcpState, inode: Option<Inode>, listeners: &InodeSet) -> bool {
         match (self, state) {
-            (Self::CloseWait | Self::Unaccepted, TcpState::CloseWait) => true,
+            (Self::CloseWait | Self::Unaccepted, TcpState::CloseWait) | (Self::Every, _) => true,
             (Self::Unaccepted, TcpState::Established | TcpState::SynRecv) => {
                 inode.is_none_or(|inode| listeners.contains(&inode))
             }
@@ -67,7 +67,6 @@ impl Wanted {
                 inode.is_some()
             }
             (Self::CloseWait | Self::Unaccepted, _) => false,
-            (Self::Every, _) => true,
         }
     }
 }

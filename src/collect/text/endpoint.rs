@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::services::port_of;
+
 /// An address and a port, of which either may be `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
@@ -23,12 +25,13 @@ impl Endpoint {
 
 /// Reads `127.0.0.1:80`, `[::1]:80`, `::1:80`, `*:80`, `0.0.0.0%lo:80`, `[fe80::1]%eth0:80`, `*:*`.
 ///
-/// Names instead of numbers are not read.
+/// A name of a port is read where the services list has it; names of hosts are not read.
 pub(super) fn parse_endpoint(text: &str) -> Option<Endpoint> {
     let (host, port) = text.rsplit_once(':')?;
     let port = match port {
         "*" => 0,
-        number => number.parse().ok()?,
+        number if number.starts_with(|c: char| c.is_ascii_digit()) => number.parse().ok()?,
+        name => port_of(name)?,
     };
     let (host, interface) = match host.split_once('%') {
         // An address may have its scope within the brackets.
@@ -59,6 +62,7 @@ mod tests {
     fn addresses_of_iproute2_6_1_and_net_tools_2_10() {
         for (text, expected) in [
             ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("127.0.0.1:http-alt", "127.0.0.1:8080"),
             ("0.0.0.0:*", "0.0.0.0:0"),
             ("[::ffff:127.0.0.1]:8081", "[::ffff:127.0.0.1]:8081"),
             ("[::1]:47486", "[::1]:47486"),
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn names_and_cut_addresses_are_not_read() {
         for text in [
-            "127.0.0.1:http-alt",
+            "127.0.0.1:no-such-service",
             "localhost:8080",
             "2001:db8:85a3:1234:8081",
             "8080",

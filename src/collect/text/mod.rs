@@ -5,12 +5,17 @@
 //! row and cannot be read is counted; every other line is passed over.
 
 mod endpoint;
+mod markup;
 mod merge;
 mod net_tcp;
 mod netstat;
 mod reader;
 mod row;
+mod services;
 mod ss;
+mod state;
+
+pub use markup::{decode, is_binary};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -85,6 +90,8 @@ pub enum NoTable {
     },
     /// Rows of `ss state NAME`, without the command.
     WithoutState,
+    /// JSON in which no single table was found.
+    Json,
 }
 
 impl fmt::Display for NoTable {
@@ -98,6 +105,10 @@ impl fmt::Display for NoTable {
                 f,
                 "rows of ss, netstat or /proc/net/tcp that cannot be read ({lines}): names instead \
                  of numbers, or cut; use ss -n, or netstat -nW"
+            ),
+            Self::Json => f.write_str(
+                "JSON in which no single table was found; paste what the command printed, or \
+                 closewait-doctor record -o FILE on that host",
             ),
             Self::WithoutState => f.write_str(
                 "rows of `ss state NAME`, which do not say the state; copy the line with the \
@@ -116,10 +127,13 @@ impl std::error::Error for NoTable {}
 /// When there is none.
 pub fn parse_text(text: &str) -> Result<Text, NoTable> {
     let mut reader = Reader::default();
-    for line in text.lines() {
-        reader.line(line.trim());
+    for line in markup::plain_lines(text) {
+        reader.line(&line.text);
     }
-    reader.finish()
+    match reader.finish() {
+        Err(NoTable::Foreign) if markup::is_json(text) => Err(NoTable::Json),
+        result => result,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, parse_endpoint};
 use super::reader::Line;
-use super::row::{Columns, Details, Owner, Row, leading_number, mapped, parse_state};
+use super::row::{Columns, Details, Owner, Row, leading_number, mapped};
+use super::state::parse_state;
 use crate::model::{Reading, Timer};
 
 /// Without `-W` an address is cut so that it fits this width with its port.

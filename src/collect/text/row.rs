@@ -82,6 +82,7 @@ impl Row {
                 interface: 0,
                 inode,
                 accept_queue_len: columns.recv_q,
+                queue_is_shown: true,
                 accept_queue_limit: details.limit,
                 v6_only: details.v6_only,
                 cgroup: None,
@@ -96,6 +97,7 @@ impl Row {
                 cookie: None,
                 recv_q: columns.recv_q,
                 send_q: columns.send_q,
+                queues_are_shown: true,
                 timer: details.timer,
                 ages: details.ages,
                 cgroup: None,
@@ -138,33 +140,6 @@ impl Row {
         matches!(&self.socket, Socket::Listener(listener) if listener.accept_queue_limit.known().is_some())
     }
 }
-
-/// Reads the name of a state as `ss`, its filters, or `netstat` write it.
-pub(super) fn parse_state(name: &str) -> Option<TcpState> {
-    let letters: String = name
-        .chars()
-        .filter(|character| !matches!(character, '-' | '_'))
-        .map(|character| character.to_ascii_uppercase())
-        .take(LONGEST_NAME)
-        .collect();
-    Some(match letters.as_str() {
-        "ESTAB" | "ESTABLISHED" => TcpState::Established,
-        "SYNSENT" => TcpState::SynSent,
-        "SYNRECV" => TcpState::SynRecv,
-        "FINWAIT1" => TcpState::FinWait1,
-        "FINWAIT2" => TcpState::FinWait2,
-        "TIMEWAIT" => TcpState::TimeWait,
-        "CLOSE" | "CLOSED" | "UNCONN" => TcpState::Close,
-        "CLOSEWAIT" => TcpState::CloseWait,
-        "LASTACK" => TcpState::LastAck,
-        "LISTEN" | "LISTENING" => TcpState::Listen,
-        "CLOSING" => TcpState::Closing,
-        _ => return None,
-    })
-}
-
-/// Longer than the name of any state.
-const LONGEST_NAME: usize = 16;
 
 /// A number in front of a unit-less rest: `"12/nginx"` gives 12 and `"/nginx"`.
 pub(super) fn leading_number(text: &str) -> Option<(u32, &str)> {

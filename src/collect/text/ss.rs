@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, parse_endpoint};
 use super::reader::Line;
-use super::row::{Columns, Details, Owner, Row, leading_number, parse_state};
+use super::row::{Columns, Details, Owner, Row, leading_number};
+use super::state::parse_state;
 use crate::model::{Gap, Layer, Reading, TcpAges, TcpState, Timer};
 
 /// Protocols that `ss` also lists, in its column Netid.

@@ -212,7 +212,7 @@ fn holder_by_descriptor(facts: &Facts, inode: Inode) -> Option<Pid> {
         .find(|process| {
             let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
             descriptors
-                .filter_map(|one| one.socket())
+                .filter_map(crate::model::Descriptor::socket)
                 .any(|held| held == inode)
         })
         .map(|process| process.pid)

@@ -34,13 +34,14 @@ impl<'a> Facts<'a> {
     /// Prepares the facts of a snapshot.
     pub fn of(snapshot: &'a Snapshot) -> Self {
         let sockets = &snapshot.sockets;
-        // What was read last counts: it has the clocks.
-        let all = || {
-            sockets
-                .connections
-                .iter()
-                .chain(&snapshot.waits.connections)
+        // Nothing is asked about a host on which nobody is accused, and it may have very many connections.
+        let known: &[Connection] = if snapshot.waits.followed.is_empty() {
+            &[]
+        } else {
+            &sockets.connections
         };
+        // What was read last counts: it has the clocks.
+        let all = || known.iter().chain(&snapshot.waits.connections);
         Self {
             snapshot,
             connections: all()
@@ -98,7 +99,9 @@ impl<'a> Facts<'a> {
     /// The connections of a process, accepted and opened, of those of its descriptors that were read.
     pub fn connections_of(&self, process: &Process) -> Vec<&'a Connection> {
         let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
-        let inodes: BTreeSet<Inode> = descriptors.filter_map(|one| one.socket()).collect();
+        let inodes: BTreeSet<Inode> = descriptors
+            .filter_map(crate::model::Descriptor::socket)
+            .collect();
         inodes
             .into_iter()
             .filter_map(|inode| self.connection(inode))

@@ -111,7 +111,7 @@ fn has_unknown_socket(facts: &Facts, process: &Process) -> bool {
         .collect();
     let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
     descriptors
-        .filter_map(|descriptor| descriptor.socket())
+        .filter_map(crate::model::Descriptor::socket)
         .any(|inode| !listeners.contains(&inode) && facts.connection(inode).is_none())
 }
 

@@ -296,7 +296,7 @@ fn child_or_signal(process: &Process, tid: Pid, call: &str) -> Target {
     }
     let threads = process.examination.as_ref().and_then(|e| e.threads.known());
     let thread = threads.into_iter().flatten().find(|one| one.tid == tid);
-    let wanted = thread.and_then(|thread| thread.first_argument());
+    let wanted = thread.and_then(crate::model::Thread::first_argument);
     // A number below one stands for any child, or any of a group; waitid names its kind first.
     let pid = wanted
         .filter(|_| call == "wait4")
@@ -375,7 +375,7 @@ fn on_connection(facts: &Facts, connection: &Connection, call: &str) -> Found {
     if connection.state == TcpState::SynSent {
         return (Target::Connect { to: remote }, None);
     }
-    let sent = connection.ages.map(|ages| ages.last_data_sent());
+    let sent = connection.ages.map(crate::model::TcpAges::last_data_sent);
     if is_write(call) {
         return (Target::Room { at: remote }, sent);
     }
@@ -385,7 +385,10 @@ fn on_connection(facts: &Facts, connection: &Connection, call: &str) -> Found {
             at: plain(connection.local),
             silent: connection.traffic.is_some_and(|t| t.received_bytes() == 0),
         };
-        return (client, connection.ages.map(|ages| ages.last_data_recv()));
+        return (
+            client,
+            connection.ages.map(crate::model::TcpAges::last_data_recv),
+        );
     }
     match asked(connection) {
         Some(asked) => (Target::Answer { from: remote }, asked.since),

@@ -26,10 +26,9 @@ pub(super) fn search(procfs: &Path, pids: &[Pid], targets: &BTreeSet<String>) ->
     let mut left = MOST_DESCRIPTORS;
     for pid in pids {
         match search_process(procfs, *pid, targets, &mut left, &mut found.holders) {
-            Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found.complete = false,
-            // The process ended while it was looked at.
-            Err(_) => {}
+            // Or the process ended while it was looked at.
+            Ok(()) | Err(_) => {}
         }
         if left == 0 {
             found.complete = false;
@@ -57,12 +56,11 @@ fn search_process(
             Ok(target) if targets.contains(&target) => {
                 holders.push(LinkHolder { pid, fd, target });
             }
-            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 refused = Some(error);
             }
-            // The descriptor was closed while it was looked at.
-            Err(_) => {}
+            // Or the descriptor was closed while it was looked at.
+            Ok(_) | Err(_) => {}
         }
     })?;
     refused.map_or(Ok(()), Err)

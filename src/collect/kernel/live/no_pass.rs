@@ -7,7 +7,7 @@ use crate::model::InodeSet;
 
 /// A pass that is never possible.
 #[derive(Default)]
-pub(super) struct HolderPass;
+pub(super) struct HolderPass {}
 
 #[expect(
     clippy::unused_self,

@@ -101,13 +101,11 @@ fn decode_socket(payload: &[u8]) -> Option<UnixSocket> {
 
 /// An abstract name begins with a zero byte, which `ss` shows as `@`; a path may end in one.
 fn name(bytes: &[u8]) -> String {
-    match bytes.split_first() {
-        Some((0, name)) => format!("@{}", String::from_utf8_lossy(name)),
-        _ => {
-            let end = bytes.iter().position(|byte| *byte == 0);
-            String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
-        }
+    if let Some((0, name)) = bytes.split_first() {
+        return format!("@{}", String::from_utf8_lossy(name));
     }
+    let end = bytes.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {

@@ -1,0 +1,68 @@
+#![doc = include_str!("../../docs/findings/accepted-unserved.md")]
+
+use super::evidence::{count, process_names, seconds};
+use super::{Check, Confidence, Finding, Rule, Severity, Subject, SubjectKind, waits};
+use crate::correlate::{Analysis, Outage};
+
+pub(super) const RULE: Rule = Rule {
+    id: "accepted-unserved",
+    page: include_str!("../../docs/findings/accepted-unserved.md"),
+    check: Check::Outage(check),
+};
+
+fn check(analysis: &Analysis, outage: &Outage) -> Option<Finding> {
+    let facts = analysis.facts();
+    let names = process_names(outage.pids.iter().filter_map(|pid| analysis.process(*pid)));
+    let reason = waits::reason(&facts, &outage.waits, analysis.grace)?;
+    let mut seen = vec![evidence(outage)];
+    seen.extend(waits::evidence(&facts, &outage.waits, analysis.grace));
+    Some(Finding {
+        id: RULE.id,
+        severity: Severity::Critical,
+        confidence: Confidence::Likely,
+        subject: Subject {
+            netns: analysis.snapshot.namespace.name.clone(),
+            kind: SubjectKind::Process,
+            local: Some(outage.listener.local),
+            remote: None,
+            pids: outage.pids.clone(),
+        },
+        headline: format!(
+            "{} of {} {} accepted by {names} and not read for up to {}: {reason}",
+            count(outage.unread.len(), "request"),
+            outage.listener.local,
+            if outage.unread.len() == 1 {
+                "is"
+            } else {
+                "are"
+            },
+            seconds(outage.oldest),
+        ),
+        evidence: seen,
+        conclusion: None,
+        remedies: waits::first_remedy(&facts, &outage.waits, analysis.grace)
+            .into_iter()
+            .chain(std::iter::once(
+                "give every wait for another service a time limit, so that workers come free"
+                    .to_owned(),
+            ))
+            .collect(),
+        connections: outage.unread.len(),
+    })
+}
+
+/// What makes a finding about the same processes an outage, in one line.
+pub(super) fn evidence(outage: &Outage) -> String {
+    format!(
+        "{} accepted on {} {} sent something that nobody has read for up to {}, and no client there was \
+         sent anything meanwhile: live clients wait",
+        count(outage.unread.len(), "open connection"),
+        outage.listener.local,
+        if outage.unread.len() == 1 {
+            "has"
+        } else {
+            "have"
+        },
+        seconds(outage.oldest),
+    )
+}

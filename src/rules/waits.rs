@@ -1,0 +1,411 @@
+//! Sentences on who waits for whom.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::evidence::{count, process_name, seconds};
+use super::{Finding, Severity};
+use crate::correlate::Analysis;
+use crate::correlate::acceptor::Halt;
+use crate::correlate::waits::{Chain, Facts, Group, Link, Party, Requests, Summary, Target};
+use crate::model::{Pid, Process};
+
+/// So many different waits are told.
+const SHOWN: usize = 3;
+
+/// What the threads of a service wait for, and where that leads; the largest group first.
+pub(super) fn evidence(facts: &Facts, waits: &Summary, grace: Duration) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in waits.groups.iter().take(SHOWN) {
+        lines.push(group_sentence(facts, waits, group));
+        lines.extend(chain_sentences(facts, &Chain::of(facts, waits, group)));
+    }
+    let told: BTreeSet<_> = waits
+        .groups
+        .iter()
+        .filter_map(|group| service_of(&group.target))
+        .collect();
+    let requests = open_requests(waits, grace).filter(|requests| !told.contains(&requests.to));
+    lines.extend(requests.take(SHOWN).map(requests_sentence));
+    lines
+}
+
+/// Requests that have waited for the grace period.
+pub(super) fn open_requests(waits: &Summary, grace: Duration) -> impl Iterator<Item = &Requests> {
+    waits
+        .requests
+        .iter()
+        .filter(move |requests| requests.longest.is_none_or(|longest| longest >= grace))
+}
+
+fn service_of(target: &Target) -> Option<std::net::SocketAddr> {
+    match target {
+        Target::Answer { from } | Target::News { from } => Some(*from),
+        Target::Connect { to } => Some(*to),
+        Target::Room { at } => Some(*at),
+        _ => None,
+    }
+}
+
+/// `4 of 5 threads of java[7] wait for the answer of 127.0.0.1:9000 (recvfrom, asked 32.1 s ago)`.
+pub(super) fn group_sentence(facts: &Facts, waits: &Summary, group: &Group) -> String {
+    format!(
+        "{} {} {}{}",
+        members(facts, waits, group),
+        verb(group.members.len(), &group.target),
+        what_for(facts, &group.target, group.members.len()),
+        details(group)
+    )
+}
+
+/// Who the members of a group are: processes, threads, or the one thread.
+pub(super) fn members(facts: &Facts, waits: &Summary, group: &Group) -> String {
+    let pids: BTreeSet<Pid> = group.members.iter().map(|member| member.pid).collect();
+    let first = facts.process(group.members[0].pid);
+    let name = |process: Option<&Process>| process.map_or("a process".to_owned(), process_name);
+    let (number, of) = (group.members.len(), waits.threads.len());
+    if pids.len() > 1 {
+        let command = first.map_or("", |process| process.command.as_str());
+        let all = waits.process_count();
+        return format!("{} {command} processes", share(pids.len(), all));
+    }
+    if of == 1 {
+        return format!("thread {} of {}", group.members[0].tid, name(first));
+    }
+    if number == 1 {
+        let member = &group.members[0];
+        let own = first.map_or("", |process| process.command.as_str());
+        return if member.name.is_empty() || member.name == own {
+            format!("thread {} of {}", member.tid, name(first))
+        } else {
+            format!("thread {} ({}) of {}", member.tid, member.name, name(first))
+        };
+    }
+    format!("{} threads of {}", share(number, of), name(first))
+}
+
+fn share(number: usize, of: usize) -> String {
+    if number == of {
+        format!("all {number}")
+    } else {
+        format!("{number} of {of}")
+    }
+}
+
+fn verb(number: usize, target: &Target) -> &'static str {
+    match (target, number) {
+        (Target::Processor, 1) => "uses",
+        (Target::Processor, _) => "use",
+        (Target::Halted(_), 1) => "is",
+        (Target::Halted(_), _) => "are",
+        (Target::Nap, 1) => "sleeps",
+        (Target::Nap, _) => "sleep",
+        (_, 1) => "waits",
+        _ => "wait",
+    }
+}
+
+/// What a wait is for, as the end of a sentence.
+pub(super) fn what_for(facts: &Facts, target: &Target, number: usize) -> String {
+    match target {
+        Target::Answer { from } => format!("for the answer of {from}"),
+        Target::News { from } => format!("for what {from} may send"),
+        Target::Connect { to } => format!("for a connection to {to}, which does not accept"),
+        Target::Room { at } => format!("to send to {at}, which does not read"),
+        Target::Client { from, at, silent } => client(*from, *at, *silent, number),
+        Target::FileLock { file, holder } => match holder {
+            Some(pid) => format!("for the lock on {file}, which {} holds", name(facts, *pid)),
+            None => format!("for the lock on {file}"),
+        },
+        Target::Lock { owner, .. } => match owner {
+            Some(tid) => format!("for a lock that thread {tid} holds"),
+            None => "for a lock of another thread".to_owned(),
+        },
+        Target::Thread { tid } => format!("for thread {tid} to end"),
+        Target::Child {
+            pid, until_exec, ..
+        } => child(facts, *pid, *until_exec),
+        Target::Pipe { name, writes } => {
+            if *writes {
+                format!("to write into {name}, which is full")
+            } else {
+                format!("for something to read from {name}")
+            }
+        }
+        Target::Unix { name, .. } => match name {
+            Some(name) => format!("for the other end of the unix socket {name}"),
+            None => "for the other end of a unix socket".to_owned(),
+        },
+        Target::Nap => "and lets time pass".to_owned(),
+        Target::Processor => "a processor".to_owned(),
+        Target::Kernel { function } => match function {
+            Some(function) => format!("in the kernel ({function}, state D)"),
+            None => "in the kernel (state D)".to_owned(),
+        },
+        Target::Halted(halt) => match halt {
+            Halt::Stopped => "stopped (state T)".to_owned(),
+            Halt::Traced => "stopped by a debugger (state t)".to_owned(),
+            Halt::Frozen => "in a frozen cgroup".to_owned(),
+        },
+        Target::Events => "for events".to_owned(),
+        Target::Accept => "for a connection to accept".to_owned(),
+        Target::WorkQueue => "for another thread".to_owned(),
+        Target::Signal => "for a signal".to_owned(),
+        Target::Other(call) => format!("in {call}"),
+        Target::Unseen(gap) => format!("for something that could not be seen ({gap})"),
+    }
+}
+
+fn client(
+    from: std::net::SocketAddr,
+    at: std::net::SocketAddr,
+    silent: bool,
+    number: usize,
+) -> String {
+    match (number, silent) {
+        (1, true) => format!(
+            "for the client {from}, whose connection to port {} was accepted and which has sent no byte",
+            at.port()
+        ),
+        (1, false) => format!(
+            "for more data of the client {from}, whose connection to port {} was accepted",
+            at.port()
+        ),
+        (_, true) => format!(
+            "for a client each ({from}, ...) whose connection to port {} was accepted and which has \
+             sent no byte",
+            at.port()
+        ),
+        (_, false) => format!(
+            "for more data of a client each ({from}, ...) whose connection to port {} was accepted",
+            at.port()
+        ),
+    }
+}
+
+fn child(facts: &Facts, pid: Option<Pid>, until_exec: bool) -> String {
+    match (pid, until_exec) {
+        (_, true) => "for the child that it starts to execute its program (vfork)".to_owned(),
+        (Some(pid), false) => format!("for its child {} to end", name(facts, pid)),
+        (None, false) => "for a child to end".to_owned(),
+    }
+}
+
+fn name(facts: &Facts, pid: Pid) -> String {
+    facts
+        .process(pid)
+        .map_or_else(|| format!("process {pid}"), process_name)
+}
+
+fn details(group: &Group) -> String {
+    let call = &group.members[0].call;
+    let since = match (&group.target, group.longest) {
+        (Target::Answer { .. }, Some(since)) => {
+            format!(", asked {} ago and nothing received since", seconds(since))
+        }
+        (_, Some(since)) => format!(", for {}", seconds(since)),
+        (_, None) => String::new(),
+    };
+    match group.target {
+        Target::Processor => String::new(),
+        _ => format!(" ({call}{since})"),
+    }
+}
+
+/// `10 connections to 127.0.0.1:9001 were asked and have not been answered, the longest 12.1 s ago`.
+pub(super) fn requests_sentence(requests: &Requests) -> String {
+    let number = count(requests.number, "connection");
+    if requests.connecting == requests.number {
+        return format!(
+            "{number} to {} {} not come about: nobody answers there",
+            requests.to,
+            if requests.number == 1 { "has" } else { "have" }
+        );
+    }
+    let when = requests.longest.map_or(String::new(), |longest| {
+        let which = if requests.number == 1 {
+            ""
+        } else {
+            "the longest "
+        };
+        format!(", {which}{} ago", seconds(longest))
+    });
+    let (were, have) = if requests.number == 1 {
+        ("was", "has")
+    } else {
+        ("were", "have")
+    };
+    format!(
+        "{number} to {} {were} asked and {have} not been answered{when}",
+        requests.to
+    )
+}
+
+/// The links behind the first, one sentence each.
+fn chain_sentences(facts: &Facts, chain: &Chain) -> Vec<String> {
+    let mut lines: Vec<String> = chain
+        .links
+        .windows(2)
+        .map(|pair| link_sentence(facts, &pair[0], &pair[1]))
+        .collect();
+    if chain.cycle {
+        lines.push("that is where it began: they wait for each other (a deadlock)".to_owned());
+    }
+    lines
+}
+
+fn link_sentence(facts: &Facts, before: &Link, link: &Link) -> String {
+    let relation = relation(&before.target);
+    let Some(party) = party(facts, &link.party) else {
+        return format!("{relation} is held by no process that can be seen");
+    };
+    let number = match &link.party {
+        Party::Threads { members, .. } => members.len(),
+        Party::Process { members, .. } => *members,
+        Party::Thread { .. } | Party::Nobody => 1,
+    };
+    let since = match (&link.target, link.since) {
+        (Target::Answer { .. }, Some(since)) => format!(", asked {} ago", seconds(since)),
+        (_, Some(since)) => format!(", for {}", seconds(since)),
+        (_, None) => String::new(),
+    };
+    let call = match link.target {
+        Target::Processor | Target::Halted(_) => String::new(),
+        _ => format!(" ({}{since})", link.call),
+    };
+    format!(
+        "{relation}{party} {} {}{call}",
+        verb(number, &link.target),
+        what_for(facts, &link.target, number)
+    )
+}
+
+fn relation(target: &Target) -> String {
+    match target {
+        Target::Answer { from } => format!("{from} is on this host: "),
+        Target::Connect { to } => format!("{to} is on this host: "),
+        Target::Room { at } => format!("{at} is on this host: "),
+        Target::FileLock { file, .. } => format!("who holds the lock on {file}: "),
+        Target::Lock { .. } => "who holds the lock: ".to_owned(),
+        Target::Pipe { name, .. } => format!("the other end of {name}: "),
+        Target::Unix { .. } => "the other end of the unix socket: ".to_owned(),
+        Target::Child { .. } => "its children: ".to_owned(),
+        _ => "there: ".to_owned(),
+    }
+}
+
+fn party(facts: &Facts, party: &Party) -> Option<String> {
+    match party {
+        Party::Threads { members, of } => {
+            let pids: BTreeSet<Pid> = members.iter().map(|(pid, _)| *pid).collect();
+            let first = pids.first().map_or(String::new(), |pid| name(facts, *pid));
+            Some(if pids.len() == 1 {
+                first
+            } else {
+                format!("{} ({first}, ...)", share(members.len(), *of))
+            })
+        }
+        Party::Thread {
+            pid,
+            tid,
+            command,
+            name,
+        } => Some(if tid == pid || name == command {
+            format!("{command}[{pid}]")
+        } else {
+            format!("thread {tid} ({name}) of {command}[{pid}]")
+        }),
+        Party::Process {
+            pid,
+            command,
+            members,
+        } => Some(format!("{members} threads of {command}[{pid}]")),
+        Party::Nobody => None,
+    }
+}
+
+/// Why those who could serve cannot, as a clause.
+pub(super) fn reason(facts: &Facts, waits: &Summary, grace: Duration) -> Option<String> {
+    let group = waits.foreign().or(waits.groups.first());
+    group
+        .map(|group| group_sentence(facts, waits, group))
+        .or_else(|| open_requests(waits, grace).next().map(requests_sentence))
+}
+
+/// Adds to a finding about connections that a process holds what its threads wait for.
+///
+/// A program that has read the end may forget to close whatever it waits for; there the root comes first only
+/// where threads are blocked, or it has asked about as often as it has leaked.
+pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding {
+    if finding.severity == Severity::Info || finding.subject.pids.is_empty() {
+        return finding;
+    }
+    let facts = analysis.facts();
+    let waits = Summary::of(&facts, &finding.subject.pids);
+    finding
+        .evidence
+        .extend(evidence(&facts, &waits, analysis.grace));
+    let asked: usize = open_requests(&waits, analysis.grace)
+        .map(|requests| requests.number)
+        .sum();
+    let related =
+        finding.id == "unread-eof" || waits.foreign().is_some() || asked * 2 >= finding.connections;
+    if related && let Some(remedy) = first_remedy(&facts, &waits, analysis.grace) {
+        finding.remedies.insert(0, remedy);
+    }
+    finding
+}
+
+/// What to look into first: the root of what most threads wait for, or the service that was asked most.
+pub(super) fn first_remedy(facts: &Facts, waits: &Summary, grace: Duration) -> Option<String> {
+    let group = waits.foreign().or(waits.groups.first());
+    let root = group.and_then(|group| root_remedy(facts, &Chain::of(facts, waits, group)));
+    root.or_else(|| {
+        let requests = open_requests(waits, grace).next()?;
+        Some(format!("find out why {} does not answer", requests.to))
+    })
+}
+
+/// The end of a chain as the subject of a remedy, where it is something that somebody can look into.
+fn root_remedy(facts: &Facts, chain: &Chain) -> Option<String> {
+    let root = chain.root();
+    if chain.cycle {
+        return Some(
+            "break the deadlock: take the locks in one order, or give each wait a time limit"
+                .to_owned(),
+        );
+    }
+    Some(match &root.target {
+        Target::Answer { from } => format!("find out why {from} does not answer"),
+        Target::Connect { to } => format!("find out why {to} does not accept connections"),
+        Target::Room { at } => format!("find out why {at} does not read what it is sent"),
+        Target::Halted(_) => {
+            let pid = root.party.pid()?;
+            format!("continue {}, and find out who stopped it", name(facts, pid))
+        }
+        Target::Nap | Target::Events | Target::WorkQueue | Target::Signal | Target::Accept
+            if chain.links.len() > 1 =>
+        {
+            let pid = root.party.pid()?;
+            format!("find out why {} does not go on", name(facts, pid))
+        }
+        Target::Processor if chain.links.len() > 1 => {
+            let pid = root.party.pid()?;
+            format!(
+                "find out what {} computes (perf top -p {pid})",
+                name(facts, pid)
+            )
+        }
+        Target::Client { .. } => {
+            "give clients a time limit for their first byte and between bytes".to_owned()
+        }
+        Target::Kernel { .. } => {
+            "the kernel waits for a disk, a network file system or a driver: dmesg may name it"
+                .to_owned()
+        }
+        Target::Other(_) if root.party == Party::Nobody => {
+            "find out who should hold the other end, and has ended".to_owned()
+        }
+        _ => return None,
+    })
+}
