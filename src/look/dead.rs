@@ -82,10 +82,14 @@ pub(super) fn sight(
     Ok(scan)
 }
 
+/// A process that could not be searched matters only where sockets are missing that nobody else holds.
 fn extent(unlisted: &UnlistedSockets) -> Extent {
-    if unlisted.failed > 0 {
+    let accounted = unlisted
+        .unaccounted
+        .is_some_and(|number| number < DEAD_FEWEST as u64);
+    if unlisted.failed > 0 && !accounted {
         Extent::Partly(Gap::Failed)
-    } else if unlisted.refused > 0 {
+    } else if unlisted.refused > 0 && !accounted {
         Extent::Partly(Gap::NotPermitted)
     } else {
         Extent::up_to((!unlisted.complete).then_some(Gap::BudgetUsedUp))
@@ -201,6 +205,25 @@ mod tests {
             ports: ports.iter().map(|port| (*port).into()).collect(),
             pids: pids.to_vec(),
             netns: None,
+        }
+    }
+
+    #[test]
+    fn a_refused_process_matters_only_where_sockets_are_missing() {
+        let searched = |refused, unaccounted| {
+            extent(&UnlistedSockets {
+                complete: true,
+                refused,
+                unaccounted,
+                ..UnlistedSockets::default()
+            })
+        };
+        let enough = DEAD_FEWEST as u64;
+        assert_eq!(searched(0, None), Extent::Whole);
+        assert_eq!(searched(1, Some(enough - 1)), Extent::Whole);
+        for unaccounted in [Some(enough), None] {
+            let extent = searched(1, unaccounted);
+            assert_eq!(extent, Extent::Partly(Gap::NotPermitted));
         }
     }
 

@@ -311,6 +311,10 @@ pub struct UnlistedSockets {
     /// How many processes could not be searched for another reason.
     #[serde(default)]
     pub failed: usize,
+    /// How many TCP sockets of the machine are in no table of any network namespace and were not found
+    /// either; counted where a process could not be searched.
+    #[serde(default)]
+    pub unaccounted: Option<u64>,
 }
 
 /// The unlisted TCP sockets of one process.

@@ -13,6 +13,7 @@ mod namespaces;
 #[cfg(not(feature = "bpf"))]
 mod no_pass;
 mod travel;
+mod unaccounted;
 mod unix;
 mod unlisted;
 

@@ -13,6 +13,7 @@ use rustix::path::DecInt;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::descriptors::{FEWEST_SOCKETS, for_each_number, is_gone, open_directory, socket_inode};
+use super::unaccounted;
 use crate::collect::kernel::{SocketEnds, UnlistedSocket, UnlistedSockets, UnlistedTable};
 use crate::model::{Inode, InodeSet, Pid};
 
@@ -56,7 +57,12 @@ pub(super) fn search(
             Ok(()) | Err(_) => {}
         }
     }
-    Ok(search.found)
+    let mut found = search.found;
+    if found.refused + found.failed > 0 {
+        let seen = found.tables.iter().map(|table| table.sockets.len() as u64);
+        found.unaccounted = unaccounted::count(procfs, pids, seen.sum());
+    }
+    Ok(found)
 }
 
 /// The sockets that say of themselves that their connection is gone, of the calling thread's network
