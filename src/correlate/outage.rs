@@ -78,8 +78,9 @@ fn outage<'a>(
 
 /// How long an open connection has had something to read.
 fn unread_for(connection: &Connection) -> Option<Duration> {
+    let ages = connection.ages?;
     let is_unread = connection.state == TcpState::Established && connection.recv_q > 0;
-    is_unread.then(|| connection.ages.map(|ages| ages.last_data_recv()))?
+    is_unread.then(|| ages.last_data_recv())
 }
 
 /// The processes that hold these connections, of those whose descriptors were read.

@@ -9,7 +9,9 @@ use crate::collect::proc;
 use crate::collect::sock_diag::Wanted;
 use crate::correlate::Triage;
 use crate::correlate::waits::{self, Next};
-use crate::model::{FutexWait, Holder, InodeSet, LinkHolder, Pid, Snapshot, UnixSocket, Via};
+use crate::model::{
+    FutexWait, Holder, InFlight, InodeSet, LinkHolder, Pid, Snapshot, UnixSocket, Via,
+};
 
 /// So many links are followed from the first thread to the last.
 const MOST_LINKS: usize = 4;
@@ -65,6 +67,7 @@ impl Looker<'_> {
             snapshot.waits.followed.push(*pid);
         }
         let needs = waits::needs(snapshot);
+        self.read_in_flight(snapshot, pids);
         if needs.connections {
             // Ages of processes are compared with those of connections.
             snapshot.waits.uptime = proc::read_uptime(self.kernel);
@@ -92,6 +95,17 @@ impl Looker<'_> {
                     waiting: socket.waiting,
                 })
                 .collect();
+        }
+    }
+
+    /// Descriptors that were sent to a process and that it has not taken.
+    fn read_in_flight(&mut self, snapshot: &mut Snapshot, pids: &BTreeSet<Pid>) {
+        for (pid, fd) in waits::channels_of_children(snapshot, pids) {
+            let number = proc::read_in_flight(self.kernel, pid, fd).unwrap_or(0);
+            if number > 0 {
+                let found = InFlight { pid, fd, number };
+                snapshot.waits.in_flight.push(found);
+            }
         }
     }
 

@@ -28,4 +28,6 @@ pub use snapshot::{
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};
-pub use waits::{Access, FileLock, FutexKind, FutexWait, LinkHolder, UnixSocket, WaitFacts};
+pub use waits::{
+    Access, FileLock, FutexKind, FutexWait, InFlight, LinkHolder, UnixSocket, WaitFacts,
+};

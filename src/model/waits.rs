@@ -23,6 +23,8 @@ pub struct WaitFacts {
     pub futexes: Vec<FutexWait>,
     /// The children of processes that wait for one.
     pub children: BTreeMap<Pid, Vec<Pid>>,
+    /// Descriptors that were sent to a process over a unix socket and that it has not taken.
+    pub in_flight: Vec<InFlight>,
     /// The processes that were read because somebody waits for them; the accused are among them.
     pub followed: Vec<Pid>,
     /// How long the machine had been up (`/proc/uptime`).
@@ -66,6 +68,17 @@ pub struct UnixSocket {
     pub name: Option<String>,
     /// The inodes of clients that wait to be accepted, of one that listens.
     pub waiting: Vec<u32>,
+}
+
+/// Descriptors on their way to a process (`scm_fds:` of fdinfo, since 5.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    /// The process that has not taken them.
+    pub pid: Pid,
+    /// Its end of the unix socket.
+    pub fd: u32,
+    /// How many.
+    pub number: u32,
 }
 
 /// A line of `/proc/locks`.

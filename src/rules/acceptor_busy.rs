@@ -2,9 +2,10 @@
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::software::{self, Ailment};
+use super::thresholds::FD_SETSIZE;
 use super::{Check, Confidence, Finding, Rule, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState};
-use crate::correlate::waits::Group;
+use crate::correlate::waits::{Group, Target};
 use crate::correlate::{Activity, Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::Pid;
 
@@ -63,6 +64,7 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     };
     let mut seen = queue_evidence(analysis, stuck);
     seen.extend(acceptor_evidence(analysis, stuck));
+    seen.extend(select_limit(first));
     Some(Finding {
         id: RULE.id,
         severity: evidence::queue_severity(stuck),
@@ -146,18 +148,43 @@ fn headline(analysis: &Analysis, stuck: &StuckListener, busy: &[Busy]) -> String
     let name = evidence::process_name(first.acceptor.process);
     match (busy.len(), first.sole) {
         (1, true) => format!(
-            "{waiting}, and {} of {name} is {doing}",
+            "{waiting}, and {} of {name} is {doing}{}",
             evidence::thread_name(first.acceptor, first.tid),
+            select_clause(first),
         ),
         (1, false) => format!(
-            "{waiting}, and none of the {} threads of {name} waits for them; {} is {doing}",
+            "{waiting}, and none of the {} threads of {name} waits for them; {} is {doing}{}",
             first.acceptor.threads.len(),
             evidence::thread_name(first.acceptor, first.tid),
+            busy_others(stuck, first),
         ),
         (number, _) => format!(
             "{waiting}, and all {number} processes that would accept are busy, {name} {doing}"
         ),
     }
+}
+
+/// A program that waits with `select` stops working at the descriptor 1024, whatever its limit.
+fn select_limit(busy: &Busy) -> Option<String> {
+    let process = busy.acceptor.process;
+    let examination = process.examination.as_ref()?;
+    let selects = busy.activity.call_name().contains("select");
+    let may_select = selects || *busy.activity == Activity::Running;
+    if !may_select || !examination.epoll_sets.is_empty() {
+        return None;
+    }
+    let highest = examination
+        .descriptors
+        .iter()
+        .map(|one| u64::from(one.fd))
+        .max();
+    let next = process.lowest_free_fd.copied();
+    let above = highest.max(next).filter(|fd| *fd >= FD_SETSIZE)?;
+    Some(format!(
+        "{} has descriptors up to {above} and no epoll set: select() takes none above 1023 (FD_SETSIZE), \
+         and a loop around it fails or spins from there on",
+        evidence::process_name(process)
+    ))
 }
 
 /// The threads that cannot go on for the same reason as the first one that is busy; of several processes, the
@@ -171,6 +198,36 @@ fn primary<'s>(stuck: &'s StuckListener, busy: &[Busy]) -> Option<&'s Group> {
     groups
         .iter()
         .find(|group| group.members.iter().any(|one| (one.pid, one.tid) == first))
+}
+
+fn select_clause(busy: &Busy) -> &'static str {
+    if select_limit(busy).is_some() {
+        "; select() takes no descriptor above 1023, and it has more"
+    } else {
+        ""
+    }
+}
+
+/// Who uses the processor while the thread that should accept waits for another: a collector of garbage, a
+/// compiler, a thread that computes.
+fn busy_others(stuck: &StuckListener, busy: &Busy) -> String {
+    if *busy.activity != Activity::Futex {
+        return String::new();
+    }
+    let groups = &stuck.waits.groups;
+    let running = groups
+        .iter()
+        .find(|group| group.target == Target::Processor);
+    running.map_or(String::new(), |group| {
+        format!(
+            ", while {} a processor",
+            match &group.members[..] {
+                [one] => format!("thread {} ({}) uses", one.tid, one.name),
+                [first, ..] => format!("{} threads ({}, ...) use", group.members.len(), first.name),
+                [] => String::new(),
+            }
+        )
+    })
 }
 
 fn remedies(busy: &Busy) -> Vec<String> {

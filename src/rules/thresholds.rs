@@ -45,3 +45,6 @@ pub const DEAD_MANY: usize = 100;
 /// Fewer are one as well where they take this share, in percent, of the descriptors that the
 /// process may open: half the way to [`LEAK_CRITICAL_PERCENT`].
 pub const DEAD_WARNING_PERCENT: u64 = 25;
+
+/// `select` keeps descriptors in a set of this many bits (`FD_SETSIZE` of glibc and musl).
+pub const FD_SETSIZE: u64 = 1024;

@@ -20,6 +20,7 @@ use crate::model::{Host, InodeSet, Pid, PortRange};
 
 pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
+pub(super) use live::hidden::parse_in_flight;
 pub use recording::{
     Header, RecordedKernel, RecordedManner, RecordedScope, Recorder, RecordingError,
 };

@@ -25,4 +25,6 @@ pub use process::{examine_process, list_threads, read_descriptor, read_process, 
 pub use sockstat::{has_no_tcp_sockets, read_unlisted_tcp_sockets};
 pub use stat::{Stat, parse_stat};
 pub use syscall::parse_syscall;
-pub use waits::{read_access, read_children, read_descriptors, read_futex, read_uptime};
+pub use waits::{
+    read_access, read_children, read_descriptors, read_futex, read_in_flight, read_uptime,
+};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::syscall::argument_words;
-use crate::collect::kernel::{Kernel, KernelError};
+use crate::collect::kernel::{Kernel, KernelError, parse_in_flight};
 use crate::model::{Access, Descriptor, FutexKind, Gap, Pid, Reading, Thread};
 
 /// Reads what the descriptors of a process refer to, the lowest numbers first.
@@ -65,6 +65,12 @@ pub fn read_access(kernel: &mut dyn Kernel, pid: Pid, fd: u32) -> Reading<Access
         Ok(bytes) => parse_access(&bytes).map_or(Reading::Unknown(Gap::Malformed), Reading::Known),
         Err(error) => Reading::Unknown(error.gap()),
     }
+}
+
+/// Reads how many descriptors wait in a unix socket to be taken (`scm_fds:` of fdinfo).
+pub fn read_in_flight(kernel: &mut dyn Kernel, pid: Pid, fd: u32) -> Option<u32> {
+    let bytes = kernel.read(&format!("{pid}/fdinfo/{fd}")).ok()?;
+    parse_in_flight(&bytes)
 }
 
 fn parse_access(bytes: &[u8]) -> Option<Access> {

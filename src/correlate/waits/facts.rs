@@ -7,7 +7,9 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::super::matching::Listeners;
-use crate::model::{Connection, FutexWait, Inode, Pid, Process, Snapshot, TcpState, UnixSocket};
+use crate::model::{
+    Connection, FutexWait, Inode, Pid, Process, Reading, Snapshot, TcpState, Timer, UnixSocket,
+};
 
 /// The facts of a snapshot, by what they are asked for.
 pub struct Facts<'a> {
@@ -108,6 +110,16 @@ impl<'a> Facts<'a> {
             .collect()
     }
 
+    /// The children of these processes, of those that were read.
+    pub fn children(&self, pids: &[Pid]) -> Vec<Pid> {
+        pids.iter()
+            .filter_map(|pid| self.snapshot.waits.children.get(pid))
+            .flatten()
+            .copied()
+            .filter(|pid| self.process(*pid).is_some())
+            .collect()
+    }
+
     /// The text of the link of a descriptor.
     pub(super) fn target_text(process: &'a Process, fd: u32) -> Option<&'a str> {
         let descriptors = &process.examination.as_ref()?.descriptors;
@@ -161,11 +173,34 @@ pub(super) fn asked(connection: &Connection) -> Option<Asked> {
     let never_answered = connection.traffic.is_some_and(|traffic| {
         traffic.received_bytes() == 0 && (traffic.acknowledged_bytes() > 0 || connection.send_q > 0)
     });
-    (sent_after || never_answered).then(|| Asked {
+    (sent_after || never_answered || sent_in_the_same_moment(connection)).then(|| Asked {
         since: Some(ages.last_data_sent()),
         connecting: false,
     })
 }
+
+/// The clocks count in jiffies, of 10 ms at most.
+const JIFFY: Duration = Duration::from_millis(10);
+
+/// Whether we sent something right after the last data came, by the acknowledgement that followed.
+///
+/// Data of the peer acknowledges whatever came before it. A later acknowledgement without data is for something
+/// that we sent since.
+fn sent_in_the_same_moment(connection: &Connection) -> bool {
+    let (Some(ages), Some(traffic)) = (connection.ages, connection.traffic) else {
+        return false;
+    };
+    let together = ages.last_data_sent().abs_diff(ages.last_data_recv()) < JIFFY;
+    let acknowledged_later = ages.last_ack_recv() + JIFFY < ages.last_data_recv();
+    together
+        && acknowledged_later
+        && traffic.acknowledged_bytes() > 0
+        && traffic.received_bytes() > 0
+        && !matches!(connection.timer, Reading::Known(Timer::KeepAlive(left)) if left < SHORT_KEEP_ALIVE)
+}
+
+/// With shorter intervals an acknowledgement may be the answer to a probe.
+const SHORT_KEEP_ALIVE: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
@@ -197,6 +232,16 @@ mod tests {
         assert_eq!(asked(&silent), None);
         silent.traffic = Some(Traffic::from_counters(0, 11));
         assert!(asked(&silent).is_some());
+    }
+
+    #[test]
+    fn a_question_that_follows_an_answer_at_once_is_told_by_its_acknowledgement() {
+        let mut asked_at_once = connection(7188, 7188);
+        asked_at_once.traffic = Some(Traffic::from_counters(410, 68));
+        asked_at_once.ages = Some(TcpAges::from_millis(7188, 7188, 7144));
+        assert!(asked(&asked_at_once).is_some());
+        asked_at_once.ages = Some(TcpAges::from_millis(7188, 7188, 7188));
+        assert_eq!(asked(&asked_at_once), None);
     }
 
     #[test]

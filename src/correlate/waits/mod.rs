@@ -11,6 +11,8 @@ mod target;
 
 pub use chain::{Chain, Link, Party};
 pub use facts::Facts;
-pub use needs::{Needs, Next, blocked_descriptors, is_in_futex, needs, next, threads};
+pub use needs::{
+    Needs, Next, blocked_descriptors, channels_of_children, is_in_futex, needs, next, threads,
+};
 pub use summary::{Group, Requests, Summary};
 pub use target::{Target, ThreadWait};

@@ -120,6 +120,38 @@ fn followed(snapshot: &Snapshot) -> impl Iterator<Item = &Process> {
     pids.filter_map(|pid| snapshot.processes.get(pid))
 }
 
+/// So many sockets of one process are asked whether descriptors wait in them.
+const MOST_CHANNELS: usize = 16;
+
+/// Sockets of these processes over which the parent may have sent descriptors, of those that were followed as
+/// children: not TCP sockets.
+pub fn channels_of_children(snapshot: &Snapshot, pids: &BTreeSet<Pid>) -> Vec<(Pid, u32)> {
+    let facts = Facts::of(snapshot);
+    let children: BTreeSet<Pid> = snapshot
+        .waits
+        .children
+        .values()
+        .flatten()
+        .copied()
+        .collect();
+    let of_child = |process: &Process| {
+        let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
+        let pid = process.pid;
+        descriptors
+            .filter(|one| {
+                let inode = one.socket();
+                inode.is_some_and(|inode| facts.connection(inode).is_none())
+            })
+            .map(|one| (pid, one.fd))
+            .take(MOST_CHANNELS)
+            .collect::<Vec<_>>()
+    };
+    pids.intersection(&children)
+        .filter_map(|pid| facts.process(*pid))
+        .flat_map(of_child)
+        .collect()
+}
+
 /// Where the waits of these processes lead.
 pub fn next(snapshot: &Snapshot, front: &BTreeSet<Pid>) -> Next {
     let facts = Facts::of(snapshot);

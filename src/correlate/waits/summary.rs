@@ -58,8 +58,13 @@ impl Summary {
                     .collect::<Vec<_>>()
             })
             .collect();
+        let counted: Vec<ThreadWait> = waits
+            .iter()
+            .filter(|wait| wait.target.blocks() && !is_idle_main(facts, wait))
+            .cloned()
+            .collect();
         Self {
-            groups: groups(&waits),
+            groups: groups(&counted),
             requests: requests(facts, &processes),
             threads: waits,
         }
@@ -80,9 +85,18 @@ impl Summary {
     }
 }
 
+/// The main thread of such a runtime waits for the end of another for as long as the program lives.
+fn is_idle_main(facts: &Facts, wait: &ThreadWait) -> bool {
+    let process = facts.process(wait.pid);
+    let examination = process.and_then(|process| process.examination.as_ref());
+    wait.tid == wait.pid
+        && matches!(wait.target, Target::Thread { .. })
+        && examination.is_some_and(|e| e.runtime.shares_work_among_threads())
+}
+
 fn groups(waits: &[ThreadWait]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for wait in waits.iter().filter(|wait| wait.target.blocks()) {
+    for wait in waits {
         let same = groups
             .iter_mut()
             .find(|group| group.target.same_kind(&wait.target));

@@ -123,7 +123,7 @@ fn parse_user_files(bytes: &[u8]) -> impl Iterator<Item = crate::model::Inode> {
 }
 
 /// `scm_fds: N` of a unix socket (since 5.6).
-fn parse_in_flight(bytes: &[u8]) -> Option<u32> {
+pub(in crate::collect) fn parse_in_flight(bytes: &[u8]) -> Option<u32> {
     let line = bytes
         .split(|byte| *byte == b'\n')
         .find_map(|line| line.strip_prefix(b"scm_fds:"))?;

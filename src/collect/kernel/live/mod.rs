@@ -5,7 +5,7 @@ mod bpf;
 mod descriptors;
 mod dump;
 mod filter;
-mod hidden;
+pub(super) mod hidden;
 #[cfg(feature = "bpf")]
 mod holder_pass;
 mod links;
