@@ -50,7 +50,8 @@ pub(super) fn search(
     for pid in pids.iter().filter(|pid| Some(**pid) != own) {
         match search.process(*pid) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                search.found.refused += 1;
+                let elsewhere = unaccounted::is_elsewhere(procfs, *pid);
+                search.found.refused += usize::from(!elsewhere);
             }
             // What has ended meanwhile holds nothing.
             Err(error) if !is_gone(&error) => search.found.failed += 1,
