@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::acceptor::{self, Halt};
 use super::activity::Activity;
 use super::threads::{self, ThreadRecord};
-use super::waits::{Facts, Summary};
+use super::waits::{Facts, Summary, Target};
 use super::watch::{Watch, Watches};
 use crate::model::{Connection, EpollWatch, Holder, Inode, Pid, Process, Snapshot};
 
@@ -218,27 +218,44 @@ impl<'a> Suspect<'a> {
         self.threads.iter().find(waits).map(|thread| thread.tid)
     }
 
-    /// The thread that does something else than to read: the main one where it is at work or waits for another,
-    /// else one of the most that cannot go on for the same reason. A thread that merely sleeps is none.
+    /// The thread that does something else than to read: by what the others do, where one is left, else the main
+    /// one where it works or waits for another, else one of the most that cannot go on for the same reason. Of
+    /// several that merely sleep none is named.
     fn busiest(&self) -> Option<(Pid, Activity)> {
         let examination = self.process.examination.as_ref()?;
-        let descriptors = &examination.descriptors;
         let shared = examination.runtime.shares_work_among_threads();
-        let main = self.threads.first()?;
-        let (main_activity, _) = main.usual()?;
-        let alone = self.threads.len() == 1;
-        let at_work = threads::weight(&main_activity, descriptors) >= threads::WORKING
-            && !matches!(
-                main_activity,
-                Activity::Sleep { .. } | Activity::Poll { .. }
-            );
-        let waits_for_another = main_activity == Activity::Futex && self.watches.any;
-        if alone || (!shared && (at_work || waits_for_another)) {
-            return Some((main.tid, main_activity)).filter(|(_, seen)| is_seen(seen));
+        let mut candidates = self
+            .threads
+            .iter()
+            .filter(|thread| !self.has_other_work(thread.tid));
+        let first = candidates.next()?;
+        let alone = candidates.next().is_none();
+        let is_main = self
+            .threads
+            .first()
+            .is_some_and(|main| main.tid == first.tid);
+        let (activity, _) = first.usual()?;
+        let in_something = threads::weight(&activity, &examination.descriptors) >= threads::WORKING
+            || (activity == Activity::Futex && self.watches.any);
+        let sleeps = matches!(activity, Activity::Sleep { .. } | Activity::Poll { .. });
+        if alone || (is_main && !shared && in_something && !sleeps) {
+            return Some((first.tid, activity)).filter(|(_, seen)| is_seen(seen));
         }
         let member = self.waits.groups.first()?.members.first()?;
         let thread = self.threads.iter().find(|one| one.tid == member.tid)?;
         Some((thread.tid, thread.usual()?.0))
+    }
+
+    /// Whether a thread is seen to do what is not about this connection: it accepts, waits on a set, or listens to
+    /// a service.
+    fn has_other_work(&self, tid: Pid) -> bool {
+        let wait = self.waits.threads.iter().find(|wait| wait.tid == tid);
+        wait.is_some_and(|wait| {
+            matches!(
+                wait.target,
+                Target::Accept | Target::Events | Target::News { .. } | Target::Signal
+            )
+        })
     }
 
     /// Whether what the threads do could not be seen.

@@ -2,7 +2,7 @@
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::software::{self, Ailment};
-use super::thresholds::FD_SETSIZE;
+use super::thresholds::{FD_SETSIZE, FD_SETSIZE_MARGIN};
 use super::{Check, Confidence, Finding, Rule, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState};
 use crate::correlate::waits::{Group, Target};
@@ -168,9 +168,7 @@ fn headline(analysis: &Analysis, stuck: &StuckListener, busy: &[Busy]) -> String
 fn select_limit(busy: &Busy) -> Option<String> {
     let process = busy.acceptor.process;
     let examination = process.examination.as_ref()?;
-    let selects = busy.activity.call_name().contains("select");
-    let may_select = selects || *busy.activity == Activity::Running;
-    if !may_select || !examination.epoll_sets.is_empty() {
+    if !examination.epoll_sets.is_empty() {
         return None;
     }
     let highest = examination
@@ -180,6 +178,16 @@ fn select_limit(busy: &Busy) -> Option<String> {
         .max();
     let next = process.lowest_free_fd.copied();
     let above = highest.max(next).filter(|fd| *fd >= FD_SETSIZE)?;
+    let just_above = above < FD_SETSIZE + FD_SETSIZE_MARGIN;
+    let may_select = match busy.activity {
+        Activity::Running => true,
+        // A loop that rests after each failure stops as soon as the limit is passed.
+        Activity::Sleep { .. } => just_above,
+        other => other.call_name().contains("select"),
+    };
+    if !may_select {
+        return None;
+    }
     Some(format!(
         "{} has descriptors up to {above} and no epoll set: select() takes none above 1023 (FD_SETSIZE), \
          and a loop around it fails or spins from there on",

@@ -48,3 +48,6 @@ pub const DEAD_WARNING_PERCENT: u64 = 25;
 
 /// `select` keeps descriptors in a set of this many bits (`FD_SETSIZE` of glibc and musl).
 pub const FD_SETSIZE: u64 = 1024;
+
+/// Whoever cannot select the descriptor 1024 accepts few more: what was accepted in the same round.
+pub const FD_SETSIZE_MARGIN: u64 = 64;
