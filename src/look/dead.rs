@@ -57,15 +57,14 @@ pub(super) fn sight(
     source: SocketSource,
     at: Duration,
 ) -> Result<DeadScan, KernelError> {
-    let unlisted = match kernel.unlisted_sockets(None) {
-        Ok(unlisted) => unlisted,
-        Err(_) => {
-            let listed = match source {
-                SocketSource::Procfs => proc::read_net_tcp_inodes(kernel)?,
-                SocketSource::InetDiag | SocketSource::Text => sock_diag::read_inodes(kernel)?.0,
-            };
-            kernel.unlisted_sockets(Some(&listed))?
-        }
+    let unlisted = if let Ok(unlisted) = kernel.unlisted_sockets(None) {
+        unlisted
+    } else {
+        let listed = match source {
+            SocketSource::Procfs => proc::read_net_tcp_inodes(kernel)?,
+            SocketSource::InetDiag | SocketSource::Text => sock_diag::read_inodes(kernel)?.0,
+        };
+        kernel.unlisted_sockets(Some(&listed))?
     };
     let mut scan = DeadScan {
         at,
