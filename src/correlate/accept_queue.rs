@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::age;
 use super::matching::Listeners;
+use super::place::Place;
 use super::undecided;
 use crate::model::{Connection, Inode, InodeSet, Later, Layer, Listener, Snapshot, TcpState};
 
@@ -63,19 +64,6 @@ impl QueueTrend {
             shrank: lengths.windows(2).any(|pair| pair[1] < pair[0]),
         }
     }
-}
-
-/// Where a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// In an accept queue: the listener's index where it is certain which.
-    AcceptQueue(Option<usize>),
-    /// Some process got it, or makes it: its inode.
-    Accepted(Inode),
-    /// In an accept queue or accepted: the source shows neither its inode nor an owner.
-    Undecided,
-    /// Nobody has it any more: our side has closed, and the rest is the kernel's.
-    Orphan,
 }
 
 /// Every queue, and every connection's place, in the order of the snapshot.

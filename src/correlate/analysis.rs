@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept_queue::{AcceptQueue, Place, Queues, reconcile};
+use super::accept_queue::{AcceptQueue, Queues, reconcile};
 use super::acceptor::{Acceptor, AcceptorState, Division, division};
 use super::activity::Activity;
 use super::growth::{self, Growth};
@@ -12,6 +12,7 @@ use super::leak::{self, Endpoint, Leak};
 use super::matching::Listeners;
 use super::outage::{self, Outage};
 use super::owners::Owners;
+use super::place::Place;
 use super::waits::{Facts, Summary};
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 

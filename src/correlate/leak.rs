@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::accept_queue::Place;
 use super::age::{self, Age};
 use super::matching::Listeners;
 use super::owners::Owners;
+use super::place::Place;
 use super::reader::{Reader, Suspects};
 use crate::model::{
     Connection, Holder, Inode, Later, Pid, Reading, Snapshot, TcpAges, TcpState, Timer,

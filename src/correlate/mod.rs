@@ -5,17 +5,20 @@ mod absence;
 mod accept_queue;
 pub mod acceptor;
 mod acceptor_state;
+mod acceptor_types;
 mod activity;
 pub mod age;
 mod analysis;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod growth;
+mod halt;
 mod leak;
 mod matching;
 mod mptcp;
 mod outage;
 mod owners;
+mod place;
 mod reader;
 mod roles;
 mod threads;
@@ -25,7 +28,7 @@ pub mod waits;
 mod watch;
 
 pub use absence::{absent_port, absent_ports, saw_nothing};
-pub use accept_queue::{AcceptQueue, Place, QueueTrend};
+pub use accept_queue::{AcceptQueue, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
 pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
@@ -34,6 +37,7 @@ pub use matching::Listeners;
 pub use mptcp::{join_subflows, unknown_mptcp_ages};
 pub use outage::Outage;
 pub use owners::Owners;
+pub use place::Place;
 pub use reader::Reader;
 pub use threads::ThreadRecord;
 pub use triage::{

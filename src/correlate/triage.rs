@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
+use super::accept_queue::{AcceptQueue, never_accepted, reconcile};
 use super::activity::{self, Activity};
 use super::age;
 use super::leak::{is_old, may_send_on};
+use super::place::Place;
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading, Snapshot,
     TcpState, Thread,

@@ -5,7 +5,7 @@ use super::blind_spots;
 use super::error::LookError;
 use super::looker::{Looker, Progress};
 use super::options::LookOptions;
-use super::owners::Search;
+use super::search::Search;
 use crate::collect::kernel::{FoundNamespace, Kernel};
 use crate::collect::proc;
 use crate::correlate::Triage;

@@ -17,6 +17,7 @@ mod options;
 mod owners;
 mod sampling;
 mod scope;
+mod search;
 mod seen;
 mod session;
 mod sockets;

@@ -4,21 +4,13 @@ use std::collections::BTreeSet;
 
 use super::blind_spots;
 use super::looker::Looker;
-use crate::collect::kernel::{DescriptorTable, DescriptorTables, KernelError};
+use super::search::Search;
+use crate::collect::kernel::{DescriptorTable, DescriptorTables};
 use crate::collect::proc;
 use crate::correlate::Triage;
 use crate::model::{
     Extent, Gap, HiddenSearch, Holder, HolderSource, Inode, InodeSet, Pid, Reading, Snapshot, Via,
 };
-
-/// What was asked of the descriptor tables, and what they answered.
-#[derive(Clone, Copy)]
-pub(crate) struct Search<'a> {
-    /// The sockets whose holders are to be found.
-    pub wanted: &'a InodeSet,
-    /// The tables; of all network namespaces, if several are looked at.
-    pub tables: &'a Result<DescriptorTables, KernelError>,
-}
 
 impl Looker<'_> {
     /// The second phase: who holds the sockets, of those that the tables show.

@@ -4,7 +4,7 @@ use super::error::LookError;
 use super::everywhere;
 use super::looker::{Looker, Progress};
 use super::options::LookOptions;
-use super::owners::Search;
+use super::search::Search;
 use super::seen::Look;
 use super::session::Session;
 use crate::collect::kernel::Kernel;

@@ -5,6 +5,7 @@
 mod absent;
 mod confidence;
 mod coverage;
+mod holder;
 mod process;
 mod reading;
 mod scope;
@@ -16,6 +17,7 @@ mod waits;
 pub use absent::{Absent, Asked};
 pub use confidence::Confidence;
 pub use coverage::{Coverage, Extent};
+pub use holder::{Holder, HolderSource, Via};
 pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Runtime,
     Syscall, Thread,
@@ -23,8 +25,8 @@ pub use process::{
 pub use reading::{Gap, Reading};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
-    BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder, HolderSource,
-    Host, Later, Namespace, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample, Via,
+    BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Host, Later, Namespace,
+    Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::table::{TableOptions, write_text};
+use super::cells::TableOptions;
+use super::table::write_text;
 use crate::act::probe::{self, Behaviour, Probe, Stance, Weighed};
 use crate::model::Snapshot;
 use crate::render::escape::escape;
