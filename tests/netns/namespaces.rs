@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{
     DEFAULT_GRACE, PORT, Program, Report, SHORT_GRACE, connect_many, doctor, example, have,
-    have_root, in_private_network, items, outlast, start_server, wait_for_queue,
+    have_root, in_private_network, items, outlast, run, start_server, wait_for_queue,
 };
 
 /// A look at port 8080 everywhere. Other tests have namespaces of their own, which it sees as well.
@@ -248,6 +248,23 @@ fn take_everywhere(kernel: &mut LiveKernel) -> look::Look {
 
 fn own_namespace() -> PathBuf {
     std::fs::read_link("/proc/thread-self/ns/net").expect("every thread has one")
+}
+
+#[test]
+fn a_program_on_the_library_follows_a_sick_namespace_and_an_idle_one() {
+    in_private_network(|| {
+        let _sick = sick_server_here();
+        outlast(DEFAULT_GRACE);
+        let idle = Elsewhere::run("echo ready; exec sleep 60");
+        let followed = run(Command::new(example("follow")).arg("2"));
+        assert!(followed.status.success(), "{}", followed.stderr);
+        let text = String::from_utf8_lossy(&followed.stdout);
+        let looks = text.lines().filter(|line| line.starts_with("Critical in "));
+        assert_eq!(looks.count(), 2, "{text}");
+        let here = text.lines().filter(|line| line.starts_with("  current "));
+        assert_eq!(here.count(), 2, "{text}");
+        assert!(!text.contains(&idle.name()), "{text}");
+    });
 }
 
 #[test]
