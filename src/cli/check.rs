@@ -1,5 +1,7 @@
 //! `check`: one look, one line, and an exit code.
 
+use std::path::PathBuf;
+
 use anyhow::{Error, Result};
 use clap::{Args, ValueEnum};
 
@@ -37,7 +39,7 @@ pub(super) struct CheckArgs {
 
     /// Check a recording instead of this host; `-` reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
-    from: Option<String>,
+    from: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

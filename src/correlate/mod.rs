@@ -24,6 +24,7 @@ mod roles;
 mod threads;
 mod triage;
 mod undecided;
+mod waiting_at;
 pub mod waits;
 mod watch;
 
@@ -33,7 +34,7 @@ pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argumen
 pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, LeakKind};
-pub use matching::Listeners;
+pub use matching::{Listeners, same_address};
 pub use mptcp::{join_subflows, unknown_mptcp_ages};
 pub use outage::Outage;
 pub use owners::Owners;
@@ -44,4 +45,5 @@ pub use triage::{
     Triage, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch, triage,
     why_threads_are_hidden,
 };
+pub use waiting_at::{WaitsAt, is_accepted, waiting_at};
 pub use watch::Watch;

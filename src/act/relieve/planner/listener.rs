@@ -1,69 +1,70 @@
-//! The plan of each method, for one listener and those who would accept from it.
+//! The plan of each method, for one listener and the processes that would accept from it.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
-use super::Method;
-use super::plan::{Action, Plan, Unplanned, Wishes, impossible, unreadable};
-use super::registration::{
-    Grip, Registration, WAKEUP, living_thread, read_registrations, read_start,
+use crate::act::relieve::cgroup::find_frozen;
+use crate::act::relieve::fault::Fault;
+use crate::act::relieve::method::Method;
+use crate::act::relieve::options::RelieveOptions;
+use crate::act::relieve::plan::{
+    Action, FrozenCgroup, ReliefPlan, StoppedProcess, Unplanned, impossible, unreadable,
 };
-use super::wake::{Freezer, Stopped, find_freezer};
-use crate::act::queue::Target;
+use crate::act::relieve::process::{living_thread, read_entries, read_start};
+use crate::act::relieve::registration::{EpollEntry, EpollRegistration, ListenerReference, WAKEUP};
+use crate::act::target::Target;
+use crate::collect::kernel::Kernel;
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Halt};
-use crate::model::{Process, Reading, RunState, Runtime};
+use crate::model::{Descriptor, Inode, Process, Reading, RunState, Runtime};
 
-/// Who would accept from a listener, and what the user wants.
-pub(super) struct Ground<'a> {
+/// The processes that would accept from a listener, and what the user asked for.
+pub(super) struct ListenerPlanner<'a> {
+    pub(super) kernel: &'a mut dyn Kernel,
     pub(super) target: &'a Target,
     pub(super) acceptors: Vec<Acceptor<'a>>,
-    pub(super) procfs: &'a Path,
-    pub(super) wishes: Wishes,
+    pub(super) options: RelieveOptions,
 }
 
-impl Ground<'_> {
-    pub(super) fn rearm(&self) -> Result<Plan, Unplanned> {
+impl ListenerPlanner<'_> {
+    pub(super) fn rearm(&mut self) -> Result<ReliefPlan, Unplanned> {
         self.refuse_halted()?;
-        let grips = self.edge_triggered()?;
+        let registrations = self.edge_triggered()?;
         let mut notes = vec![
             "the server accepts by its own code; no connection is touched from here".to_owned(),
-            "a server at its connection limit may close whom it accepts, as it would have before"
+            "a server at its connection limit may close what it accepts, as it would have before"
                 .to_owned(),
         ];
-        if grips.iter().any(Grip::is_exclusive) {
+        if registrations.iter().any(EpollRegistration::is_exclusive) {
             notes.push(
                 "EPOLLEXCLUSIVE cannot be modified: it is removed and added, and a second \
                  registration keeps the listener in the set meanwhile"
                     .to_owned(),
             );
         }
-        Ok(Plan {
+        Ok(ReliefPlan {
             method: Method::Rearm,
             why:
                 "an edge is missing: registering the listener again, as it is, gives the server one"
                     .to_owned(),
-            steps: grips
+            steps: registrations
                 .iter()
-                .map(|grip| {
+                .map(|registration| {
                     let what = format!(
                         "register it again with the same mask {:x} and data {:x}, as long as that \
                          makes the queue shorter",
-                        grip.events, grip.data
+                        registration.events, registration.data
                     );
-                    (what, grip.name())
+                    (what, registration.name())
                 })
                 .collect(),
             notes,
-            action: Action::Rearm(grips),
+            action: Action::Rearm(registrations),
         })
     }
 
-    pub(super) fn level(&self) -> Result<Plan, Unplanned> {
+    pub(super) fn level(&mut self) -> Result<ReliefPlan, Unplanned> {
         self.refuse_halted()?;
         let edge_runtime = self.acceptors.iter().find(|acceptor| {
             runtime(acceptor.process).is_some_and(Runtime::registers_edge_triggered)
         });
-        if let Some(acceptor) = edge_runtime.filter(|_| !self.wishes.force) {
+        if let Some(acceptor) = edge_runtime.filter(|_| !self.options.force) {
             return Err(impossible(format!(
                 "{} is built on edges ({}): level-triggered, its poller would spin while its accept \
                  loop waits (--force does it all the same)",
@@ -73,20 +74,20 @@ impl Ground<'_> {
                     .unwrap_or_default()
             )));
         }
-        let grips = self.edge_triggered()?;
-        Ok(Plan {
+        let registrations = self.edge_triggered()?;
+        Ok(ReliefPlan {
             method: Method::Level,
-            why: "without EPOLLET the listener is reported for as long as somebody waits".to_owned(),
-            steps: grips
+            why: "without EPOLLET the listener is reported for as long as a connection waits".to_owned(),
+            steps: registrations
                 .iter()
-                .map(|grip| {
+                .map(|registration| {
                     let what = format!(
                         "change the mask from {:x} to {:x}, watch, and change it back if the server \
                          spins",
-                        grip.events,
-                        grip.level()
+                        registration.events,
+                        registration.level()
                     );
-                    (what, grip.name())
+                    (what, registration.name())
                 })
                 .collect(),
             notes: vec![
@@ -97,24 +98,23 @@ impl Ground<'_> {
                  after the watch"
                     .to_owned(),
             ],
-            action: Action::Level(grips),
+            action: Action::Level(registrations),
         })
     }
 
-    pub(super) fn drain(&self) -> Result<Plan, Unplanned> {
+    pub(super) fn drain(&mut self) -> Result<ReliefPlan, Unplanned> {
         if self.target.inodes.len() > 1 {
             return Err(impossible(
                 "several listeners share this address, and it cannot be told whose queue a \
                  connection waits in",
             ));
         }
-        let grip = self
-            .acceptors
-            .iter()
-            .find_map(|acceptor| self.hold(acceptor))
-            .ok_or_else(|| impossible("no descriptor of the listener is seen"))??;
-        let all = self.wishes.all;
-        Ok(Plan {
+        let acceptor = self.acceptors.iter().find(|one| !one.fds.is_empty());
+        let acceptor =
+            acceptor.ok_or_else(|| impossible("no descriptor of the listener is seen"))?;
+        let listener = hold(self.kernel, self.target, acceptor)?;
+        let all = self.options.all;
+        Ok(ReliefPlan {
             method: Method::Drain,
             why:
                 "the server does not accept, and waking it does not help: places in the queue can \
@@ -122,13 +122,13 @@ impl Ground<'_> {
                     .to_owned(),
             steps: vec![(
                 if all {
-                    "accept and close whoever waits".to_owned()
+                    "accept and close whatever waits".to_owned()
                 } else {
                     "accept and close those whose client has closed, as long as no live one may be \
                      next"
                         .to_owned()
                 },
-                format!("process {}: listener fd {}", grip.pid, grip.through_fd),
+                listener.name(),
             )],
             notes: vec![
                 if all {
@@ -140,26 +140,26 @@ impl Ground<'_> {
                 .to_owned(),
                 "the cause stays: the queue fills again".to_owned(),
             ],
-            action: Action::Drain { grip, all },
+            action: Action::Drain { listener, all },
         })
     }
 
-    pub(super) fn continue_stopped(&self) -> Result<Plan, Unplanned> {
+    pub(super) fn resume(&mut self) -> Result<ReliefPlan, Unplanned> {
         let mut stopped = Vec::new();
         for acceptor in &self.acceptors {
             if acceptor.process.state == Reading::Known(RunState::Stopped) {
                 let pid = acceptor.process.pid;
                 let started =
-                    read_start(self.procfs, pid).map_err(|error| unreadable(pid, &error))?;
-                stopped.push(Stopped { pid, started });
+                    read_start(self.kernel, pid).map_err(|error| unreadable(pid, &error.into()))?;
+                stopped.push(StoppedProcess { pid, started });
             }
         }
         if stopped.is_empty() {
             return Err(impossible("no process is stopped by a signal"));
         }
-        Ok(Plan {
+        Ok(ReliefPlan {
             method: Method::Continue,
-            why: "a stopped process accepts nobody".to_owned(),
+            why: "a stopped process accepts nothing".to_owned(),
             steps: stopped
                 .iter()
                 .map(|one| {
@@ -169,26 +169,30 @@ impl Ground<'_> {
                     )
                 })
                 .collect(),
-            notes: vec!["find out who stopped it, and why".to_owned()],
+            notes: vec!["find out what stopped it, and why".to_owned()],
             action: Action::Continue(stopped),
         })
     }
 
-    pub(super) fn thaw(&self) -> Result<Plan, Unplanned> {
-        let mut freezers: Vec<Freezer> = self
-            .acceptors
-            .iter()
-            .filter_map(|acceptor| find_freezer(self.procfs, acceptor.process.pid))
-            .collect();
-        freezers.dedup();
+    pub(super) fn thaw(&mut self) -> Result<ReliefPlan, Unplanned> {
+        let mut freezers: Vec<FrozenCgroup> = Vec::new();
+        for acceptor in &self.acceptors {
+            let found = find_frozen(self.kernel, acceptor.process.pid)
+                .map_err(|fault| unreadable(acceptor.process.pid, &fault))?;
+            if let Some(found) = found
+                && !freezers.iter().any(|one| one.switch == found.switch)
+            {
+                freezers.push(found);
+            }
+        }
         if freezers.is_empty() {
             return Err(impossible(
                 "no frozen cgroup is seen: thaw it on the host (docker unpause, systemctl thaw)",
             ));
         }
-        Ok(Plan {
+        Ok(ReliefPlan {
             method: Method::Thaw,
-            why: "a frozen process accepts nobody".to_owned(),
+            why: "a frozen process accepts nothing".to_owned(),
             steps: freezers
                 .iter()
                 .map(|one| {
@@ -201,14 +205,14 @@ impl Ground<'_> {
                 .collect(),
             notes: vec![
                 "everything in that cgroup is thawed; what froze it (docker pause, systemctl \
-                 freeze) is not told"
+                 freeze) does not learn of it"
                     .to_owned(),
             ],
             action: Action::Thaw(freezers),
         })
     }
 
-    /// Waking a process that does not run wakes nobody.
+    /// Refuses where no acceptor runs: a wake-up would have no effect.
     fn refuse_halted(&self) -> Result<(), Unplanned> {
         let halts = self.acceptors.iter().map(|acceptor| match acceptor.state {
             AcceptorState::Halted(halt) => Some((halt, acceptor.process)),
@@ -230,26 +234,29 @@ impl Ground<'_> {
         )))
     }
 
-    /// The edge-triggered registrations of the listener.
-    fn edge_triggered(&self) -> Result<Vec<Grip>, Unplanned> {
-        let mut grips: Vec<Grip> = Vec::new();
+    /// Returns the edge-triggered registrations of the listener.
+    fn edge_triggered(&mut self) -> Result<Vec<EpollRegistration>, Unplanned> {
+        let mut registrations: Vec<EpollRegistration> = Vec::new();
         let mut others = Vec::new();
         for acceptor in &self.acceptors {
             for watch in &acceptor.watches {
-                let registration = watch.registration;
-                if !registration.edge_triggered() || !registration.wants_input() {
-                    others.push(format!(
-                        "epoll fd {} has it as {}",
-                        watch.epoll_fd,
-                        registration.events_text()
-                    ));
+                let seen = watch.registration;
+                if !seen.edge_triggered() || !seen.wants_input() {
+                    let events = seen.events_text();
+                    others.push(format!("epoll fd {} has it as {events}", watch.epoll_fd));
                     continue;
                 }
-                let grip = self.grip(acceptor, watch.epoll_fd, registration.target_fd)?;
-                grips.push(grip);
+                let held = hold(self.kernel, self.target, acceptor)?;
+                registrations.push(identify(
+                    self.kernel,
+                    acceptor,
+                    held,
+                    watch.epoll_fd,
+                    seen.target_fd,
+                )?);
             }
         }
-        if grips.is_empty() {
+        if registrations.is_empty() {
             let seen = if others.is_empty() {
                 "no epoll set that could be read holds it".to_owned()
             } else {
@@ -260,82 +267,86 @@ impl Ground<'_> {
                 self.target.local
             )));
         }
-        Ok(grips)
-    }
-
-    fn grip(&self, acceptor: &Acceptor, epoll_fd: u32, target_fd: u32) -> Result<Grip, Unplanned> {
-        let held = self
-            .hold(acceptor)
-            .ok_or_else(|| impossible("no descriptor of the listener is seen"))??;
-        let pid = held.pid;
-        let found = read_registrations(self.procfs, pid, held.tid, epoll_fd)
-            .map_err(|error| unreadable(pid, &error))?;
-        let same = |one: &&Registration| one.target_fd == target_fd && one.inode == held.inode;
-        let registration = found.iter().find(same).ok_or_else(|| {
-            impossible(format!(
-                "{} changed its epoll set meanwhile: look again",
-                name(acceptor.process)
-            ))
-        })?;
-        if registration.events & WAKEUP != 0 {
-            return Err(impossible(
-                "the registration has EPOLLWAKEUP, which cannot be kept: it is left alone",
-            ));
-        }
-        Ok(Grip {
-            epoll_fd,
-            target_fd,
-            events: registration.events,
-            data: registration.data,
-            device: registration.device,
-            spare: spare_number(target_fd, &found),
-            ..held
-        })
-    }
-
-    /// How to get hold of the listener; nothing where the process shows no descriptor of it.
-    fn hold(&self, acceptor: &Acceptor) -> Option<Result<Grip, Unplanned>> {
-        let through_fd = *acceptor.fds.first()?;
-        let pid = acceptor.process.pid;
-        let read = || -> std::io::Result<Grip> {
-            let tid = living_thread(self.procfs, pid)?;
-            let path = format!("{pid}/task/{tid}/fd/{through_fd}");
-            let listener = std::fs::metadata(self.procfs.join(path))?;
-            let device = listener.dev();
-            let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-            Ok(Grip {
-                pid,
-                tid,
-                started: read_start(self.procfs, pid)?,
-                epoll_fd: 0,
-                target_fd: through_fd,
-                through_fd,
-                events: 0,
-                data: 0,
-                inode: listener.ino(),
-                device: major << 20 | minor,
-                spare: 0,
-            })
-        };
-        let grip = read().map_err(|error| unreadable(pid, &error));
-        if let Ok(grip) = &grip
-            && !self
-                .target
-                .inodes
-                .iter()
-                .any(|inode| inode.number().is_some_and(|n| u64::from(n) == grip.inode))
-        {
-            return Some(Err(impossible(format!(
-                "descriptor {through_fd} of {} is not the listener any more: look again",
-                name(acceptor.process)
-            ))));
-        }
-        Some(grip)
+        Ok(registrations)
     }
 }
 
-/// A number away from the one that is needed, under which the listener is not registered.
-fn spare_number(target_fd: u32, found: &[Registration]) -> u32 {
+/// Reads what identifies a registration.
+fn identify(
+    kernel: &mut dyn Kernel,
+    acceptor: &Acceptor,
+    listener: ListenerReference,
+    epoll_fd: u32,
+    target_fd: u32,
+) -> Result<EpollRegistration, Unplanned> {
+    let mut registration = EpollRegistration {
+        listener,
+        epoll_fd,
+        target_fd,
+        events: 0,
+        data: 0,
+        device: 0,
+        spare: 0,
+    };
+    let pid = registration.listener.pid;
+    let found =
+        read_entries(kernel, &registration).map_err(|error| unreadable(pid, &error.into()))?;
+    let inode = registration.listener.inode;
+    let same = |one: &&EpollEntry| one.target_fd == target_fd && one.inode == inode;
+    let entry = found.iter().find(same).ok_or_else(|| {
+        impossible(format!(
+            "{} changed its epoll set meanwhile: look again",
+            name(acceptor.process)
+        ))
+    })?;
+    if entry.events & WAKEUP != 0 {
+        return Err(impossible(
+            "the registration has EPOLLWAKEUP, which cannot be kept: it is left alone",
+        ));
+    }
+    registration.events = entry.events;
+    registration.data = entry.data;
+    registration.device = entry.device;
+    registration.spare = spare_number(target_fd, &found);
+    Ok(registration)
+}
+
+/// Reads what identifies the listener in a process.
+fn hold(
+    kernel: &mut dyn Kernel,
+    target: &Target,
+    acceptor: &Acceptor,
+) -> Result<ListenerReference, Unplanned> {
+    let fd = *acceptor
+        .fds
+        .first()
+        .ok_or_else(|| impossible("no descriptor of the listener is seen"))?;
+    let pid = acceptor.process.pid;
+    let mut read = || -> Result<(ListenerReference, Option<Inode>), Fault> {
+        let tid = living_thread(kernel, pid)?;
+        let link = kernel.read_link(&format!("{pid}/task/{tid}/fd/{fd}"))?;
+        let inode = Descriptor { fd, target: link }.socket();
+        let reference = ListenerReference {
+            pid,
+            tid,
+            started: read_start(kernel, pid)?,
+            fd,
+            inode: inode.and_then(Inode::number).map_or(0, u64::from),
+        };
+        Ok((reference, inode))
+    };
+    let (reference, inode) = read().map_err(|fault| unreadable(pid, &fault))?;
+    if inode.is_none_or(|inode| !target.inodes.contains(&inode)) {
+        return Err(impossible(format!(
+            "descriptor {fd} of {} is not the listener any more: look again",
+            name(acceptor.process)
+        )));
+    }
+    Ok(reference)
+}
+
+/// Returns a number away from the one that is needed, under which nothing is registered.
+fn spare_number(target_fd: u32, found: &[EpollEntry]) -> u32 {
     const HIGH: u32 = 100;
     const LOW: u32 = 40;
     let first = if target_fd < 64 { HIGH } else { LOW };
@@ -359,7 +370,7 @@ mod tests {
 
     #[test]
     fn the_spare_number_is_in_no_registration_and_out_of_the_way() {
-        let at = |target_fd| Registration {
+        let at = |target_fd| EpollEntry {
             target_fd,
             events: 1,
             data: 0,

@@ -1,14 +1,18 @@
-//! A descriptor of ours with a number that was chosen.
+//! A descriptor of ours at a chosen number.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::fcntl_dupfd_cloexec;
 
-use super::orders::Fault;
+use crate::act::relieve::fault::Fault;
 
-/// Gives the listener a number in our table.
-pub(super) fn place(listener: &OwnedFd, number: u32) -> Result<Placed, Fault> {
+/// Duplicates the listener to a number in our descriptor table.
+///
+/// # Errors
+///
+/// When the number is in use.
+pub(super) fn duplicate_at(listener: &OwnedFd, number: u32) -> Result<DescriptorAt, Fault> {
     let stream = match number {
         0 => Some(Stream::Input),
         1 => Some(Stream::Output),
@@ -17,18 +21,18 @@ pub(super) fn place(listener: &OwnedFd, number: u32) -> Result<Placed, Fault> {
     };
     if let Some(stream) = stream {
         stream.refer_to(listener)?;
-        return Ok(Placed::Stream(stream));
+        return Ok(DescriptorAt::Stream(stream));
     }
     let wanted = i32::try_from(number).map_err(|_| Fault::NumberTaken(number))?;
     let placed = fcntl_dupfd_cloexec(listener, wanted)?;
     if placed.as_raw_fd() != wanted {
         return Err(Fault::NumberTaken(number));
     }
-    Ok(Placed::Own(placed))
+    Ok(DescriptorAt::Own(placed))
 }
 
-/// The listener under the number that it takes.
-pub(super) enum Placed {
+/// The listener under the chosen number.
+pub(super) enum DescriptorAt {
     Own(OwnedFd),
     Stream(Stream),
 }
@@ -50,7 +54,7 @@ impl Stream {
     }
 }
 
-impl AsFd for Placed {
+impl AsFd for DescriptorAt {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Own(fd) => fd.as_fd(),
@@ -61,9 +65,9 @@ impl AsFd for Placed {
     }
 }
 
-impl Drop for Placed {
+impl Drop for DescriptorAt {
     fn drop(&mut self) {
-        // A listener that we go on holding could not be closed by its server.
+        // While we hold the listener, its server cannot close it.
         if let Self::Stream(stream) = self
             && let Ok(nothing) = File::open("/dev/null")
         {
