@@ -181,7 +181,7 @@ pub(super) fn dead_not_searched(error: &KernelError) -> BlindSpot {
             Kind::NotFound => "name the mount of procfs with --procfs",
             Kind::NotPermitted => PRIVILEGES,
             Kind::NotRecorded => "record again: this recording does not hold it",
-            Kind::NotSupported | Kind::Malformed | Kind::Failed => "look again",
+            Kind::NotSupported | Kind::Malformed | Kind::TimedOut | Kind::Failed => "look again",
         }
         .to_owned(),
         hides_findings: true,
@@ -259,11 +259,36 @@ pub(super) fn hidden_threads(processes: &str, gap: Gap) -> BlindSpot {
             }
             Gap::NotShown => "look at the host itself: closewait-doctor scan, or record -o FILE",
             Gap::BudgetUsedUp => "give it more time: --timeout 60s",
-            Gap::Vanished | Gap::Malformed | Gap::NotLookedAt | Gap::CutOff | Gap::Failed => {
-                "look again"
-            }
+            Gap::Vanished
+            | Gap::Malformed
+            | Gap::NotLookedAt
+            | Gap::CutOff
+            | Gap::NoAnswer
+            | Gap::Failed => "look again",
         }
         .to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// Memory or files of processes did not answer in time.
+pub(super) fn no_answer(processes: &str) -> BlindSpot {
+    BlindSpot {
+        what: format!("the command line and the executable of {processes}"),
+        why: Gap::NoAnswer.to_string(),
+        remedy: "see what the process itself waits for: /proc/PID/stack; a mount that does not answer may be the \
+                 cause of more"
+            .to_owned(),
+        hides_findings: false,
+    }
+}
+
+/// The look has used up its time.
+pub(super) fn out_of_time() -> BlindSpot {
+    BlindSpot {
+        what: "what the processes at suspicious sockets do".to_owned(),
+        why: "the time of the look was used up".to_owned(),
+        remedy: "give it more time: --timeout 60s; or narrow it with --port".to_owned(),
         hides_findings: true,
     }
 }

@@ -13,7 +13,8 @@ use crate::collect::kernel::{DescriptorTables, Kernel, KernelError, Kind};
 use crate::collect::proc;
 use crate::correlate::{self, Triage, triage};
 use crate::model::{
-    BlindSpot, Extent, Gap, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
+    BlindSpot, Extent, Gap, InodeSet, Namespace, Pid, Process, Reading, Scope, Snapshot,
+    SocketSource,
 };
 
 /// One namespace under way.
@@ -102,6 +103,12 @@ impl Looker<'_> {
             restrict_to_pids(&mut snapshot, &self.options.scope.pids);
             self.note_absent_processes(&mut snapshot);
             seen = triage(&snapshot, self.options.grace);
+        }
+        if self.kernel.is_out_of_time() {
+            snapshot.blind_spots.push(blind_spots::out_of_time());
+            self.note_blind_spots(&mut snapshot, &seen);
+            snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
+            return snapshot;
         }
         let dead = self.look_for_dead(&mut snapshot, walks);
         self.examine(&mut snapshot, &seen, &tables);
@@ -250,6 +257,7 @@ impl Looker<'_> {
         {
             spots.push(blind_spots::not_watched());
         }
+        spots.extend(silent(snapshot).map(|names| blind_spots::no_answer(&names)));
         let mut hidden: BTreeMap<Gap, Vec<String>> = BTreeMap::new();
         let suspects = seen.suspects(snapshot);
         for process in suspects
@@ -268,4 +276,14 @@ impl Looker<'_> {
         );
         snapshot.blind_spots.extend(spots);
     }
+}
+
+/// The processes whose memory or files did not answer.
+fn silent(snapshot: &Snapshot) -> Option<String> {
+    let is_silent = |process: &&Process| process.command_line == Reading::Unknown(Gap::NoAnswer);
+    let processes = snapshot.processes.values().filter(is_silent);
+    let names: Vec<String> = processes
+        .map(|process| format!("{}[{}]", process.command, process.pid))
+        .collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }

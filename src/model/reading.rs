@@ -32,6 +32,8 @@ pub enum Gap {
     CutOff,
     /// The look had no time, or no room, left for it.
     BudgetUsedUp,
+    /// No answer came in time.
+    NoAnswer,
     /// Reading failed for another reason.
     Failed,
 }
@@ -89,6 +91,7 @@ impl fmt::Display for Gap {
             Self::NotShown => "the text does not show it",
             Self::CutOff => "it was cut off, or changed while it was read",
             Self::BudgetUsedUp => "there is more of it than a look reads",
+            Self::NoAnswer => "no answer came in time: another process or a dead mount holds it up",
             Self::Failed => "reading failed",
         })
     }

@@ -213,9 +213,11 @@ mod tests {
             "evidence",
             "finding",
             "leaks",
+            "rule",
             "software",
             "thresholds",
             "waits",
+            "words",
         ] {
             assert!(files.remove(other));
         }

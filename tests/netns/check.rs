@@ -237,6 +237,21 @@ fn check_tells_its_status_to_a_reader_who_left_too() {
 }
 
 #[test]
+fn check_that_runs_out_of_time_is_never_ok() {
+    in_private_network(|| {
+        with_incident(|| {
+            let run = check(&[&SHORT, &["--timeout", "0", "--observe", "0"]]);
+            assert_ne!(run.status.code(), Some(0), "{}", stdout(&run));
+            let text = stdout(&run);
+            assert!(
+                text.contains("UNKNOWN") || text.contains("CRITICAL"),
+                "{text}"
+            );
+        });
+    });
+}
+
+#[test]
 fn scan_fails_on_what_it_is_told_to_and_prints_its_report_all_the_same() {
     in_private_network(|| {
         let scan = |options: &[&str]| {

@@ -310,7 +310,7 @@ fn a_namespace_whose_last_process_ends_after_it_was_found_is_still_looked_into()
         let elsewhere = Elsewhere::run("echo ready; exec sleep 60");
         let name = elsewhere.name();
         let mut kernel = LiveKernel::new(Path::new("/proc"));
-        kernel.begin_look();
+        kernel.begin_look(std::time::Duration::MAX);
         let found = kernel.namespaces().expect("processes are listed");
         drop(elsewhere);
         let its = found

@@ -82,8 +82,14 @@ pub trait Kernel {
     ) -> Result<(), KernelError>;
 
     /// Says that a look begins: its clock starts, and what was opened or prepared for an earlier one
-    /// is not used any more.
-    fn begin_look(&mut self) {}
+    /// is not used any more. It may take as long as `budget`.
+    fn begin_look(&mut self, _budget: Duration) {}
+
+    /// Tells whether the look has used up its time: what is left to be asked is not asked any more. A recording
+    /// has all the time there is.
+    fn is_out_of_time(&self) -> bool {
+        false
+    }
 
     /// Says that the look has ended: what was opened for it is closed, and the thread is back in the
     /// network namespace in which it began.
