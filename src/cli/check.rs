@@ -25,7 +25,8 @@ pub(super) struct CheckArgs {
     ///
     /// Metrics: close-wait=10 (connections in CLOSE_WAIT), queue=80% (the fullest accept queue, of
     /// its limit), queue=50 (the longest accept queue, in connections), age=60s (how long the
-    /// oldest connection is in CLOSE_WAIT or waits to be accepted). Exactly on it is still good.
+    /// oldest connection is in CLOSE_WAIT or waits to be accepted), accepted-close-wait=10 (accepted
+    /// connections in CLOSE_WAIT at one listener). Exactly on it is still good.
     #[arg(long, value_name = "METRIC=VALUE", value_delimiter = ',', value_parser = parse_threshold)]
     warn: Vec<Threshold>,
 

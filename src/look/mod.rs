@@ -12,6 +12,7 @@ mod blind_spots;
 mod dead;
 mod error;
 mod everywhere;
+mod ledger;
 mod looker;
 mod options;
 mod owners;

@@ -26,7 +26,7 @@ pub use reading::{Gap, Reading};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
     BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Host, Later, Namespace,
-    Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
+    OpenConnections, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};

@@ -30,24 +30,55 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         severity: leaks::severity(analysis, leak),
         confidence: Confidence::Likely,
         subject: leaks::subject(analysis, leak),
-        headline: format!(
-            "{} keeps {} that the server has closed, as a pool does",
-            leaks::holder(analysis, leak),
-            leaks::connections(leak),
-        ),
+        headline: headline(analysis, leak),
         evidence: seen,
-        conclusion: Some(
-            "harmless while their number is flat: the pool drops them when it next uses them"
-                .to_owned(),
-        ),
-        remedies: vec![
-            "make the pool drop idle connections sooner than the server does (its idle timeout \
-             below the server's keep-alive timeout)"
-                .to_owned(),
-            "if their number grows, responses or streams are not closed on some path: look again \
-             with --observe 10s"
-                .to_owned(),
-        ],
+        conclusion: Some(conclusion(analysis, leak).to_owned()),
+        remedies: remedies(analysis, leak),
         connections: leak.connections.len(),
     })
+}
+
+fn headline(analysis: &Analysis, leak: &Leak) -> String {
+    let (holder, connections) = (leaks::holder(analysis, leak), leaks::connections(leak));
+    let keep = if leak.pids.len() > 1 { "keep" } else { "keeps" };
+    if leaks::grows(analysis, leak) {
+        let grows = leaks::growth_clause(analysis, leak);
+        return format!("{holder} {keep} {connections} that the server has closed{grows}");
+    }
+    format!("{holder} {keep} {connections} that the server has closed, as a pool does")
+}
+
+/// A pool at rest and a leak look the same at one look; what was measured tells them apart.
+fn conclusion(analysis: &Analysis, leak: &Leak) -> &'static str {
+    match analysis.growth(leak.endpoint) {
+        _ if leaks::grows(analysis, leak) => {
+            "the program opens new ones and does not close the old: responses, sessions or streams \
+             are left open on some path"
+        }
+        Some(growth) if growth.per_minute().is_some() => {
+            "a pool at rest: it drops them when it next uses them"
+        }
+        _ => {
+            "a pool at rest drops them when it next uses them; one look does not tell that from a \
+             leak, whose number grows"
+        }
+    }
+}
+
+fn remedies(analysis: &Analysis, leak: &Leak) -> Vec<String> {
+    let sooner = "make the pool drop idle connections sooner than the server does (its idle timeout \
+                  below the server's keep-alive timeout)";
+    if leaks::grows(analysis, leak) {
+        return vec![
+            "in the code: use one client or session for all requests, and close every response and \
+             every client on all paths, errors too"
+                .to_owned(),
+        ];
+    }
+    vec![
+        sooner.to_owned(),
+        "look again with --observe 10s: if their number grows, responses or sessions are not closed \
+         on some path"
+            .to_owned(),
+    ]
 }
