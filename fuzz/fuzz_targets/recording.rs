@@ -35,7 +35,7 @@ fn ask_everything(kernel: &mut dyn Kernel) {
     };
     for table in &tables.tables {
         proc::read_process(kernel, table.pid);
-        proc::examine_process(kernel, table);
+        proc::examine_process(kernel, table, "");
         proc::sample_thread(kernel, table.pid, table.pid, false);
         proc::read_descriptor(kernel, table.pid, 0);
     }

@@ -325,7 +325,7 @@ impl Acceptor<'_> {
     /// none where all are at rest.
     fn loop_thread(&self) -> Option<&ThreadRecord> {
         let examination = self.process.examination.as_ref();
-        let shared = examination.is_some_and(|e| e.runtime.shares_work_among_threads());
+        let shared = examination.is_some_and(|e| e.software.shares_work_among_threads());
         let main = self.living().next()?;
         let waits_elsewhere = matches!(
             main.usual()?.0,

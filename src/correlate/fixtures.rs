@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Connection, Coverage, Examination, Extent, FdLimit, Gap, Host, Inode, Layer, Listener, Pid,
-    Process, Reading, RunState, Runtime, Snapshot, SocketSource, SocketTable, Syscall, TcpAges,
+    Process, Reading, RunState, Snapshot, SocketSource, SocketTable, Software, Syscall, TcpAges,
     TcpState, Thread, Timer,
 };
 
@@ -89,7 +89,7 @@ pub(crate) fn process(pid: Pid) -> Process {
             epoll_sets: Vec::new(),
             io_urings: Vec::new(),
             frozen: Reading::Known(false),
-            runtime: Runtime::Unknown,
+            software: Software::default(),
             compat: false,
             executable: Reading::Known("/srv/server".to_owned()),
             descriptors: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::leak::{Endpoint, Leak};
+use super::leak_types::{Endpoint, Leak};
 use super::second_look::SecondLook;
 use crate::model::{Connection, Process, Reading, Snapshot, TcpState};
 

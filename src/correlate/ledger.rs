@@ -48,7 +48,7 @@ pub fn ports_of_interest(snapshot: &Snapshot, seen: &Triage) -> Vec<PortRange> {
 
 /// The ledger of each listener in the snapshot's order; none where it cannot be told what belongs to
 /// it.
-pub(super) fn ledgers(analysis: &Analysis) -> Vec<Option<Ledger>> {
+pub fn ledgers(analysis: &Analysis) -> Vec<Option<Ledger>> {
     let snapshot = &analysis.snapshot;
     let listeners = &snapshot.sockets.listeners;
     if !snapshot.coverage.close_wait.is_whole() {

@@ -14,6 +14,7 @@ pub(crate) mod fixtures;
 mod growth;
 mod halt;
 mod leak;
+mod leak_types;
 mod ledger;
 mod matching;
 mod mptcp;
@@ -40,15 +41,14 @@ pub use accept_queue::{AcceptQueue, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
 pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
-pub use leak::{Endpoint, Leak, LeakKind};
-pub use ledger::{Ledger, ports_of_interest};
+pub use leak_types::{Endpoint, Leak, LeakKind, OtherSide, Pairing};
+pub use ledger::{Ledger, ledgers, ports_of_interest};
 pub use matching::{Listeners, same_address};
 pub use mptcp::join_subflows;
 pub use outage::Outage;
 pub use owners::Owners;
 pub use place::Place;
 pub use reader::Reader;
-pub use relay::{OtherSide, Pairing};
 pub use threads::ThreadRecord;
 pub use triage::{
     Triage, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch, triage,

@@ -232,7 +232,7 @@ impl<'a> Suspect<'a> {
     /// several that merely sleep none is named.
     fn busiest(&self) -> Option<(Pid, Activity)> {
         let examination = self.process.examination.as_ref()?;
-        let shared = examination.runtime.shares_work_among_threads();
+        let shared = examination.software.shares_work_among_threads();
         let mut candidates = self
             .threads
             .iter()

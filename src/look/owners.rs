@@ -145,7 +145,10 @@ impl Looker<'_> {
     ) {
         let suspects = seen.suspects(snapshot);
         for table in tables.iter().filter(|table| suspects.contains(&table.pid)) {
-            let mut examination = proc::examine_process(self.kernel, table);
+            let process = snapshot.processes.get(&table.pid);
+            let command_line = process.and_then(|process| process.command_line.known());
+            let command_line = command_line.map_or("", String::as_str);
+            let mut examination = proc::examine_process(self.kernel, table, command_line);
             self.read_polled_fds(&snapshot.host.machine, table.pid, &mut examination);
             if let Some(process) = snapshot.processes.get_mut(&table.pid) {
                 process.examination = Some(examination);

@@ -203,9 +203,10 @@ impl Looker<'_> {
         let Some(process) = known.or_else(|| proc::read_process(self.kernel, pid)) else {
             return false;
         };
-        snapshot.processes.insert(pid, process);
         let table = self.table_of(pid);
-        let mut examination = proc::examine_process(self.kernel, &table);
+        let command_line = process.command_line.known().map_or("", String::as_str);
+        let mut examination = proc::examine_process(self.kernel, &table, command_line);
+        snapshot.processes.insert(pid, process);
         self.read_polled_fds(&snapshot.host.machine, pid, &mut examination);
         if let Some(process) = snapshot.processes.get_mut(&pid) {
             process.examination = Some(examination);

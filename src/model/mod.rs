@@ -8,6 +8,7 @@ mod coverage;
 mod holder;
 mod process;
 mod reading;
+mod runtime;
 mod scope;
 mod snapshot;
 mod socket;
@@ -19,10 +20,10 @@ pub use confidence::Confidence;
 pub use coverage::{Coverage, Extent};
 pub use holder::{Holder, HolderSource, Via};
 pub use process::{
-    Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Runtime,
-    Syscall, Thread,
+    Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Syscall, Thread,
 };
 pub use reading::{Gap, Reading};
+pub use runtime::{Library, Runtime, Server, Software};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
     BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Host, Later, Namespace,

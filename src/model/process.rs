@@ -1,6 +1,6 @@
 //! Processes, their threads, and what they wait for.
 
-use super::{Inode, Reading};
+use super::{Inode, Reading, Software};
 
 /// A process id, or a thread id, as seen through the `/proc` that was read.
 pub type Pid = u32;
@@ -47,8 +47,8 @@ pub struct Examination {
     pub io_urings: Vec<u32>,
     /// Whether its cgroup is frozen (v1 `freezer.state`, v2 `cgroup.events`).
     pub frozen: Reading<bool>,
-    /// The language runtime or server it runs, as far as it shows.
-    pub runtime: Runtime,
+    /// The language and the server it runs, as far as they show.
+    pub software: Software,
     /// A 32-bit program on a 64-bit kernel: its system calls cannot be named.
     pub compat: bool,
     /// Path of the executable.
@@ -267,77 +267,6 @@ impl EpollWatch {
             "0".to_owned()
         } else {
             names.join("|")
-        }
-    }
-}
-
-/// The language runtime or well-known server a process runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Runtime {
-    /// Go: its netpoller registers everything edge-triggered.
-    Go,
-    /// Rust on tokio (mio): edge-triggered.
-    Tokio,
-    /// Java with Netty's native epoll or NIO event loops.
-    Netty,
-    /// Java otherwise.
-    Java,
-    /// Node.js.
-    Node,
-    /// Python.
-    Python,
-    /// nginx.
-    Nginx,
-    /// redis or valkey.
-    Redis,
-    /// `HAProxy`.
-    Haproxy,
-    /// Not recognised.
-    Unknown,
-}
-
-impl Runtime {
-    /// Its name, where it was recognised.
-    pub fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Go => Some("Go"),
-            Self::Tokio => Some("Rust with tokio"),
-            Self::Netty => Some("Java with Netty"),
-            Self::Java => Some("Java"),
-            Self::Node => Some("Node.js"),
-            Self::Python => Some("Python"),
-            Self::Nginx => Some("nginx"),
-            Self::Redis => Some("redis"),
-            Self::Haproxy => Some("HAProxy"),
-            Self::Unknown => None,
-        }
-    }
-
-    /// Whether the main thread only waits while others do the work: no thread is the one that should read.
-    pub fn shares_work_among_threads(self) -> bool {
-        match self {
-            Self::Go | Self::Tokio | Self::Netty | Self::Java => true,
-            Self::Node
-            | Self::Python
-            | Self::Nginx
-            | Self::Redis
-            | Self::Haproxy
-            | Self::Unknown => false,
-        }
-    }
-
-    /// Whether the runtime itself registers every descriptor edge-triggered and drains it, so
-    /// that an undrained queue means an accept loop that is parked.
-    pub fn registers_edge_triggered(self) -> bool {
-        match self {
-            Self::Go | Self::Tokio | Self::Netty => true,
-            Self::Java
-            | Self::Node
-            | Self::Python
-            | Self::Nginx
-            | Self::Redis
-            | Self::Haproxy
-            | Self::Unknown => false,
         }
     }
 }

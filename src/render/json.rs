@@ -14,7 +14,8 @@ use super::escape::is_dangerous;
 use super::json_check::CheckV1;
 use crate::correlate::{Activity, Place};
 use crate::model::{
-    Absent, Asked, BlindSpot, Holder, HolderSource, Namespace, PortRange, Reading, RunState, Via,
+    Absent, Asked, BlindSpot, Holder, HolderSource, Library, Namespace, PortRange, Reading,
+    RunState, Server, Software, Via,
 };
 use crate::report::{
     Check, ConnectionRow, ListenerRow, Oldest, ProcessRow, Report, Source, Verdict,
@@ -428,6 +429,10 @@ struct ProcessV1<'a> {
     examined: bool,
     /// Language runtime or server, where it was recognised.
     runtime: Option<&'static str>,
+    /// Event library, where it was recognised.
+    library: Option<&'static str>,
+    /// Program or server, where it was recognised.
+    server: Option<&'static str>,
     /// Whether its cgroup is frozen.
     frozen: Option<bool>,
     fds: FdsV1,
@@ -725,6 +730,7 @@ fn owners<'a>(report: &'a Report, holders: &[Holder]) -> Vec<OwnerV1<'a>> {
 fn convert_process(row: &ProcessRow) -> ProcessV1<'_> {
     let process = row.process();
     let examination = process.examination.as_ref();
+    let software = examination.map(|examination| &examination.software);
     ProcessV1 {
         pid: process.pid,
         pid_inside: process.pid_inside,
@@ -732,7 +738,13 @@ fn convert_process(row: &ProcessRow) -> ProcessV1<'_> {
         command_line: process.command_line.known().map(String::as_str),
         state: state_name(process.state),
         examined: examination.is_some(),
-        runtime: examination.and_then(|examination| examination.runtime.name()),
+        runtime: software.and_then(Software::name),
+        library: software
+            .and_then(|software| software.library)
+            .map(Library::name),
+        server: software
+            .and_then(|software| software.server)
+            .map(Server::name),
         frozen: examination.and_then(|examination| examination.frozen.copied()),
         fds: FdsV1 {
             open: process.open_fds.copied(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::correlate::acceptor::division;
 use crate::correlate::age::Age;
 use crate::correlate::waits::Facts;
-use crate::correlate::{AcceptQueue, Activity, Analysis, Ledger, Place, Watch, interpret};
+use crate::correlate::{AcceptQueue, Activity, Analysis, Ledger, Place, Watch, interpret, ledgers};
 use crate::model::{
     Absent, BlindSpot, Connection, Holder, HolderSource, Host, Listener, Namespace, Pid, Process,
     Scope, SocketSource, TcpState, Thread,
@@ -322,7 +322,7 @@ fn listener_rows(analysis: &Analysis) -> Vec<ListenerRow> {
         .listeners
         .iter()
         .zip(&analysis.queues)
-        .zip(analysis.ledgers())
+        .zip(ledgers(analysis))
         .map(|((listener, queue), accepted)| ListenerRow {
             netns: analysis.snapshot.namespace.name.clone(),
             listener: listener.clone(),

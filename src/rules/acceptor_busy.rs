@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/acceptor-busy.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
-use super::software::{self, Ailment};
+use super::remedies::{Cause, Facts, remedies};
 use super::thresholds::{FD_SETSIZE, FD_SETSIZE_MARGIN};
 use super::{Check, Confidence, Finding, Rule, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState};
@@ -76,7 +76,9 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         headline: headline(analysis, stuck, &busy),
         evidence: seen,
         conclusion: None,
-        remedies: remedies(first),
+        remedies: remedies(
+            &Facts::of(RULE.id, cause(first), Some(first.acceptor.process)).thread(first.tid),
+        ),
         connections: stuck.queue.length as usize,
     })
 }
@@ -115,18 +117,7 @@ fn without_thread(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding>
              keeps it parked"
                 .to_owned(),
         ),
-        remedies: vec![
-            "in the code: let no exception end the thread of an event loop; log it and go on"
-                .to_owned(),
-            format!(
-                "see what is left: {}",
-                look_closer_at(first, first.process.pid)
-            ),
-            format!(
-                "right now: restart {}",
-                evidence::process_name(first.process)
-            ),
-        ],
+        remedies: remedies(&Facts::of(RULE.id, Cause::LoopEnded, Some(first.process))),
         connections: stuck.queue.length as usize,
     })
 }
@@ -238,44 +229,27 @@ fn busy_others(stuck: &StuckListener, busy: &Busy) -> String {
     })
 }
 
-fn remedies(busy: &Busy) -> Vec<String> {
-    let mut remedies = vec![format!(
-        "in the code: {}",
-        evidence::activity_remedy(busy.activity)
-    )];
+fn cause(busy: &Busy) -> Cause {
     if is_uninterruptible(busy) {
-        remedies.push(
-            "it waits for the kernel: for a disk, a network file system or a driver that does not \
-             answer; dmesg may name it"
-                .to_owned(),
-        );
-    } else {
-        remedies.extend(software::remedy(busy.acceptor.process, Ailment::Busy));
+        return Cause::Kernel;
     }
-    remedies.push(format!("see what it does: {}", look_closer(busy)));
-    remedies
+    match busy.activity {
+        Activity::OnDescriptor { .. } | Activity::Poll { .. } => Cause::Descriptor,
+        Activity::Sleep { .. } => Cause::Nap,
+        Activity::Running => Cause::Computes,
+        Activity::Futex => Cause::Lock,
+        Activity::EpollWait { .. }
+        | Activity::Accept { .. }
+        | Activity::ChildOrSignal { .. }
+        | Activity::IoUring
+        | Activity::Other(_)
+        | Activity::OutsideCalls
+        | Activity::Unseen(_) => Cause::Elsewhere,
+    }
 }
 
 fn is_uninterruptible(busy: &Busy) -> bool {
     busy.acceptor
         .thread(busy.tid)
         .is_some_and(ThreadRecord::is_uninterruptible)
-}
-
-fn look_closer(busy: &Busy) -> String {
-    look_closer_at(busy.acceptor, busy.tid)
-}
-
-fn look_closer_at(acceptor: &Acceptor, tid: Pid) -> String {
-    let pid = acceptor.process.pid;
-    match evidence::runtime(acceptor) {
-        crate::model::Runtime::Java | crate::model::Runtime::Netty => format!("jstack {pid}"),
-        crate::model::Runtime::Python => format!("py-spy dump --pid {pid}"),
-        crate::model::Runtime::Go => {
-            format!("kill -QUIT {pid} prints all goroutines, and ends the process")
-        }
-        _ => format!(
-            "cat /proc/{pid}/task/{tid}/stack, or gdb -p {pid} -batch -ex 'thread apply all bt'"
-        ),
-    }
 }

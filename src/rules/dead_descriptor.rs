@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::evidence::{count, process_name, seconds};
+use super::remedies::{Cause, Facts, remedies};
 use super::thresholds::{DEAD_FEWEST, DEAD_MANY, DEAD_WARNING_PERCENT, LEAK_CRITICAL_PERCENT};
 use super::{Check, Confidence, Finding, Rule, Severity, Subject, SubjectKind};
 use crate::correlate::Analysis;
@@ -54,7 +55,7 @@ fn check(analysis: &Analysis, dead: &DeadDescriptors) -> Option<Finding> {
         ),
         evidence: evidence(process, dead, &services, asked),
         conclusion: None,
-        remedies: remedies(dead),
+        remedies: remedies(&Facts::of(RULE.id, Cause::NotClosed, Some(process))),
         connections: number,
     })
 }
@@ -159,19 +160,6 @@ fn sample(dead: &DeadDescriptors) -> String {
         ""
     };
     format!("fd {}{more}", fds.join(", "))
-}
-
-fn remedies(dead: &DeadDescriptors) -> Vec<String> {
-    vec![
-        "in the code: close on every way out of a connection, errors first: after ECONNRESET, \
-         EPOLLERR and EPOLLHUP as well as after an end of stream, and after shutdown"
-            .to_owned(),
-        format!(
-            "right now: prlimit --pid {} --nofile=SOFT:HARD makes room; only the program can close \
-             them, or its restart",
-            dead.pid
-        ),
-    ]
 }
 
 #[cfg(test)]

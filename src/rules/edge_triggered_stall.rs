@@ -1,12 +1,12 @@
 #![doc = include_str!("../../docs/findings/edge-triggered-stall.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
-use super::software::{self, Ailment};
+use super::remedies::{Cause, Facts, remedies};
 use super::thresholds::{PROOF_LOOKS, PROOF_SHARE_PERCENT};
 use super::{Check, Confidence, Finding, Rule, Severity};
 use crate::correlate::acceptor::{Acceptor, AcceptorState};
 use crate::correlate::{Analysis, StuckListener, Waiting};
-use crate::model::Scope;
+use crate::model::{Scope, Software};
 
 pub(super) const RULE: Rule = Rule {
     id: "edge-triggered-stall",
@@ -45,7 +45,10 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: Some(conclusion(first)),
-        remedies: remedies(stuck, first),
+        remedies: remedies(
+            &Facts::of(RULE.id, Cause::LostEdge, Some(first.process))
+                .place(where_it_listens(stuck, first)),
+        ),
         connections: stuck.queue.length as usize,
     })
 }
@@ -82,9 +85,11 @@ fn is_mostly_asleep(acceptor: &Acceptor) -> bool {
 }
 
 fn conclusion(acceptor: &Acceptor) -> String {
-    let runtime = evidence::runtime(acceptor);
-    match runtime.name() {
-        Some(name) if runtime.registers_edge_triggered() => format!(
+    let examination = acceptor.process.examination.as_ref();
+    let software = examination.map(|examination| &examination.software);
+    let edges = software.filter(|software| software.registers_edge_triggered());
+    match edges.and_then(Software::name) {
+        Some(name) => format!(
             "{name} registers every descriptor edge-triggered and accepts in a loop: that loop is \
              parked, usually behind a connection limit (a semaphore, a full channel), or has ended"
         ),
@@ -92,37 +97,6 @@ fn conclusion(acceptor: &Acceptor) -> String {
               client frees one old connection and takes its place"
             .to_owned(),
     }
-}
-
-fn remedies(stuck: &StuckListener, acceptor: &Acceptor) -> Vec<String> {
-    let runtime = evidence::runtime(acceptor);
-    let mut remedies = Vec::new();
-    if runtime.registers_edge_triggered() {
-        remedies.push(
-            "in the code: find what the accept loop waits for (a semaphore or a full queue behind \
-             a connection limit) and who does not give it back; at the limit accept and close, \
-             rather than stop accepting"
-                .to_owned(),
-        );
-    }
-    remedies.extend(software::remedy(acceptor.process, Ailment::LostEdge));
-    remedies.push(
-        "in the code: accept until EAGAIN: `continue`, not `return`, after the close() at the \
-         connection limit"
-            .to_owned(),
-    );
-    remedies.push(
-        "or register the listener without EPOLLET (level-triggered): it is then reported for as \
-         long as somebody waits"
-            .to_owned(),
-    );
-    remedies.push(format!(
-        "right now: closewait-doctor relieve {} shows how to wake it without a restart (a plan: it \
-         changes nothing); restarting {} resets all that wait",
-        where_it_listens(stuck, acceptor),
-        evidence::process_name(acceptor.process)
-    ));
-    remedies
 }
 
 /// The options that name a listener.

@@ -7,8 +7,8 @@ use super::thresholds::{PROOF_LOOKS, PROOF_SPAN};
 pub(super) use super::words::{count, process_name, process_names, seconds};
 use super::{Severity, Subject, SubjectKind, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Doubt, Halt, Unwatched};
-use crate::correlate::{Activity, Analysis, StuckListener, ThreadRecord, Waiting};
-use crate::model::{Pid, Process, Reading, Runtime};
+use crate::correlate::{Analysis, StuckListener, ThreadRecord, Waiting};
+use crate::model::{Pid, Process, Reading};
 
 /// The listener as the subject of a finding, with those who should do something.
 pub(super) fn listener_subject(stuck: &StuckListener, pids: Vec<Pid>) -> Subject {
@@ -402,37 +402,4 @@ pub(super) fn queue_severity(stuck: &StuckListener) -> Severity {
 /// Tells whether what was seen was seen often enough to be no coincidence.
 pub(super) fn watched_long_enough(stuck: &StuckListener) -> bool {
     stuck.samples >= PROOF_LOOKS && stuck.span >= PROOF_SPAN
-}
-
-/// The runtime of the first acceptor, where it was recognised.
-pub(super) fn runtime(acceptor: &Acceptor) -> Runtime {
-    acceptor
-        .process
-        .examination
-        .as_ref()
-        .map_or(Runtime::Unknown, |examination| examination.runtime)
-}
-
-/// Tells what a busy thread's activity calls for.
-pub(super) fn activity_remedy(activity: &Activity) -> &'static str {
-    match activity {
-        Activity::OnDescriptor { .. } | Activity::Poll { .. } => {
-            "give every read, write and connect a deadline, or move it off the thread that accepts"
-        }
-        Activity::Sleep { .. } => "do not sleep on the thread that accepts; use a timer",
-        Activity::Running => {
-            "find what it computes (perf top -p PID) and move it off the thread that accepts"
-        }
-        Activity::Futex => {
-            "find what it waits for (a limit, a lock, a full pool: jstack, py-spy, gdb) and who \
-             holds that"
-        }
-        Activity::EpollWait { .. }
-        | Activity::Accept { .. }
-        | Activity::ChildOrSignal { .. }
-        | Activity::IoUring
-        | Activity::Other(_)
-        | Activity::OutsideCalls
-        | Activity::Unseen(_) => "let the thread that accepts do nothing else that can block",
-    }
 }

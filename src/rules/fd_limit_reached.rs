@@ -1,11 +1,10 @@
 #![doc = include_str!("../../docs/findings/fd-limit-reached.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
-use super::software::{self, Ailment};
+use super::remedies::{Cause, Facts, remedies};
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::AcceptorState;
 use crate::correlate::{Analysis, StuckListener, Waiting};
-use crate::model::Process;
 
 pub(super) const RULE: Rule = Rule {
     id: "fd-limit-reached",
@@ -48,24 +47,7 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: remedies(first.process),
+        remedies: remedies(&Facts::of(RULE.id, Cause::AtLimit, Some(first.process))),
         connections: stuck.queue.length as usize,
     })
-}
-
-fn remedies(process: &Process) -> Vec<String> {
-    let pid = process.pid;
-    let mut remedies = vec![
-        format!(
-            "first find what holds the descriptors: ls -l /proc/{pid}/fd; other findings may name \
-             a leak"
-        ),
-        format!(
-            "right now: prlimit --pid {pid} --nofile=SOFT:HARD raises the limit of the running \
-             process"
-        ),
-        "for good: LimitNOFILE= of its systemd unit, or ulimit -n where it is started".to_owned(),
-    ];
-    remedies.extend(software::remedy(process, Ailment::NoDescriptors));
-    remedies
 }

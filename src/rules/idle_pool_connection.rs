@@ -1,7 +1,9 @@
 #![doc = include_str!("../../docs/findings/idle-pool-connection.md")]
 
+use super::remedies::{Cause, Facts, remedies};
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
+use crate::model::Process;
 
 pub(super) const RULE: Rule = Rule {
     id: "idle-pool-connection",
@@ -25,6 +27,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
             "on {unread} of {told} the end of the stream is unread: not used since the server closed"
         ));
     }
+    let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(analysis, leak),
@@ -33,7 +36,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         headline: headline(analysis, leak),
         evidence: seen,
         conclusion: Some(conclusion(analysis, leak).to_owned()),
-        remedies: remedies(analysis, leak),
+        remedies: what_to_do(analysis, leak, process),
         connections: leak.connections.len(),
     })
 }
@@ -65,9 +68,8 @@ fn conclusion(analysis: &Analysis, leak: &Leak) -> &'static str {
     }
 }
 
-fn remedies(analysis: &Analysis, leak: &Leak) -> Vec<String> {
-    let sooner = "make the pool drop idle connections sooner than the server does (its idle timeout \
-                  below the server's keep-alive timeout)";
+/// A pool that grows is no pool at rest: its own remedies would miss the fault.
+fn what_to_do(analysis: &Analysis, leak: &Leak, process: Option<&Process>) -> Vec<String> {
     if leaks::grows(analysis, leak) {
         return vec![
             "in the code: use one client or session for all requests, and close every response and \
@@ -75,10 +77,5 @@ fn remedies(analysis: &Analysis, leak: &Leak) -> Vec<String> {
                 .to_owned(),
         ];
     }
-    vec![
-        sooner.to_owned(),
-        "look again with --observe 10s: if their number grows, responses or sessions are not closed \
-         on some path"
-            .to_owned(),
-    ]
+    remedies(&Facts::of(RULE.id, Cause::Pool, process))
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../../docs/findings/inherited-descriptor.md")]
 
+use super::remedies::{Cause, Claim, Facts, remedies};
 use super::{Check, Confidence, Finding, Rule, evidence, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
 use crate::model::Process;
@@ -27,6 +28,11 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
             evidence::process_name(heir)
         )
     }));
+    let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
+    let helper = heirs.iter().find(|heir| is_another_program(analysis, heir));
+    let facts = Facts::of(RULE.id, Cause::Shared, process)
+        .with(Claim::Helper, helper.is_some())
+        .heir(helper.map_or(String::new(), |heir| evidence::process_name(heir)));
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(analysis, leak),
@@ -41,20 +47,21 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec![
-            "in the code: accept with SOCK_CLOEXEC, and close in the child what it does not need"
-                .to_owned(),
-            match heirs.first() {
-                Some(heir) => format!(
-                    "right now: if {} has no business with it, ending it lets the close of the \
-                     other take effect",
-                    evidence::process_name(heir)
-                ),
-                None => "right now: end the process that has no business with it".to_owned(),
-            },
-        ],
+        remedies: remedies(&facts),
         connections: leak.connections.len(),
     })
+}
+
+/// Whether a process runs another executable than its parent. A fork of the same program may well have to hold
+/// the connection.
+fn is_another_program(analysis: &Analysis, heir: &Process) -> bool {
+    let executable = |process: &'_ Process| {
+        let examination = process.examination.as_ref()?;
+        examination.executable.known().cloned()
+    };
+    let parent = heir.parent.copied().and_then(|pid| analysis.process(pid));
+    let (own, other) = (executable(heir), parent.and_then(executable));
+    own.is_some() && other.is_some() && own != other
 }
 
 /// Those whose parent holds the connection too.

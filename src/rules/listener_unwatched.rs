@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/listener-unwatched.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
-use super::software::{self, Ailment};
+use super::remedies::{Cause, Claim, Facts, remedies};
 use super::{Check, Confidence, Finding, Rule, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Unwatched};
 use crate::correlate::{Analysis, StuckListener, Waiting};
@@ -48,8 +48,12 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         Waiting::TooLong(_) => Confidence::Likely,
         Waiting::Unknown | Waiting::Briefly => Confidence::Possible,
     };
-    let mut remedies = remedies(*how);
-    remedies.extend(software::remedy(first.process, Ailment::Unwatched));
+    let facts = Facts::of(RULE.id, cause(*how), Some(first.process))
+        .with(
+            Claim::HasClients,
+            !analysis.accepted(stuck.listener).is_empty(),
+        )
+        .with(Claim::HandsOn, !stuck.handlers.is_empty());
     let mut seen = queue_evidence(analysis, stuck);
     seen.extend(acceptor_evidence(analysis, stuck));
     Some(Finding {
@@ -70,7 +74,7 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: conclusion(analysis, stuck, *how),
-        remedies,
+        remedies: remedies(&facts),
         connections: stuck.queue.length as usize,
     })
 }
@@ -101,16 +105,7 @@ fn orphan(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
             "{name} keeps the port of a server that is gone: the kernel completes handshakes for \
              whoever holds a listener"
         )),
-        remedies: vec![
-            format!(
-                "right now: end {name} (kill {}) if the server is gone: the port is free then, and all \
-                 that wait are reset",
-                orphan.process.pid
-            ),
-            "in the code: close the listener in every child that does not accept; SOCK_CLOEXEC does \
-             that for children that execute another program"
-                .to_owned(),
-        ],
+        remedies: remedies(&Facts::of(RULE.id, Cause::Orphan, Some(orphan.process))),
         connections: stuck.queue.length as usize,
     })
 }
@@ -173,29 +168,11 @@ fn count_children(number: usize) -> String {
     }
 }
 
-fn remedies(how: Unwatched) -> Vec<String> {
+fn cause(how: Unwatched) -> Cause {
     match how {
-        Unwatched::SpentOneShot { .. } => vec![
-            "in the code: re-arm with epoll_ctl(EPOLL_CTL_MOD) after each batch of accepts, on \
-             every path, errors too"
-                .to_owned(),
-        ],
-        Unwatched::Supervisor => vec![
-            "right now: end the process that holds the listener, or restart the server whose \
-             listener it inherited"
-                .to_owned(),
-            "in the code: open listeners with SOCK_CLOEXEC, so that children do not inherit them"
-                .to_owned(),
-        ],
-        Unwatched::NotInSet { .. } | Unwatched::NoInput { .. } | Unwatched::NotPolled => vec![
-            "was it paused on purpose? At a connection limit, find what holds the accepted \
-             connections; they must be given back before it resumes"
-                .to_owned(),
-            "in the code: resume listening on every path that ends a connection, errors too"
-                .to_owned(),
-            "if the process merely inherited the listener: open listeners with SOCK_CLOEXEC, and \
-             end it"
-                .to_owned(),
-        ],
+        Unwatched::SpentOneShot { .. } => Cause::SpentOneShot,
+        Unwatched::Supervisor => Cause::Supervisor,
+        Unwatched::NoInput { .. } => Cause::NoInput,
+        Unwatched::NotInSet { .. } | Unwatched::NotPolled => Cause::LeftOut,
     }
 }

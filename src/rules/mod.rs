@@ -20,8 +20,8 @@ mod leaks;
 mod listener_unwatched;
 mod peer_not_closing;
 mod relay_pair;
+mod remedies;
 mod rule;
-mod software;
 mod stuck_writer;
 pub mod thresholds;
 mod unattributed_close_wait;
@@ -214,7 +214,6 @@ mod tests {
             "finding",
             "leaks",
             "rule",
-            "software",
             "thresholds",
             "waits",
             "words",

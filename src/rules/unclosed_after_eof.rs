@@ -1,6 +1,6 @@
 #![doc = include_str!("../../docs/findings/unclosed-after-eof.md")]
 
-use super::software::{self, Ailment};
+use super::remedies::{Cause, Claim, Facts, remedies};
 use super::thresholds::NOT_AN_ANSWER_ANY_MORE;
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind, Reader};
@@ -26,6 +26,8 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
                 .to_owned(),
         );
     }
+    let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
+    let facts = Facts::of(RULE.id, Cause::NotClosed, process).with(Claim::EndRead, was_read);
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(analysis, leak),
@@ -34,7 +36,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         headline: headline(analysis, leak, was_read) + &leaks::growth_clause(analysis, leak),
         evidence: seen,
         conclusion: None,
-        remedies: remedies(analysis, leak),
+        remedies: remedies(&facts),
         connections: leak.connections.len(),
     })
 }
@@ -52,21 +54,6 @@ fn headline(analysis: &Analysis, leak: &Leak, was_read: bool) -> String {
     } else {
         format!("{connections} {were} closed by the MPTCP peer, and {holder} has not closed {them}")
     }
-}
-
-fn remedies(analysis: &Analysis, leak: &Leak) -> Vec<String> {
-    let mut remedies = vec![
-        "in the code: close() the descriptor on every path after read() returns 0, errors and \
-         early returns too"
-            .to_owned(),
-    ];
-    let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
-    remedies.extend(process.and_then(|process| software::remedy(process, Ailment::Unclosed)));
-    remedies.push(
-        "no kernel setting ends it: CLOSE_WAIT has no timeout; only the program can close"
-            .to_owned(),
-    );
-    remedies
 }
 
 /// A client may close its direction and wait for the answer; only after long is that out of the

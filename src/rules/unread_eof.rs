@@ -1,6 +1,6 @@
 #![doc = include_str!("../../docs/findings/unread-eof.md")]
 
-use super::software::{self, Ailment};
+use super::remedies::{Cause, Facts, remedies};
 use super::{Check, Confidence, Finding, Rule, leaks, waits};
 use crate::correlate::acceptor::Halt;
 use crate::correlate::waits::{Group, Summary};
@@ -49,7 +49,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: remedies(reader, process),
+        remedies: remedies(&Facts::of(RULE.id, cause(reader), process)),
         connections: leak.connections.len(),
     })
 }
@@ -117,58 +117,17 @@ fn why(analysis: &Analysis, leak: &Leak, reader: &Reader, process: Option<&Proce
     }
 }
 
-fn remedies(reader: &Reader, process: Option<&Process>) -> Vec<String> {
-    let mut remedies = vec![format!("in the code: {}", remedy(reader))];
-    remedies.extend(
-        process
-            .zip(ailment(reader))
-            .and_then(|(process, ailment)| software::remedy(process, ailment)),
-    );
-    remedies
-}
-
-fn ailment(reader: &Reader) -> Option<Ailment> {
+fn cause(reader: &Reader) -> Cause {
     match reader {
-        Reader::Done | Reader::NotShown => Some(Ailment::Unclosed),
-        Reader::Halted(_) | Reader::OwnerUnknown => None,
-        Reader::LoopBusy { .. } => Some(Ailment::Busy),
-        Reader::NotInSet { .. }
-        | Reader::NoInput { .. }
-        | Reader::SpentOneShot
-        | Reader::EdgeConsumed { .. }
-        | Reader::NoLoop { .. }
-        | Reader::NoThread
-        | Reader::Unclear => Some(Ailment::Unread),
-    }
-}
-
-fn remedy(reader: &Reader) -> &'static str {
-    match reader {
-        Reader::Done | Reader::NotShown => "",
-        Reader::Halted(_) => "nothing; continue or thaw the process and see who stopped it",
-        Reader::NotInSet { .. } => {
-            "register every accepted connection at once, and keep it registered for at least \
-             EPOLLRDHUP while it waits for a worker; evict pooled connections that were closed"
-        }
-        Reader::NoInput { .. } => {
-            "keep EPOLLRDHUP in the mask while reading is paused, and give the pause a deadline"
-        }
-        Reader::SpentOneShot => {
-            "re-arm with epoll_ctl(EPOLL_CTL_MOD) on every path that does not close"
-        }
-        Reader::EdgeConsumed { .. } => {
-            "under EPOLLET read until EAGAIN or 0, or re-arm when stopping early"
-        }
-        Reader::LoopBusy { .. } => {
-            "let the event loop do nothing that blocks or takes long: deadlines for every read, \
-             write and connect, and other threads for the rest"
-        }
-        Reader::NoLoop { .. } | Reader::NoThread => {
-            "let a thread or an event loop read every connection until it returns 0; give every \
-             other wait a deadline"
-        }
-        Reader::OwnerUnknown | Reader::Unclear => {
-            "read every connection until it returns 0, then close it"
-        }
+        Reader::Done | Reader::NotShown => Cause::NotClosed,
+        Reader::Halted(_) => Cause::Halted,
+        Reader::NotInSet { .. } => Cause::LeftOut,
+        Reader::NoInput { .. } => Cause::NoInput,
+        Reader::SpentOneShot => Cause::SpentOneShot,
+        Reader::EdgeConsumed { .. } => Cause::LostEdge,
+        Reader::LoopBusy { .. } => Cause::LoopBusy,
+        Reader::NoLoop { .. } => Cause::NoLoop,
+        Reader::NoThread => Cause::NoThread,
+        Reader::OwnerUnknown | Reader::Unclear => Cause::Unclear,
     }
 }

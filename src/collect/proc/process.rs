@@ -1,6 +1,7 @@
 //! One process: what every owner is asked for, and what only a suspect is.
 
 use super::elf::{Elf, read_elf};
+use super::runtime::Evidence;
 use super::{
     Stat, cgroup, parse_epoll_watches, parse_open_files_limit, parse_stat, parse_syscall, runtime,
 };
@@ -48,8 +49,12 @@ fn started_ticks(stat: &Reading<Stat>) -> Reading<u64> {
     }
 }
 
-/// Reads what only a suspect is asked for.
-pub fn examine_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Examination {
+/// Reads what only a suspect is asked for; its command line has been read before.
+pub fn examine_process(
+    kernel: &mut dyn Kernel,
+    table: &DescriptorTable,
+    command_line: &str,
+) -> Examination {
     let pid = table.pid;
     // Of a process whose main thread has exited only the other threads show anything.
     let base = if table.through == pid {
@@ -63,11 +68,19 @@ pub fn examine_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Exam
     };
     let elf = read_elf(kernel, &format!("{base}/exe")).unwrap_or_default();
     let threads = read_threads(kernel, pid, elf);
-    let runtime = runtime::recognise(
-        executable.known().map_or("", String::as_str),
+    let name = executable.known().map_or("", String::as_str);
+    let software = runtime::recognise(&Evidence {
+        executable: name,
         elf,
-        threads.known().map_or(&[], Vec::as_slice),
-    );
+        command_line,
+        threads: threads.known().map_or(&[], Vec::as_slice),
+        maps: &if runtime::needs_maps(name, elf) {
+            read_maps(kernel, &base)
+        } else {
+            String::new()
+        },
+        has_epoll: !table.epolls.is_empty(),
+    });
     Examination {
         threads,
         epoll_sets: table
@@ -77,12 +90,31 @@ pub fn examine_process(kernel: &mut dyn Kernel, table: &DescriptorTable) -> Exam
             .collect(),
         io_urings: table.io_urings.clone(),
         frozen: cgroup::read_frozen(kernel, pid),
-        runtime,
+        software,
         compat: elf.bits_32,
         executable,
         descriptors: Vec::new(),
         descriptors_complete: false,
     }
+}
+
+/// Most of a table of mappings that is read: libraries are mapped early and come long before that.
+const MOST_MAPS_BYTES: usize = 256 * 1024;
+/// The kernel gives a page of the table at a time, in whole lines.
+const MAPS_PIECE_BYTES: usize = 4096;
+
+/// The beginning of the table of mappings. Nothing where it may not be read: then no library is recognised.
+fn read_maps(kernel: &mut dyn Kernel, base: &str) -> String {
+    let path = format!("{base}/maps");
+    let mut maps = Vec::new();
+    while maps.len() < MOST_MAPS_BYTES {
+        let offset = u64::try_from(maps.len()).unwrap_or(u64::MAX);
+        match kernel.read_at(&path, offset, MAPS_PIECE_BYTES) {
+            Ok(piece) if !piece.is_empty() => maps.extend(piece),
+            _ => break,
+        }
+    }
+    String::from_utf8_lossy(&maps).into_owned()
 }
 
 /// Lists the threads of a process, the main one first.

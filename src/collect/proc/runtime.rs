@@ -1,41 +1,217 @@
-//! Recognises the language runtime or server a process runs.
+//! Recognises the language, the event library and the server that a process runs.
 
-use crate::model::{Runtime, Thread};
+use crate::model::{Library, Runtime, Server, Software, Thread};
 
 use super::elf::Elf;
 
-/// Recognises by the executable, then by the names that runtimes give their threads.
-pub(super) fn recognise(executable: &str, elf: Elf, threads: &[Thread]) -> Runtime {
-    let has_thread = |prefixes: &[&str]| {
-        threads.iter().any(|thread| {
-            prefixes
-                .iter()
-                .any(|prefix| thread.command.starts_with(prefix))
-        })
-    };
-    let name = executable.trim_end_matches(" (deleted)");
-    let name = name.rsplit('/').next().unwrap_or_default();
+/// What a process is recognised by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evidence<'a> {
+    /// Path of the executable, as `/proc/PID/exe` shows it.
+    pub executable: &'a str,
+    /// What its ELF file says.
+    pub elf: Elf,
+    /// Its arguments, or the title it gave itself.
+    pub command_line: &'a str,
+    /// Its threads; the kernel cuts their names at 15 bytes.
+    pub threads: &'a [Thread],
+    /// The files it has mapped, as text of `/proc/PID/maps`; empty where they were not read.
+    pub maps: &'a str,
+    /// Whether it has an epoll set.
+    pub has_epoll: bool,
+}
+
+/// The name of the executable, without its folder; an update may have replaced the file.
+fn file_name(executable: &str) -> &str {
+    let path = executable.trim_end_matches(" (deleted)");
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+impl Evidence<'_> {
+    fn thread(&self, prefixes: &[&str]) -> Option<&str> {
+        let names = self.threads.iter().map(|thread| thread.command.as_str());
+        names
+            .into_iter()
+            .find(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+    }
+}
+
+/// Whether the mapped files decide: the executable is an interpreter with many libraries, or not known.
+pub(super) fn needs_maps(executable: &str, elf: Elf) -> bool {
+    let name = file_name(executable);
+    product(name).is_none() && matches!(language(name, elf), Runtime::Python | Runtime::Unknown)
+}
+
+/// Recognises by the executable first, then by what the language offers to tell its servers apart.
+///
+/// A server is only told by something that names it: nothing follows from the language alone.
+pub(super) fn recognise(evidence: &Evidence) -> Software {
+    let name = file_name(evidence.executable);
+    let mut software = Software::default();
+    if let Some(server) = product(name) {
+        software.runtime = Runtime::Native;
+        software.server = Some(server);
+        software.seen.push(format!("executable {name}"));
+        return software;
+    }
+    software.runtime = language(name, evidence.elf);
+    if software.runtime != Runtime::Unknown {
+        software.seen.push(format!("executable {name}"));
+    }
+    match software.runtime {
+        Runtime::Jvm => recognise_java(evidence, &mut software),
+        Runtime::Python => recognise_python(evidence, &mut software),
+        Runtime::Ruby => recognise_ruby(evidence, &mut software),
+        Runtime::Php => recognise_php(name, &mut software),
+        Runtime::Beam => recognise_beam(evidence, &mut software),
+        Runtime::Unknown => recognise_by_threads(evidence, &mut software),
+        _ => {}
+    }
+    software
+}
+
+fn is_python(name: &str) -> bool {
+    name.starts_with("python") || name.starts_with("pypy") || name.starts_with("uwsgi")
+}
+
+fn language(name: &str, elf: Elf) -> Runtime {
     match name {
-        "nginx" | "openresty" => Runtime::Nginx,
-        "redis-server" | "valkey-server" | "redis-check-rdb" | "valkey-check-rdb" => Runtime::Redis,
-        "haproxy" => Runtime::Haproxy,
+        "java" => Runtime::Jvm,
         "node" | "nodejs" => Runtime::Node,
-        // The kernel cuts thread names at 15 bytes.
-        "java"
-            if has_thread(&[
-                "nioEventLoop",
-                "epollEventLoop",
-                "reactor-http",
-                "vert.x-event",
-            ]) =>
-        {
-            Runtime::Netty
-        }
-        "java" => Runtime::Java,
-        _ if name.starts_with("python") || name.starts_with("pypy") => Runtime::Python,
+        "deno" => Runtime::Deno,
+        "bun" => Runtime::Bun,
+        "dotnet" => Runtime::DotNet,
+        _ if is_python(name) => Runtime::Python,
+        _ if name.starts_with("beam") => Runtime::Beam,
+        _ if name.starts_with("ruby") => Runtime::Ruby,
+        _ if name.starts_with("php") => Runtime::Php,
+        _ if name.starts_with("perl") => Runtime::Perl,
         _ if elf.go => Runtime::Go,
-        _ if has_thread(&["tokio-rt-worker", "tokio-runtime-w"]) => Runtime::Tokio,
         _ => Runtime::Unknown,
+    }
+}
+
+/// Programs that one uses as they are.
+fn product(name: &str) -> Option<Server> {
+    Some(match name {
+        "nginx" | "openresty" => Server::Nginx,
+        "apache2" | "httpd" => Server::Apache,
+        "haproxy" => Server::Haproxy,
+        "envoy" => Server::Envoy,
+        "varnishd" => Server::Varnish,
+        "lighttpd" => Server::Lighttpd,
+        "pgbouncer" => Server::PgBouncer,
+        "postgres" => Server::Postgres,
+        "mysqld" | "mariadbd" => Server::Mysql,
+        "redis-server" | "valkey-server" | "redis-check-rdb" | "valkey-check-rdb" => Server::Redis,
+        "memcached" => Server::Memcached,
+        "dnsmasq" => Server::Dnsmasq,
+        "sshd" | "sshd-session" | "sshd-auth" => Server::Sshd,
+        "stunnel" | "stunnel4" => Server::Stunnel,
+        "socat" | "socat1" => Server::Socat,
+        "tinyproxy" => Server::Tinyproxy,
+        "vsftpd" => Server::Vsftpd,
+        "dovecot" | "imap-login" | "pop3-login" => Server::Dovecot,
+        "smtpd" | "postscreen" => Server::Postfix,
+        _ => return None,
+    })
+}
+
+/// Threads are named by the libraries of Java, and by nobody else.
+fn recognise_java(evidence: &Evidence, software: &mut Software) {
+    let mut see = |prefixes: &[&str]| {
+        let name = evidence.thread(prefixes)?.to_owned();
+        software.seen.push(format!("thread {name}"));
+        Some(())
+    };
+    let library = see(&["epollEventLoop", "reactor-http-ep"])
+        .map(|()| Library::NettyEpoll)
+        .or_else(|| {
+            see(&["nioEventLoop", "reactor-http-ni", "vert.x-event"]).map(|()| Library::Netty)
+        });
+    let servers: [(&[&str], Server); 4] = [
+        (
+            &["http-nio-", "https-jsse-nio-", "http-nio2-", "catalina-"],
+            Server::Tomcat,
+        ),
+        (&["qtp"], Server::Jetty),
+        (&["XNIO-"], Server::Undertow),
+        (&["HTTP-Dispatcher"], Server::JdkHttp),
+    ];
+    let server = servers
+        .into_iter()
+        .find_map(|(prefixes, server)| see(prefixes).map(|()| server));
+    software.library = library;
+    software.server = server;
+}
+
+/// The compiled parts of an event library are mapped where a program uses it. asyncio may be loaded by a
+/// program that does not use it, which then has no epoll set of its own.
+fn recognise_python(evidence: &Evidence, software: &mut Software) {
+    let libraries = [
+        ("/gevent/", Library::Gevent),
+        ("/uvloop/", Library::Uvloop),
+        ("/_asyncio.", Library::Asyncio),
+    ];
+    let library = libraries.into_iter().find(|(part, library)| {
+        evidence.maps.contains(part) && (*library != Library::Asyncio || evidence.has_epoll)
+    });
+    if let Some((part, library)) = library {
+        software.seen.push(format!("{part} is mapped"));
+        software.library = Some(library);
+    }
+    // gunicorn with the workers of uvicorn has the event loop of uvicorn.
+    let servers = [
+        ("uvicorn", Server::Uvicorn),
+        ("gunicorn", Server::Gunicorn),
+        ("hypercorn", Server::Hypercorn),
+        ("daphne", Server::Daphne),
+        ("uwsgi", Server::Uwsgi),
+    ];
+    let server = servers
+        .into_iter()
+        .find(|(name, _)| evidence.command_line.contains(name));
+    if let Some((name, server)) = server {
+        software.seen.push(format!("command line with {name}"));
+        software.server = Some(server);
+    }
+}
+
+fn recognise_ruby(evidence: &Evidence, software: &mut Software) {
+    let puma = evidence.thread(&["puma "]).is_some() || evidence.command_line.contains("puma");
+    software.server = if puma {
+        Some(Server::Puma)
+    } else {
+        evidence
+            .command_line
+            .contains("unicorn")
+            .then_some(Server::Unicorn)
+    };
+}
+
+fn recognise_php(name: &str, software: &mut Software) {
+    software.server = name.contains("fpm").then_some(Server::PhpFpm);
+}
+
+fn recognise_beam(evidence: &Evidence, software: &mut Software) {
+    software.server = evidence
+        .command_line
+        .contains("rabbit")
+        .then_some(Server::RabbitMq);
+}
+
+/// Programs that are compiled show no more than the threads and the shared files of their library.
+fn recognise_by_threads(evidence: &Evidence, software: &mut Software) {
+    if let Some(name) = evidence.thread(&["tokio-rt-worker", "tokio-runtime-w"]) {
+        software.seen.push(format!("thread {name}"));
+        software.runtime = Runtime::Rust;
+        software.library = Some(Library::Tokio);
+    } else if let Some(name) = evidence.thread(&[".NET "]) {
+        software.seen.push(format!("thread {name}"));
+        software.runtime = Runtime::DotNet;
+    } else if evidence.maps.contains("/libuv.so") {
+        software.seen.push("libuv is mapped".to_owned());
+        software.library = Some(Library::Libuv);
     }
 }
 
@@ -55,28 +231,106 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_replaced_executable_is_still_recognised() {
-        let runtime = recognise("/usr/sbin/nginx (deleted)", Elf::default(), &[]);
-        assert_eq!(runtime, Runtime::Nginx);
+    fn recognised(executable: &str, command_line: &str, threads: &[&str], maps: &str) -> Software {
+        let threads: Vec<Thread> = threads.iter().map(|name| thread(name)).collect();
+        recognise(&Evidence {
+            executable,
+            elf: Elf::default(),
+            command_line,
+            threads: &threads,
+            maps,
+            has_epoll: true,
+        })
     }
 
     #[test]
-    fn threads_tell_netty_from_other_java_and_tokio_from_other_rust() {
-        let netty = [thread("java"), thread("epollEventLoopG")];
+    fn a_replaced_executable_is_still_recognised() {
+        let nginx = recognised("/usr/sbin/nginx (deleted)", "", &[], "");
+        assert_eq!(nginx.server, Some(Server::Nginx));
+        assert!(nginx.is_product());
+    }
+
+    #[test]
+    fn threads_tell_what_a_jvm_serves_with() {
+        let java =
+            |threads: &[&str]| recognised("/opt/jdk/bin/java", "java -jar a.jar", threads, "");
+        assert_eq!(java(&["java", "VM Thread"]).server, None);
+        assert_eq!(java(&["http-nio-8080-A"]).server, Some(Server::Tomcat));
+        assert_eq!(java(&["qtp1509563803-1"]).server, Some(Server::Jetty));
+        assert_eq!(java(&["XNIO-1 I/O-1"]).server, Some(Server::Undertow));
+        assert_eq!(java(&["HTTP-Dispatcher"]).server, Some(Server::JdkHttp));
+        assert_eq!(java(&["nioEventLoopGro"]).library, Some(Library::Netty));
         assert_eq!(
-            recognise("/opt/jdk/bin/java", Elf::default(), &netty),
-            Runtime::Netty
+            java(&["epollEventLoopG"]).library,
+            Some(Library::NettyEpoll)
+        );
+    }
+
+    #[test]
+    fn nothing_follows_from_python_alone() {
+        let plain = recognised("/usr/bin/python3.11", "python3 server.py", &[], "");
+        assert_eq!((plain.library, plain.server), (None, None));
+    }
+
+    #[test]
+    fn a_library_of_python_is_told_by_its_mapped_parts() {
+        let with = |maps| recognised("/usr/bin/python3.11", "python3 server.py", &[], maps).library;
+        let asyncio =
+            "7f00 /usr/lib/python3.11/lib-dynload/_asyncio.cpython-311-x86_64-linux-gnu.so";
+        let gevent = "7f00 /srv/lib/gevent/_gevent_cevent.cpython-311-x86_64-linux-gnu.so\n";
+        assert_eq!(with(asyncio), Some(Library::Asyncio));
+        assert_eq!(with(gevent), Some(Library::Gevent));
+        assert_eq!(with(&format!("{gevent}{asyncio}")), Some(Library::Gevent));
+        let no_loop = recognise(&Evidence {
+            executable: "/usr/bin/python3.11",
+            elf: Elf::default(),
+            command_line: "",
+            threads: &[],
+            maps: asyncio,
+            has_epoll: false,
+        });
+        assert_eq!(no_loop.library, None);
+    }
+
+    #[test]
+    fn a_server_of_python_is_told_by_the_command_line() {
+        let server = |line| recognised("/usr/bin/python3.11", line, &[], "").server;
+        assert_eq!(
+            server("python3 /usr/bin/gunicorn app:app"),
+            Some(Server::Gunicorn)
         );
         assert_eq!(
-            recognise("/opt/jdk/bin/java", Elf::default(), &[]),
-            Runtime::Java
+            server("gunicorn app:app -k uvicorn.workers.UvicornWorker"),
+            Some(Server::Uvicorn)
         );
-        let tokio = [thread("api"), thread("tokio-rt-worker")];
+    }
+
+    #[test]
+    fn other_languages_and_their_servers() {
+        let puma = recognised(
+            "/usr/bin/ruby3.1",
+            "puma 6.0 (tcp://:9292)",
+            &["puma srv tp 001"],
+            "",
+        );
         assert_eq!(
-            recognise("/srv/api", Elf::default(), &tokio),
-            Runtime::Tokio
+            (puma.runtime, puma.server),
+            (Runtime::Ruby, Some(Server::Puma))
         );
-        assert_eq!(recognise("/srv/api", Elf::default(), &[]), Runtime::Unknown);
+        let fpm = recognised("/usr/sbin/php-fpm8.2", "php-fpm: pool www", &[], "");
+        assert_eq!(
+            (fpm.runtime, fpm.server),
+            (Runtime::Php, Some(Server::PhpFpm))
+        );
+        let beam = recognised(
+            "/usr/lib/erlang/erts-13.1/bin/beam.smp",
+            "beam.smp -- -root",
+            &[],
+            "",
+        );
+        assert_eq!((beam.runtime, beam.server), (Runtime::Beam, None));
+        let tokio = recognised("/srv/api", "api", &["api", "tokio-rt-worker"], "");
+        assert_eq!(tokio.library, Some(Library::Tokio));
+        assert_eq!(recognised("/srv/api", "api", &[], ""), Software::default());
     }
 }

@@ -91,7 +91,7 @@ fn is_idle_main(facts: &Facts, wait: &ThreadWait) -> bool {
     let examination = process.and_then(|process| process.examination.as_ref());
     wait.tid == wait.pid
         && matches!(wait.target, Target::Thread { .. })
-        && examination.is_some_and(|e| e.runtime.shares_work_among_threads())
+        && examination.is_some_and(|e| e.software.shares_work_among_threads())
 }
 
 fn groups(waits: &[ThreadWait]) -> Vec<Group> {

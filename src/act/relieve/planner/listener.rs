@@ -12,7 +12,7 @@ use crate::act::relieve::registration::EpollRegistration;
 use crate::act::target::Target;
 use crate::collect::kernel::Kernel;
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Halt};
-use crate::model::{Process, Reading, RunState, Runtime};
+use crate::model::{Process, Reading, RunState, Software};
 
 /// The processes that would accept from a listener, and what the user asked for.
 pub(super) struct ListenerPlanner<'a> {
@@ -62,15 +62,15 @@ impl ListenerPlanner<'_> {
     pub(super) fn level(&mut self) -> Result<ReliefPlan, Unplanned> {
         self.refuse_halted()?;
         let edge_runtime = self.acceptors.iter().find(|acceptor| {
-            runtime(acceptor.process).is_some_and(Runtime::registers_edge_triggered)
+            software(acceptor.process).is_some_and(Software::registers_edge_triggered)
         });
         if let Some(acceptor) = edge_runtime.filter(|_| !self.options.force) {
             return Err(impossible(format!(
                 "{} is built on edges ({}): level-triggered, its poller would spin while its accept \
                  loop waits (--force does it all the same)",
                 name(acceptor.process),
-                runtime(acceptor.process)
-                    .and_then(Runtime::name)
+                software(acceptor.process)
+                    .and_then(Software::name)
                     .unwrap_or_default()
             )));
         }
@@ -271,6 +271,6 @@ impl ListenerPlanner<'_> {
     }
 }
 
-fn runtime(process: &Process) -> Option<Runtime> {
-    Some(process.examination.as_ref()?.runtime)
+fn software(process: &Process) -> Option<&Software> {
+    Some(&process.examination.as_ref()?.software)
 }

@@ -84,14 +84,14 @@ impl Patience {
             Err(RecvTimeoutError::Timeout) => {
                 self.spent += asked.elapsed();
                 self.late.insert(pid);
-                self.leave_behind(worker);
+                self.leave_behind(&worker);
                 Err(io::ErrorKind::TimedOut.into())
             }
         }
     }
 
     /// The thread ends by itself when its read does: the next question never comes.
-    fn leave_behind(&self, worker: Worker) {
+    fn leave_behind(&self, worker: &Worker) {
         self.left_behind.fetch_add(1, Ordering::Relaxed);
         let left_behind = Arc::clone(&self.left_behind);
         let mark: Question = Box::new(move || {
@@ -149,9 +149,9 @@ mod tests {
     #[test]
     fn who_never_answers_is_left_behind_and_not_asked_again() {
         let mut patience = Patience::default();
-        let (hold, held) = channel::<()>();
+        let (sender, receiver) = channel::<()>();
         let answer = patience.ask(7, move || {
-            let _ = held.recv();
+            let _ = receiver.recv();
             Ok(Vec::new())
         });
         assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(patience.ask(8, || Ok(b"other".to_vec())).unwrap(), b"other");
         patience.begin_look();
         assert_eq!(patience.ask(7, || Ok(b"next".to_vec())).unwrap(), b"next");
-        drop(hold);
+        drop(sender);
         while patience.left_behind.load(Ordering::Relaxed) > 0 {
             thread::yield_now();
         }
