@@ -124,9 +124,9 @@ fn running_for(process: &Process, snapshot: &Snapshot) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::correlate::LeakKind;
     use crate::correlate::age::{self, Age};
     use crate::correlate::fixtures;
-    use crate::correlate::leak::LeakKind;
     use crate::model::{Inode, SocketTable};
 
     fn growth(change: i64, gone: usize, millis: u64) -> Growth {
