@@ -10,6 +10,10 @@
 //! comes above its limit. It stops accepting too early: see [`Server::accept_new_connections`]. The client fills the
 //! limit, keeps the server busy for a moment and lets a crowd connect meanwhile: one edge for all of them. From then
 //! on the crowd waits in the accept queue, and the server sleeps. `--cure level` and `--cure drain` are the two cures.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own, with its own waits and sockets"
+)]
 
 use std::collections::HashMap;
 use std::io::{Read, Write};

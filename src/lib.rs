@@ -14,12 +14,27 @@
 //!
 //! The library serves the program and its tests; its interface is not promised to be stable.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "closewait-doctor reads the Linux kernel (sock_diag, /proc, epoll): build it for a Linux target, such as \
+     x86_64-unknown-linux-gnu"
+);
+
+#[cfg(target_os = "linux")]
 pub mod act;
+#[cfg(target_os = "linux")]
 pub mod cli;
+#[cfg(target_os = "linux")]
 pub mod collect;
+#[cfg(target_os = "linux")]
 pub mod correlate;
+#[cfg(target_os = "linux")]
 pub mod look;
+#[cfg(target_os = "linux")]
 pub mod model;
+#[cfg(target_os = "linux")]
 pub mod render;
+#[cfg(target_os = "linux")]
 pub mod report;
+#[cfg(target_os = "linux")]
 pub mod rules;

@@ -1,7 +1,9 @@
 //! The `closewait-doctor` program.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
     closewait_doctor::cli::run(std::env::args_os()).into()
 }
+
+#[cfg(not(target_os = "linux"))]
+fn main() {}

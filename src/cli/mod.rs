@@ -7,6 +7,7 @@
 mod check;
 mod exit_status;
 mod explain;
+mod manner;
 mod offline;
 mod options;
 mod output;
@@ -22,6 +23,8 @@ use std::io;
 use anstream::ColorChoice;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+
+use manner::Manner;
 
 pub use exit_status::ExitStatus;
 
@@ -66,13 +69,6 @@ enum Color {
     Always,
     /// Never.
     Never,
-}
-
-/// What every command is told besides its own arguments.
-#[derive(Clone, Copy)]
-struct Manner {
-    color: ColorChoice,
-    verbose: bool,
 }
 
 /// Runs the program with the given arguments, the first of which is its name.

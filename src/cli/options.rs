@@ -45,6 +45,10 @@ pub(super) struct TargetArgs {
     /// How long to watch suspicious listeners; 0 looks once [default: 150ms].
     #[arg(long, value_name = "DURATION", value_parser = parse_observe)]
     pub observe: Option<Duration>,
+
+    /// How long the look may take, beside the time to watch; then it reports what it has [default: 10s].
+    #[arg(long, value_name = "DURATION", value_parser = parse_observe)]
+    pub timeout: Option<Duration>,
 }
 
 /// Where to read sockets from.
@@ -65,6 +69,7 @@ impl TargetArgs {
             grace: self.grace(),
             observe: self.observe.unwrap_or(thresholds::OBSERVE),
             observe_asked: self.observe.is_some(),
+            timeout: self.timeout.unwrap_or(thresholds::LOOK_TIMEOUT),
             inventory,
             procfs: self.source == Some(SourceArg::Procfs),
         }

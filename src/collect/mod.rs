@@ -10,4 +10,5 @@
 pub mod kernel;
 pub mod proc;
 pub mod sock_diag;
+mod sockstat;
 pub mod text;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::age;
 use super::matching::Listeners;
+use super::place::Place;
 use super::undecided;
 use crate::model::{Connection, Inode, InodeSet, Later, Layer, Listener, Snapshot, TcpState};
 
@@ -65,19 +66,6 @@ impl QueueTrend {
     }
 }
 
-/// Where a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// In an accept queue: the listener's index where it is certain which.
-    AcceptQueue(Option<usize>),
-    /// Some process got it, or makes it: its inode.
-    Accepted(Inode),
-    /// In an accept queue or accepted: the source shows neither its inode nor an owner.
-    Undecided,
-    /// Nobody has it any more: our side has closed, and the rest is the kernel's.
-    Orphan,
-}
-
 /// Every queue, and every connection's place, in the order of the snapshot.
 pub(super) struct Queues {
     /// By listener.
@@ -101,7 +89,7 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
         .map(|(listener, group)| lengths.empty_queue(listener, group))
         .collect();
     // Whoever copied a part may have left out listeners, and states.
-    let partial = !snapshot.source.coverage().whole;
+    let partial = !snapshot.coverage.sockets.is_whole();
     let mut doubtful = vec![partial; listeners.len()];
     let mut places = Vec::with_capacity(snapshot.sockets.connections.len());
     for (index, connection) in snapshot.sockets.connections.iter().enumerate() {
@@ -387,7 +375,7 @@ impl Lengths {
 mod tests {
     use super::*;
     use crate::correlate::fixtures::{self, listener, waiting_connection};
-    use crate::model::{Coverage, SocketSource, SocketTable};
+    use crate::model::{Extent, Gap, SocketSource, SocketTable};
     use std::num::NonZeroU64;
 
     const GRACE: Duration = Duration::from_secs(3);
@@ -479,7 +467,8 @@ mod tests {
             vec![with_length("127.0.0.1:8080", 1, 3)],
             vec![waiting_connection(9400), elsewhere],
         );
-        snapshot.source = SocketSource::Text(Coverage::default());
+        snapshot.source = SocketSource::Text;
+        snapshot.coverage.sockets = Extent::Partly(Gap::NotShown);
         let Queues { queues, places } = reconcile(&snapshot, GRACE);
         assert_eq!(queues[0].oldest, Some(Duration::from_millis(9400)));
         let counted = (queues[0].close_wait, queues[0].established, queues[0].reset);

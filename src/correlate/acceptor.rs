@@ -3,138 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acceptor_state::state_of;
-use super::activity::Activity;
+pub use super::acceptor_types::{Acceptor, AcceptorState, Doubt};
+pub use super::halt::{Halt, halt};
 use super::matching::Listeners;
 use super::roles::{Role, roles};
+pub use super::threads::Unwatched;
 use super::threads::{ThreadRecord, first_look, later_look};
 use super::waits::{Facts, Summary};
-use super::watch::{Watch, Watches};
-use crate::model::{Examination, Gap, Inode, Listener, Pid, Process, Reading, RunState, Snapshot};
-
-/// A process that would accept, and what keeps it from it.
-#[derive(Debug)]
-pub struct Acceptor<'a> {
-    /// The process.
-    pub process: &'a Process,
-    /// Its descriptors of the listener.
-    pub fds: Vec<u32>,
-    /// Where it registered the listener.
-    pub watches: Vec<Watch>,
-    /// What its threads were seen doing while connections waited.
-    pub threads: Vec<ThreadRecord>,
-    /// What its threads wait for.
-    pub waits: Summary,
-    /// The epoll sets in which connections that it accepted are registered: those of its event loops.
-    pub loops: BTreeSet<u32>,
-    /// What keeps it from accepting.
-    pub state: AcceptorState,
-}
-
-/// What keeps a process from accepting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AcceptorState {
-    /// It does not run at all.
-    Halted(Halt),
-    /// It has no descriptor left below its limit.
-    AtFdLimit {
-        /// `RLIMIT_NOFILE`, soft.
-        limit: u64,
-    },
-    /// A thread sleeps on the very set that watches the listener edge-triggered.
-    AsleepOnEdge {
-        /// Which of the acceptor's watches.
-        watch: usize,
-        /// The thread.
-        tid: Pid,
-        /// In how many looks one slept there.
-        asleep: usize,
-        /// Of how many.
-        looks: usize,
-        /// Another thread does something on a socket meanwhile, and may be the one that took
-        /// the edge.
-        other_at_work: bool,
-    },
-    /// A thread sleeps on a set that watches the listener, and nothing woke it: another waiter
-    /// was chosen (`EPOLLEXCLUSIVE`).
-    NotWoken,
-    /// Nobody in it waits for the listener, though there is a thread that is idle.
-    Unwatched {
-        /// In which way.
-        how: Unwatched,
-        /// The idle thread.
-        tid: Pid,
-    },
-    /// Nobody in it waits for the listener, and the thread that would does something else.
-    Busy {
-        /// The thread, or of several the one that is most likely meant: no fact ties a thread to
-        /// what it does not wait for.
-        tid: Pid,
-        /// What it does.
-        activity: Activity,
-        /// Whether it did that in every look.
-        constant: bool,
-        /// Whether it is the only thread.
-        sole: bool,
-    },
-    /// The listener is registered, and no thread is left that waits on the set: the one that did has ended or
-    /// is parked.
-    NoThread {
-        /// Which of the acceptor's watches.
-        watch: usize,
-    },
-    /// Nothing shows that it accepts, and its parent has ended: it may have inherited the listener only.
-    Orphan,
-    /// It was seen accepting, or about to.
-    Serving,
-    /// It cannot be told.
-    Unclear(Doubt),
-}
-
-/// Why a process does not run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Halt {
-    /// Stopped by a signal.
-    Stopped,
-    /// Stopped by a debugger.
-    Traced,
-    /// Its cgroup is frozen.
-    Frozen,
-}
-
-/// How a listener goes unwatched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unwatched {
-    /// An idle thread waits on a set without it.
-    NotInSet {
-        /// The set it waits on.
-        epoll_fd: u32,
-    },
-    /// It is in a set, with a mask that lets nothing in.
-    NoInput {
-        /// Which of the acceptor's watches.
-        watch: usize,
-    },
-    /// It is in a set as one-shot, and its one event was delivered.
-    SpentOneShot {
-        /// Which of the acceptor's watches.
-        watch: usize,
-    },
-    /// An idle thread polls other descriptors.
-    NotPolled,
-    /// The process waits for its children or for signals, as a supervisor does.
-    Supervisor,
-}
-
-/// Why it cannot be told what keeps a process from accepting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubt {
-    /// It was not examined, or its threads could not be seen.
-    Unseen(Gap),
-    /// It may accept through an `io_uring`.
-    IoUring,
-    /// What was seen does not fit together: it sleeps on a set that should have woken it.
-    Contradiction,
-}
+use super::watch::Watches;
+use crate::model::{Inode, Listener, Pid, Process, Snapshot};
 
 /// The processes that hold a listener, by what they are for.
 #[derive(Debug, Default)]
@@ -307,37 +184,4 @@ fn thread_records(snapshot: &Snapshot, process: &Process, inode: Inode) -> Vec<T
         }
     }
     records
-}
-
-/// Where no cgroup file tells, a frozen thread may sleep in a function of the freezer.
-fn sleeps_in_freezer(examination: &Examination) -> bool {
-    let threads = examination.threads.known().into_iter().flatten();
-    threads
-        .filter_map(|thread| thread.wchan.known())
-        .any(|wchan| matches!(wchan.as_str(), "__refrigerator" | "do_freezer_trap"))
-}
-
-/// Tells whether a process does not run, and why.
-pub fn halt(process: &Process) -> Option<Halt> {
-    let examination = process.examination.as_ref()?;
-    if examination.frozen == Reading::Known(true) || sleeps_in_freezer(examination) {
-        return Some(Halt::Frozen);
-    }
-    let halted = |state: &Reading<RunState>| match state {
-        Reading::Known(RunState::Stopped) => Some(Halt::Stopped),
-        Reading::Known(RunState::Traced) => Some(Halt::Traced),
-        _ => None,
-    };
-    match examination.threads.known() {
-        // A thread that has exited and is not reaped yet holds nobody back.
-        Some(threads) if !threads.is_empty() => {
-            let mut living = threads
-                .iter()
-                .filter(|thread| thread.state != Reading::Known(RunState::Zombie))
-                .map(|thread| halted(&thread.state));
-            let first = living.next()??;
-            living.all(|halt| halt.is_some()).then_some(first)
-        }
-        _ => halted(&process.state),
-    }
 }

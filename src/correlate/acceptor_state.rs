@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::acceptor::{self, Acceptor, AcceptorState, Doubt, Unwatched};
+use super::acceptor_types::{Acceptor, AcceptorState, Doubt};
 use super::activity::Activity;
+use super::halt::halt;
+use super::threads::Unwatched;
 use super::threads::{self, ThreadLook, ThreadRecord, idleness, is_socket, weight};
 use super::watch::{Watch, Watches};
 use crate::model::{Descriptor, Gap, Pid, Reading, RunState};
@@ -19,7 +21,7 @@ pub(super) fn state_of(acceptor: &Acceptor, watches: &Watches) -> AcceptorState 
         let gap = process.state.gap().unwrap_or(Gap::NotLookedAt);
         return AcceptorState::Unclear(Doubt::Unseen(gap));
     };
-    if let Some(halt) = acceptor::halt(process) {
+    if let Some(halt) = halt(process) {
         return AcceptorState::Halted(halt);
     }
     if let Some(gap) = examination.threads.gap().or(acceptor.unseen()) {

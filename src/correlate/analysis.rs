@@ -4,16 +4,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept_queue::{AcceptQueue, Place, Queues, reconcile};
+use super::accept_queue::{AcceptQueue, Queues, reconcile};
 use super::acceptor::{Acceptor, AcceptorState, Division, division};
 use super::activity::Activity;
 use super::age::Ages;
 use super::growth::{self, Growth};
-use super::leak::{self, Endpoint, Leak};
-use super::ledger::{self, Ledger};
+use super::leak;
+use super::leak_types::{Endpoint, Leak};
 use super::matching::Listeners;
 use super::outage::{self, Outage};
 use super::owners::Owners;
+use super::place::Place;
 use super::waits::{Facts, Summary};
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
@@ -133,12 +134,6 @@ impl Analysis {
     /// Live clients that are not served, behind the listeners of processes that are looked into.
     pub fn outages(&self) -> Vec<Outage<'_>> {
         outage::outages(&self.snapshot, &self.facts(), self.grace)
-    }
-
-    /// What each listener's program has accepted and still has, in the snapshot's order; none where it
-    /// cannot be told what belongs to it.
-    pub fn ledgers(&self) -> Vec<Option<Ledger>> {
-        ledger::ledgers(self)
     }
 
     /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and

@@ -2,12 +2,11 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::model::{
-    Connection, Examination, FdLimit, Gap, Host, Inode, Layer, Listener, Pid, Process, Reading,
-    RunState, Snapshot, SocketSource, SocketTable, Software, Syscall, TcpAges, TcpState, Thread,
-    Timer, WaitFacts,
+    Connection, Coverage, Examination, Extent, FdLimit, Gap, Host, Inode, Layer, Listener, Pid,
+    Process, Reading, RunState, Snapshot, SocketSource, SocketTable, Software, Syscall, TcpAges,
+    TcpState, Thread, Timer,
 };
 
 /// A listener with an empty queue of 128 places.
@@ -46,30 +45,18 @@ pub(crate) fn waiting_connection(waited_ms: u32) -> Connection {
 
 /// A look that saw just these sockets, and saw the listeners unchanged after.
 pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
-    Snapshot {
-        namespace: crate::model::Namespace::named("current"),
-        host: Host {
-            hostname: "host".to_owned(),
-            kernel: "6.18.44".to_owned(),
-            machine: "x86_64".to_owned(),
-        },
-        source: SocketSource::InetDiag,
-        listeners_after: sockets.listeners.clone(),
-        sockets,
-        later: None,
-        holders: Vec::new(),
-        holder_source: None,
-        holders_complete: Reading::Known(()),
-        hidden: None,
-        dead: Vec::new(),
-        processes: std::collections::BTreeMap::new(),
-        waits: WaitFacts::default(),
-        open: None,
-        samples: Vec::new(),
-        dropped: None,
-        blind_spots: Vec::new(),
-        elapsed: Duration::ZERO,
-    }
+    let namespace = crate::model::Namespace::named("current");
+    let host = Host {
+        hostname: "host".to_owned(),
+        kernel: "6.18.44".to_owned(),
+        machine: "x86_64".to_owned(),
+    };
+    let after = sockets.listeners.clone();
+    let mut snapshot =
+        Snapshot::of_sockets(namespace, host, SocketSource::InetDiag, sockets, after);
+    snapshot.coverage = Coverage::of_sockets(Extent::Whole);
+    snapshot.coverage.holders = Extent::Whole;
+    snapshot
 }
 
 /// Tests keep the snapshot that they analyse.

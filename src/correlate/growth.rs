@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::leak::{Endpoint, Leak};
+use super::leak_types::{Endpoint, Leak};
 use super::second_look::SecondLook;
 use crate::model::{Connection, Process, Reading, Snapshot, TcpState};
 
@@ -124,9 +124,9 @@ fn running_for(process: &Process, snapshot: &Snapshot) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::correlate::LeakKind;
     use crate::correlate::age::{self, Age};
     use crate::correlate::fixtures;
-    use crate::correlate::leak::LeakKind;
     use crate::model::{Inode, SocketTable};
 
     fn growth(change: i64, gone: usize, millis: u64) -> Growth {

@@ -4,75 +4,22 @@
 use std::cell::OnceCell;
 use std::mem;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::accept_queue::Place;
 use super::age::{self, Age, Ages, Maturity};
+use super::leak_types::{Endpoint, Leak, LeakKind};
 use super::matching::Listeners;
 use super::overdue::{is_stuck_writer, maturity};
 use super::owners::Owners;
 use super::pending::{self, HalfClosers};
-use super::reader::{Reader, Suspects};
-use super::relay::{self, OtherSide};
+use super::place::Place;
+use super::reader::Suspects;
+use super::relay;
 use super::siblings;
 use super::waits::Facts;
 use crate::model::{Connection, Holder, Inode, Pid, Snapshot, TcpState};
-
-/// Connections of one kind in the same hands.
-#[derive(Debug)]
-pub struct Leak<'a> {
-    /// The processes that hold them; empty where that could not be seen.
-    pub pids: Vec<Pid>,
-    /// Which end of the service they are.
-    pub endpoint: Endpoint,
-    /// What is wrong with them.
-    pub kind: LeakKind,
-    /// The connections.
-    pub connections: Vec<&'a Connection>,
-    /// Since when the peer has closed each of them, in the same order.
-    pub ages: Vec<Age>,
-    /// How many of them are certainly older than the grace period, or have been unread for longer.
-    pub overdue: usize,
-    /// How many of them one process has, of all its processes the one with the most.
-    pub most_in_one: usize,
-    /// Connections in the same hands at the same end that are certainly younger.
-    pub young: Vec<&'a Connection>,
-}
-
-/// What a group of connections has in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Endpoint {
-    /// They came in at this local address.
-    Server(SocketAddr),
-    /// We opened them to this remote service.
-    Client(SocketAddr),
-}
-
-/// What is wrong with a connection that only one end has closed; the first that fits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum LeakKind {
-    /// Nobody is seen to hold it.
-    Unattributed,
-    /// The peer has closed, and several processes hold our end.
-    Inherited,
-    /// The peer has closed, and what we still have to send does not go out.
-    StuckWriter,
-    /// The peer has closed a connection that we opened.
-    IdlePool,
-    /// The peer has closed, and our end is not closed, read or not.
-    NotClosed(Rc<Reader>),
-    /// The peer has closed one side of a relay, which waits for the other side to close, too.
-    Relay(OtherSide),
-    /// The peer has closed its direction only, and what we send still flows.
-    HalfClosed,
-    /// The peer has closed its direction only, and waits for an answer that is being worked on.
-    AnswerDue,
-    /// We have closed our direction, and the peer does not close.
-    PeerNotClosing,
-}
 
 /// Groups the connections that were accepted or opened, that only one end has closed, and that
 /// have certainly been so for the grace period, or whose age cannot be known.
@@ -307,7 +254,7 @@ impl<'a> Sorter<'a> {
     /// Tells whether a connection without a listener is certainly a client's: every listener is
     /// shown.
     fn ends_are_known(&self) -> bool {
-        self.snapshot.source.coverage().listeners
+        self.snapshot.coverage.listeners.is_whole()
     }
 
     fn endpoint(&self, connection: &Connection) -> Endpoint {

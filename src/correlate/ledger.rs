@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::accept_queue::Place;
 use super::analysis::Analysis;
 use super::matching::Listeners;
+use super::place::Place;
 use super::triage::Triage;
 use crate::model::{Connection, Inode, Listener, Pid, PortRange, Snapshot, TcpState};
 
@@ -48,10 +48,10 @@ pub fn ports_of_interest(snapshot: &Snapshot, seen: &Triage) -> Vec<PortRange> {
 
 /// The ledger of each listener in the snapshot's order; none where it cannot be told what belongs to
 /// it.
-pub(super) fn ledgers(analysis: &Analysis) -> Vec<Option<Ledger>> {
+pub fn ledgers(analysis: &Analysis) -> Vec<Option<Ledger>> {
     let snapshot = &analysis.snapshot;
     let listeners = &snapshot.sockets.listeners;
-    if !snapshot.source.coverage().close_wait {
+    if !snapshot.coverage.close_wait.is_whole() {
         return vec![None; listeners.len()];
     }
     // A listener out of scope may fit a connection better than one in scope.

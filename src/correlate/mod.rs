@@ -1,16 +1,20 @@
 //! One fact related to another: which queue a connection waits in, who owns it, who watches it,
 //! how old it is. Pure; also decides what to look at next.
 
+mod absence;
 mod accept_queue;
 pub mod acceptor;
 mod acceptor_state;
+mod acceptor_types;
 mod activity;
 pub mod age;
 mod analysis;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod growth;
+mod halt;
 mod leak;
+mod leak_types;
 mod ledger;
 mod matching;
 mod mptcp;
@@ -18,6 +22,7 @@ mod outage;
 mod overdue;
 mod owners;
 mod pending;
+mod place;
 mod reader;
 mod relay;
 mod roles;
@@ -31,18 +36,19 @@ mod waiting_at;
 pub mod waits;
 mod watch;
 
-pub use accept_queue::{AcceptQueue, Place, QueueTrend};
+pub use absence::{absent_port, absent_ports, saw_nothing};
+pub use accept_queue::{AcceptQueue, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
 pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
-pub use leak::{Endpoint, Leak, LeakKind};
-pub use ledger::{Ledger, ports_of_interest};
+pub use leak_types::{Endpoint, Leak, LeakKind, OtherSide, Pairing};
+pub use ledger::{Ledger, ledgers, ports_of_interest};
 pub use matching::{Listeners, same_address};
 pub use mptcp::join_subflows;
 pub use outage::Outage;
 pub use owners::Owners;
+pub use place::Place;
 pub use reader::Reader;
-pub use relay::{OtherSide, Pairing};
 pub use threads::ThreadRecord;
 pub use triage::{
     Triage, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch, triage,

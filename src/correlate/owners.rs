@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::accept_queue::Place;
+use super::place::Place;
 use crate::model::{Holder, Inode, Snapshot};
 
 /// Holders by socket and by connection.

@@ -6,33 +6,10 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::age;
-use super::leak::{Endpoint, Leak, LeakKind};
+use super::leak_types::{Endpoint, Leak, LeakKind, OtherSide, Pairing};
 use super::reader::Reader;
 use super::waits::Facts;
 use crate::model::{Connection, Inode, Pid, TcpState};
-
-/// The other side of connections that a relay keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct OtherSide {
-    /// How many connections it has.
-    pub connections: usize,
-    /// Which end of which service most of them are.
-    pub end: Endpoint,
-    /// What tells that it is the other side.
-    pub told_by: Pairing,
-}
-
-/// What tells that two connections are the sides of a relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Pairing {
-    /// The relay has passed the end on, and that peer does not close: about as many connections are in
-    /// `FIN_WAIT2` as in `CLOSE_WAIT`.
-    PassedOn,
-    /// What one received the other sent, to the byte, and it is still open in both directions.
-    SameBytes,
-    /// Whenever one received something the other sent something, and it is still open in both directions.
-    SameTimes,
-}
 
 /// Finds the leaks that are one side of a relay, and says which is the other.
 ///

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::acceptor::Acceptor;
+use super::acceptor_types::Acceptor;
 use super::matching::Listeners;
 use super::waits::Facts;
 use crate::model::{Connection, Listener, Pid, Process, TcpState};

@@ -4,9 +4,8 @@ use std::mem;
 
 use rustc_hash::FxHashMap;
 
-use super::leak::{Endpoint, Leak, LeakKind};
+use super::leak_types::{Endpoint, Leak, LeakKind, Pairing};
 use super::reader::Reader;
-use super::relay::Pairing;
 use crate::model::{Pid, Process, Snapshot};
 
 /// A program and the process that its family of processes descends from.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::acceptor::Unwatched;
 use super::activity::{self, Activity};
 use crate::model::{Descriptor, Pid, Process, Reading, RunState, Snapshot, Thread, ThreadSample};
 
@@ -173,4 +172,28 @@ pub(super) fn busiest<'t>(
     }
     // Of equals the first, so the main thread goes before the others.
     threads.iter().rev().max_by_key(|thread| weigh(thread))
+}
+
+/// How a listener goes unwatched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwatched {
+    /// An idle thread waits on a set without it.
+    NotInSet {
+        /// The set it waits on.
+        epoll_fd: u32,
+    },
+    /// It is in a set, with a mask that lets nothing in.
+    NoInput {
+        /// Which of the acceptor's watches.
+        watch: usize,
+    },
+    /// It is in a set as one-shot, and its one event was delivered.
+    SpentOneShot {
+        /// Which of the acceptor's watches.
+        watch: usize,
+    },
+    /// An idle thread polls other descriptors.
+    NotPolled,
+    /// The process waits for its children or for signals, as a supervisor does.
+    Supervisor,
 }

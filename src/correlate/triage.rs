@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
+use super::accept_queue::{AcceptQueue, never_accepted, reconcile};
 use super::activity::{self, Activity};
 use super::age::{self, Maturity};
 use super::overdue::{maturity, needs_second_look};
+use super::place::Place;
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading, Snapshot,
     TcpState, Thread,

@@ -1,8 +1,8 @@
 //! Connections of which the source shows no inode: whether they were accepted is decided on what
 //! else it shows, and left open where that does not tell.
 
-use super::accept_queue::Place;
 use super::matching::Listeners;
+use super::place::Place;
 use crate::model::{Connection, Inode, Snapshot};
 
 /// The place of a connection that is not known to wait in an accept queue.

@@ -176,14 +176,72 @@ pub(super) fn no_processes(error: &KernelError, matters: bool) -> BlindSpot {
     }
 }
 
-/// There were more descriptors than are looked at in a search for dead ones.
-pub(super) fn too_many_descriptors() -> BlindSpot {
+/// A part of the socket tables could not be read.
+pub(super) fn missing_sockets(gap: Gap) -> BlindSpot {
     BlindSpot {
-        what: "descriptors of connections that no longer exist, in some processes".to_owned(),
-        why: "there are more descriptors on this host than are searched for them".to_owned(),
-        remedy: "count what one process has: lsof -nP -p PID | grep -c 'protocol: TCP'".to_owned(),
-        hides_findings: false,
+        what: "some of the sockets".to_owned(),
+        why: gap.to_string(),
+        remedy:
+            "look again; if it stays so, report it with `closewait-doctor record --redact -o FILE`"
+                .to_owned(),
+        hides_findings: true,
     }
+}
+
+const DEAD: &str = "descriptors of connections that no longer exist";
+
+/// Nobody could search for dead descriptors.
+pub(super) fn dead_not_searched(error: &KernelError) -> BlindSpot {
+    BlindSpot {
+        what: DEAD.to_owned(),
+        why: error.to_string(),
+        remedy: match error.kind {
+            Kind::NotFound => "name the mount of procfs with --procfs",
+            Kind::NotPermitted => PRIVILEGES,
+            Kind::NotRecorded => "record again: this recording does not hold it",
+            Kind::NotSupported | Kind::Malformed | Kind::TimedOut | Kind::Failed => "look again",
+        }
+        .to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// Not all processes could be searched for dead descriptors.
+pub(super) fn dead_searched_partly(gap: Gap) -> BlindSpot {
+    BlindSpot {
+        what: format!("{DEAD}, in some processes"),
+        why: match gap {
+            Gap::BudgetUsedUp => {
+                "there are more descriptors on this host than are searched for them".to_owned()
+            }
+            other => other.to_string(),
+        },
+        remedy: match gap {
+            Gap::NotPermitted => PRIVILEGES,
+            _ => "count what one process has: lsof -nP -p PID | grep -c 'protocol: TCP'",
+        }
+        .to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// Descriptors of some processes could not be read, and nobody forbade it.
+pub(super) fn failed_processes(failed: &[Pid], unattributed: usize) -> BlindSpot {
+    BlindSpot {
+        what: format!("descriptors of {}", pids(failed)),
+        why: format!("reading them failed{}", without_owner(unattributed)),
+        remedy: "look again; if it stays so, this host may be out of memory or of open files"
+            .to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// `process 7, 8, 9, ...`
+fn pids(pids: &[Pid]) -> String {
+    const NAMED: usize = 3;
+    let names: Vec<String> = pids.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = if pids.len() > NAMED { ", ..." } else { "" };
+    format!("process {}{more}", names.join(", "))
 }
 
 /// All processes were seen, and none holds the socket.
@@ -218,9 +276,37 @@ pub(super) fn hidden_threads(processes: &str, gap: Gap) -> BlindSpot {
                 "none is known: the kernel lacks /proc/PID/syscall, or it is a 32-bit program"
             }
             Gap::NotShown => "look at the host itself: closewait-doctor scan, or record -o FILE",
-            Gap::Vanished | Gap::Malformed | Gap::NotLookedAt | Gap::Failed => "look again",
+            Gap::BudgetUsedUp => "give it more time: --timeout 60s",
+            Gap::Vanished
+            | Gap::Malformed
+            | Gap::NotLookedAt
+            | Gap::CutOff
+            | Gap::NoAnswer
+            | Gap::Failed => "look again",
         }
         .to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// Memory or files of processes did not answer in time.
+pub(super) fn no_answer(processes: &str) -> BlindSpot {
+    BlindSpot {
+        what: format!("the command line and the executable of {processes}"),
+        why: Gap::NoAnswer.to_string(),
+        remedy: "see what the process itself waits for: /proc/PID/stack; a mount that does not answer may be the \
+                 cause of more"
+            .to_owned(),
+        hides_findings: false,
+    }
+}
+
+/// The look has used up its time.
+pub(super) fn out_of_time() -> BlindSpot {
+    BlindSpot {
+        what: "what the processes at suspicious sockets do".to_owned(),
+        why: "the time of the look was used up".to_owned(),
+        remedy: "give it more time: --timeout 60s; or narrow it with --port".to_owned(),
         hides_findings: true,
     }
 }

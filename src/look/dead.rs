@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::collect::kernel::{Kernel, UnlistedSocket, UnlistedTable};
+use crate::collect::kernel::{Kernel, KernelError, UnlistedSocket, UnlistedSockets, UnlistedTable};
 use crate::collect::{proc, sock_diag};
-use crate::model::{DeadDescriptors, DeadSocket, Inode, InodeSet, Pid, Scope};
+use crate::model::{
+    DeadDescriptors, DeadSocket, Extent, Gap, Inode, InodeSet, Pid, Scope, SocketSource,
+};
 use crate::rules::thresholds::DEAD_FEWEST;
 
 /// A search of its own costs a walk through all descriptors. Other namespaces' connections raise
@@ -22,30 +24,51 @@ pub(super) struct DeadScan {
     pub found: Vec<DeadDescriptors>,
     /// How many descriptors those processes have open.
     pub open: BTreeMap<Pid, u64>,
-    /// Whether all processes could be searched.
-    pub complete: bool,
+    /// How much of the processes was searched.
+    pub extent: Extent,
 }
 
 /// Tells whether so many sockets are missing in the tables that it is worth a search; `walked` says
 /// whether this look walks through the descriptors anyway.
-pub(super) fn is_worth_a_search(kernel: &mut dyn Kernel, walked: bool) -> bool {
+///
+/// # Errors
+///
+/// When the kernel's number of sockets cannot be read.
+pub(super) fn is_worth_a_search(
+    kernel: &mut dyn Kernel,
+    walked: bool,
+) -> Result<bool, KernelError> {
     let least = if walked {
         DEAD_FEWEST as u64
     } else {
         WORTH_A_WALK
     };
-    proc::read_unlisted_tcp_sockets(kernel).is_ok_and(|unlisted| unlisted >= least)
+    Ok(proc::read_unlisted_tcp_sockets(kernel)? >= least)
 }
 
-/// Searches once; nothing where the kernel does not answer.
-pub(super) fn sight(kernel: &mut dyn Kernel, scope: &Scope, at: Duration) -> Option<DeadScan> {
-    let unlisted = kernel.unlisted_sockets(None).ok().or_else(|| {
-        let (listed, _) = sock_diag::read_inodes(kernel).ok()?;
-        kernel.unlisted_sockets(Some(&listed)).ok()
-    })?;
+/// Searches once.
+///
+/// # Errors
+///
+/// When the kernel does not answer, neither by itself nor with a list of the sockets that are listed.
+pub(super) fn sight(
+    kernel: &mut dyn Kernel,
+    scope: &Scope,
+    source: SocketSource,
+    at: Duration,
+) -> Result<DeadScan, KernelError> {
+    let unlisted = if let Ok(unlisted) = kernel.unlisted_sockets(None) {
+        unlisted
+    } else {
+        let listed = match source {
+            SocketSource::Procfs => proc::read_net_tcp_inodes(kernel)?,
+            SocketSource::InetDiag | SocketSource::Text => sock_diag::read_inodes(kernel)?.0,
+        };
+        kernel.unlisted_sockets(Some(&listed))?
+    };
     let mut scan = DeadScan {
         at,
-        complete: unlisted.complete,
+        extent: extent(&unlisted),
         ..DeadScan::default()
     };
     for table in &unlisted.tables {
@@ -55,7 +78,21 @@ pub(super) fn sight(kernel: &mut dyn Kernel, scope: &Scope, at: Duration) -> Opt
             scan.found.push(dead);
         }
     }
-    Some(scan)
+    Ok(scan)
+}
+
+/// A process that could not be searched matters only where sockets are missing that nobody else holds.
+fn extent(unlisted: &UnlistedSockets) -> Extent {
+    let accounted = unlisted
+        .unaccounted
+        .is_some_and(|number| number < DEAD_FEWEST as u64);
+    if unlisted.failed > 0 && !accounted {
+        Extent::Partly(Gap::Failed)
+    } else if unlisted.refused > 0 && !accounted {
+        Extent::Partly(Gap::NotPermitted)
+    } else {
+        Extent::up_to((!unlisted.complete).then_some(Gap::BudgetUsedUp))
+    }
 }
 
 /// Keeps what was there both times: a connection that was reset a moment ago is normal.
@@ -167,6 +204,25 @@ mod tests {
             ports: ports.iter().map(|port| (*port).into()).collect(),
             pids: pids.to_vec(),
             netns: None,
+        }
+    }
+
+    #[test]
+    fn a_refused_process_matters_only_where_sockets_are_missing() {
+        let searched = |refused, unaccounted| {
+            extent(&UnlistedSockets {
+                complete: true,
+                refused,
+                unaccounted,
+                ..UnlistedSockets::default()
+            })
+        };
+        let enough = DEAD_FEWEST as u64;
+        assert_eq!(searched(0, None), Extent::Whole);
+        assert_eq!(searched(1, Some(enough - 1)), Extent::Whole);
+        for unaccounted in [Some(enough), None] {
+            let extent = searched(1, unaccounted);
+            assert_eq!(extent, Extent::Partly(Gap::NotPermitted));
         }
     }
 

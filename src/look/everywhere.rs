@@ -5,7 +5,7 @@ use super::blind_spots;
 use super::error::LookError;
 use super::looker::{Looker, Progress};
 use super::options::LookOptions;
-use super::owners::Search;
+use super::search::Search;
 use crate::collect::kernel::{FoundNamespace, Kernel};
 use crate::collect::proc;
 use crate::correlate::Triage;
@@ -32,6 +32,11 @@ pub(super) fn look(
     let mut wanted = InodeSet::default();
     for (index, namespace) in found.into_iter().enumerate() {
         let named = name(kernel, &namespace, index == 0);
+        if kernel.is_out_of_time() {
+            let why = "the time of the look was used up: give it more with --timeout 60s";
+            refused.push(blind_spots::refused_namespace(&named.name, &why));
+            continue;
+        }
         match first(kernel, options, namespace, named.clone()) {
             Ok(one) => {
                 wanted.extend(one.wanted.iter().flatten());

@@ -7,13 +7,14 @@ use super::blind_spots;
 use super::dead::{self, DeadScan};
 use super::error::LookError;
 use super::options::LookOptions;
-use super::owners::Search;
 use super::scope::restrict_to_pids;
+use super::search::Search;
 use crate::collect::kernel::{DescriptorTables, Kernel, KernelError, Kind};
 use crate::collect::proc;
 use crate::correlate::{self, Triage, triage};
 use crate::model::{
-    BlindSpot, Gap, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
+    BlindSpot, Extent, Gap, InodeSet, Namespace, Pid, Process, Reading, Scope, Snapshot,
+    SocketSource,
 };
 
 /// One namespace under way.
@@ -31,6 +32,8 @@ pub(super) struct Progress {
     /// The latest time that was read.
     pub(super) latest: Duration,
     pub(super) malformed: usize,
+    /// Why a part of the socket tables could not be read.
+    pub(super) sockets_lack: Option<Gap>,
     pub(super) interrupted: bool,
 }
 
@@ -60,6 +63,7 @@ impl Looker<'_> {
             self.look_for_redirected(&mut snapshot);
             seen = triage(&snapshot, self.options.grace);
         }
+        self.note_absent(&mut snapshot);
         Ok((snapshot, seen))
     }
 
@@ -97,9 +101,16 @@ impl Looker<'_> {
         };
         if !self.options.scope.pids.is_empty() {
             restrict_to_pids(&mut snapshot, &self.options.scope.pids);
+            self.note_absent_processes(&mut snapshot);
             seen = triage(&snapshot, self.options.grace);
         }
-        let dead = self.look_for_dead(&snapshot, walks);
+        if self.kernel.is_out_of_time() {
+            snapshot.blind_spots.push(blind_spots::out_of_time());
+            self.note_blind_spots(&mut snapshot, &seen);
+            snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
+            return snapshot;
+        }
+        let dead = self.look_for_dead(&mut snapshot, walks);
         self.examine(&mut snapshot, &seen, &tables);
         self.watch(&mut snapshot, &seen);
         self.look_again(&mut snapshot, &seen);
@@ -115,31 +126,52 @@ impl Looker<'_> {
     }
 
     /// Connections that no longer exist, while descriptors of them do.
-    fn look_for_dead(&mut self, snapshot: &Snapshot, walks: bool) -> Option<DeadScan> {
+    fn look_for_dead(&mut self, snapshot: &mut Snapshot, walks: bool) -> Option<DeadScan> {
         // The kernel counts dead sockets for the whole machine only, so each namespace would search
         // all processes for those of the others.
         let elsewhere =
             self.options.scope.all_netns && snapshot.namespace.name != Scope::CURRENT_NETNS;
-        if elsewhere
-            || snapshot.source != SocketSource::InetDiag
-            || !dead::is_worth_a_search(self.kernel, walks)
-        {
+        if elsewhere {
             return None;
         }
-        let at = self.now()?;
-        dead::sight(self.kernel, &self.options.scope, at)
+        match self.search_dead(snapshot.source, walks) {
+            Ok(scan) => {
+                snapshot.coverage.dead =
+                    scan.as_ref().map_or(Extent::NotNeeded, |scan| scan.extent);
+                scan
+            }
+            Err(error) => {
+                snapshot.coverage.dead = Extent::Unread(error.gap());
+                let spot = blind_spots::dead_not_searched(&error);
+                snapshot.blind_spots.push(spot);
+                None
+            }
+        }
+    }
+
+    /// Searches for them; nothing where the kernel's own numbers say that there are none to speak of.
+    fn search_dead(
+        &mut self,
+        source: SocketSource,
+        walks: bool,
+    ) -> Result<Option<DeadScan>, KernelError> {
+        if !dead::is_worth_a_search(self.kernel, walks)? {
+            return Ok(None);
+        }
+        let at = self.kernel.elapsed()?;
+        dead::sight(self.kernel, &self.options.scope, source, at).map(Some)
     }
 
     /// A connection that was reset a moment ago is normal; a leaked one is there at another look.
     fn confirm_dead(&mut self, snapshot: &mut Snapshot, first: DeadScan) {
-        if !first.complete {
-            let spot = blind_spots::too_many_descriptors();
+        if let Some(gap) = first.extent.gap() {
+            let spot = blind_spots::dead_searched_partly(gap);
             snapshot.blind_spots.push(spot);
         }
         let again = if first.found.is_empty() || self.options.observe.is_zero() {
             None
         } else {
-            self.sight_again(first.at)
+            self.sight_again(snapshot.source, first.at)
         };
         snapshot.dead = match again {
             Some(second) => {
@@ -160,12 +192,12 @@ impl Looker<'_> {
         }
     }
 
-    fn sight_again(&mut self, first: Duration) -> Option<DeadScan> {
+    fn sight_again(&mut self, source: SocketSource, first: Duration) -> Option<DeadScan> {
         let since_first = self.now()?.saturating_sub(first);
         self.kernel
             .pause(self.options.observe.saturating_sub(since_first));
         let at = self.now()?;
-        dead::sight(self.kernel, &self.options.scope, at)
+        dead::sight(self.kernel, &self.options.scope, source, at).ok()
     }
 
     /// The time since the look began; nothing where a recording has come to its end.
@@ -197,10 +229,20 @@ impl Looker<'_> {
     fn note_blind_spots(&self, snapshot: &mut Snapshot, seen: &Triage) {
         let mut spots: Vec<BlindSpot> = Vec::new();
         if self.progress.malformed > 0 {
+            snapshot.coverage.lacks_sockets(Gap::Malformed);
             spots.push(blind_spots::malformed_sockets(self.progress.malformed));
         }
         if self.progress.interrupted {
+            snapshot.coverage.lacks_sockets(Gap::CutOff);
             spots.push(blind_spots::interrupted_dump());
+        }
+        if let Some(gap) = self.progress.sockets_lack {
+            snapshot.coverage.lacks_sockets(gap);
+        }
+        if let Some(gap) = snapshot.coverage.sockets.gap()
+            && spots.is_empty()
+        {
+            spots.push(blind_spots::missing_sockets(gap));
         }
         // Only what was watched can have stood still without telling for how long.
         if !seen.listeners.is_empty() && snapshot.source == SocketSource::InetDiag {
@@ -215,6 +257,7 @@ impl Looker<'_> {
         {
             spots.push(blind_spots::not_watched());
         }
+        spots.extend(silent(snapshot).map(|names| blind_spots::no_answer(&names)));
         let mut hidden: BTreeMap<Gap, Vec<String>> = BTreeMap::new();
         let suspects = seen.suspects(snapshot);
         for process in suspects
@@ -233,4 +276,14 @@ impl Looker<'_> {
         );
         snapshot.blind_spots.extend(spots);
     }
+}
+
+/// The processes whose memory or files did not answer.
+fn silent(snapshot: &Snapshot) -> Option<String> {
+    let is_silent = |process: &&Process| process.command_line == Reading::Unknown(Gap::NoAnswer);
+    let processes = snapshot.processes.values().filter(is_silent);
+    let names: Vec<String> = processes
+        .map(|process| format!("{}[{}]", process.command, process.pid))
+        .collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }

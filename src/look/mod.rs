@@ -7,6 +7,7 @@
 //! A look owns what it saw. It leaves the process as it found it: the next one may be taken a second
 //! later, on the same kernel.
 
+mod absence;
 mod blind_spots;
 mod dead;
 mod error;
@@ -18,6 +19,7 @@ mod origin;
 mod owners;
 mod sampling;
 mod scope;
+mod search;
 mod seen;
 mod session;
 mod sockets;

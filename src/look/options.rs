@@ -17,6 +17,8 @@ pub struct LookOptions {
     pub observe: Duration,
     /// Whether the user asked to observe, and not just to look.
     pub observe_asked: bool,
+    /// How long a look may take, beside the time it was told to observe; then it reports what it has.
+    pub timeout: Duration,
     /// Whether owners are wanted even where nothing is suspicious.
     pub inventory: bool,
     /// Whether to read sockets from procfs although `sock_diag` may do.
@@ -31,6 +33,7 @@ impl Default for LookOptions {
             grace: thresholds::GRACE,
             observe: thresholds::OBSERVE,
             observe_asked: false,
+            timeout: thresholds::LOOK_TIMEOUT,
             inventory: false,
             procfs: false,
         }
@@ -46,6 +49,7 @@ impl LookOptions {
             grace: Duration::from_millis(manner.min_age_ms),
             observe: Duration::from_millis(manner.observe_ms),
             observe_asked: manner.observe_asked,
+            timeout: thresholds::LOOK_TIMEOUT,
             // A recording is made with owners.
             inventory: true,
             procfs: manner.procfs_source,

@@ -4,21 +4,13 @@ use std::collections::BTreeSet;
 
 use super::blind_spots;
 use super::looker::Looker;
-use crate::collect::kernel::{DescriptorTable, DescriptorTables, KernelError};
+use super::search::Search;
+use crate::collect::kernel::{DescriptorTable, DescriptorTables};
 use crate::collect::proc;
 use crate::correlate::Triage;
 use crate::model::{
-    Gap, HiddenSearch, Holder, HolderSource, Inode, InodeSet, Pid, Reading, Snapshot, Via,
+    Extent, Gap, HiddenSearch, Holder, HolderSource, Inode, InodeSet, Pid, Reading, Snapshot, Via,
 };
-
-/// What was asked of the descriptor tables, and what they answered.
-#[derive(Clone, Copy)]
-pub(crate) struct Search<'a> {
-    /// The sockets whose holders are to be found.
-    pub wanted: &'a InodeSet,
-    /// The tables; of all network namespaces, if several are looked at.
-    pub tables: &'a Result<DescriptorTables, KernelError>,
-}
 
 impl Looker<'_> {
     /// The second phase: who holds the sockets, of those that the tables show.
@@ -31,7 +23,7 @@ impl Looker<'_> {
         let tables = match search.tables {
             Ok(tables) => tables,
             Err(error) => {
-                snapshot.holders_complete = Reading::Unknown(error.gap());
+                snapshot.coverage.holders = Extent::Unread(error.gap());
                 let spot = blind_spots::no_processes(error, !seen.is_idle());
                 snapshot.blind_spots.push(spot);
                 return Vec::new();
@@ -43,10 +35,11 @@ impl Looker<'_> {
         } else {
             HolderSource::Procfs
         });
-        snapshot.holders_complete = if tables.refused.is_empty() && !tables.unlisted {
-            Reading::Known(())
+        let hidden_from_us = !tables.refused.is_empty() || tables.unlisted;
+        snapshot.coverage.holders = if hidden_from_us {
+            Extent::Partly(Gap::NotPermitted)
         } else {
-            Reading::Unknown(Gap::NotPermitted)
+            Extent::up_to((!tables.failed.is_empty()).then_some(Gap::Failed))
         };
         let hidden = self.look_for_hidden(snapshot, seen);
         self.drop_closed_meanwhile(snapshot, seen);
@@ -105,8 +98,12 @@ impl Looker<'_> {
         if missing.is_empty() {
             return Vec::new();
         }
-        let Ok(hidden) = self.kernel.hidden_descriptors(&missing) else {
-            return Vec::new();
+        let hidden = match self.kernel.hidden_descriptors(&missing) {
+            Ok(hidden) => hidden,
+            Err(error) => {
+                snapshot.coverage.hidden = Extent::Unread(error.gap());
+                return Vec::new();
+            }
         };
         for table in &hidden.threads {
             let via = Via::Thread(table.through);
@@ -124,8 +121,8 @@ impl Looker<'_> {
         snapshot.holders.sort_unstable();
         snapshot.hidden = Some(HiddenSearch {
             in_flight: hidden.in_flight,
-            complete: hidden.complete,
         });
+        snapshot.coverage.hidden = Extent::up_to((!hidden.complete).then_some(Gap::BudgetUsedUp));
         one_for_each_process(hidden.threads, hidden.ring_owners)
     }
 
@@ -227,6 +224,10 @@ pub(super) fn note_missing_owners(
     let missing = unattributed(snapshot, seen).len();
     if !tables.refused.is_empty() {
         let spot = blind_spots::refused_processes(&tables.refused, tables.processes, missing);
+        snapshot.blind_spots.push(spot);
+    }
+    if !tables.failed.is_empty() {
+        let spot = blind_spots::failed_processes(&tables.failed, missing);
         snapshot.blind_spots.push(spot);
     }
     if tables.unlisted {

@@ -1,5 +1,7 @@
 //! The beginning and the end of a look.
 
+use std::time::Duration;
+
 use super::error::LookError;
 use crate::collect::kernel::{Kernel, KernelError};
 use crate::model::Scope;
@@ -13,8 +15,12 @@ pub(super) struct Session<'k> {
 
 impl<'k> Session<'k> {
     /// Begins a look, in the network namespace that is named, if one is.
-    pub(super) fn begin(kernel: &'k mut dyn Kernel, scope: &Scope) -> Result<Self, LookError> {
-        kernel.begin_look();
+    pub(super) fn begin(
+        kernel: &'k mut dyn Kernel,
+        scope: &Scope,
+        budget: Duration,
+    ) -> Result<Self, LookError> {
+        kernel.begin_look(budget);
         let session = Self {
             kernel,
             ended: false,

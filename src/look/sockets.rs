@@ -1,18 +1,17 @@
 //! The first phase: sockets, from where they can be had.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use super::blind_spots;
 use super::error::LookError;
 use super::looker::Looker;
-use crate::collect::kernel::KernelError;
+use crate::collect::kernel::{KernelError, Kind};
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
 use crate::correlate::{self, Listeners, foresees_exhaustion, needs_unaccepted, triage};
 use crate::model::{
-    Connection, Gap, Inode, InodeSet, Listener, Namespace, PortRange, Reading, Snapshot,
-    SocketSource, SocketTable, WaitFacts,
+    Connection, Coverage, Extent, Inode, InodeSet, Listener, Namespace, PortRange, Snapshot,
+    SocketSource, SocketTable,
 };
 
 impl Looker<'_> {
@@ -38,26 +37,8 @@ impl Looker<'_> {
             })?;
             (SocketSource::Procfs, sockets)
         };
-        let mut snapshot = Snapshot {
-            namespace,
-            host,
-            source,
-            sockets,
-            listeners_after,
-            later: None,
-            holders: Vec::new(),
-            holder_source: None,
-            holders_complete: Reading::Unknown(Gap::NotLookedAt),
-            hidden: None,
-            dead: Vec::new(),
-            processes: BTreeMap::new(),
-            waits: WaitFacts::default(),
-            open: None,
-            samples: Vec::new(),
-            dropped: None,
-            blind_spots: Vec::new(),
-            elapsed: Duration::ZERO,
-        };
+        let mut snapshot = Snapshot::of_sockets(namespace, host, source, sockets, listeners_after);
+        snapshot.coverage = Coverage::of_sockets(Extent::Whole);
         if source == SocketSource::Procfs {
             let seen = triage(&snapshot, self.options.grace);
             let spot = blind_spots::procfs_only(refusal.as_ref(), !seen.is_idle());
@@ -122,7 +103,7 @@ impl Looker<'_> {
                 let nobody = InodeSet::default();
                 Ok(self.net_tcp(Wanted::CloseWait, ports, &nobody)?.listeners)
             }
-            SocketSource::Text(_) => Err(KernelError::not_recorded("the text")),
+            SocketSource::Text => Err(KernelError::not_recorded("the text")),
         }
     }
 
@@ -141,7 +122,7 @@ impl Looker<'_> {
                 Ok(connections)
             }
             SocketSource::Procfs => Ok(self.net_tcp(wanted, ports, listeners)?.connections),
-            SocketSource::Text(_) => Err(KernelError::not_recorded("the text")),
+            SocketSource::Text => Err(KernelError::not_recorded("the text")),
         }
     }
 
@@ -152,10 +133,18 @@ impl Looker<'_> {
         } else {
             Wanted::CloseWait
         };
-        let Ok((mptcp, dump)) =
-            sock_diag::read_mptcp(self.kernel, wanted, &self.options.scope.ports)
-        else {
-            return tcp;
+        let ports = &self.options.scope.ports;
+        let (mptcp, dump) = match sock_diag::read_mptcp(self.kernel, wanted, ports) {
+            Ok(read) => read,
+            Err(error) => {
+                if !matches!(
+                    error.kind,
+                    Kind::NotSupported | Kind::NotFound | Kind::NotRecorded
+                ) {
+                    self.progress.sockets_lack.get_or_insert(error.gap());
+                }
+                return tcp;
+            }
         };
         self.note_dump(&dump);
         correlate::join_subflows(tcp, mptcp)
@@ -183,10 +172,13 @@ impl Looker<'_> {
     pub(super) fn look_for_redirected(&mut self, snapshot: &mut Snapshot) {
         let listeners = &snapshot.sockets.listeners;
         let inodes: InodeSet = listeners.iter().filter_map(|l| l.inode).collect();
-        let Ok(mut unaccepted) =
-            self.connections(snapshot.source, Wanted::Unaccepted, &[], &inodes)
-        else {
-            return;
+        let unaccepted = self.connections(snapshot.source, Wanted::Unaccepted, &[], &inodes);
+        let mut unaccepted = match unaccepted {
+            Ok(unaccepted) => unaccepted,
+            Err(error) => {
+                snapshot.coverage.lacks_sockets(error.gap());
+                return;
+            }
         };
         let in_scope = Listeners::new(listeners);
         let others = Listeners::new(&snapshot.sockets.other_listeners);

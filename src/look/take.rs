@@ -4,7 +4,7 @@ use super::error::LookError;
 use super::everywhere;
 use super::looker::{Looker, Progress};
 use super::options::LookOptions;
-use super::owners::Search;
+use super::search::Search;
 use super::seen::Look;
 use super::session::Session;
 use crate::collect::kernel::Kernel;
@@ -17,7 +17,7 @@ use crate::model::{Namespace, Snapshot};
 /// When no socket can be read at all, or a process or a namespace that was named is not there.
 pub fn take(kernel: &mut dyn Kernel, options: &LookOptions) -> Result<Look, LookError> {
     let recorded = kernel.is_recorded();
-    let mut session = Session::begin(kernel, &options.scope)?;
+    let mut session = Session::begin(kernel, &options.scope, options.timeout + options.observe)?;
     let snapshots = if options.scope.all_netns {
         everywhere::look(session.kernel(), options)?
     } else {

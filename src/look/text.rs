@@ -10,8 +10,7 @@ use crate::collect::sock_diag::retain_ports;
 use crate::collect::text::{Part, Text};
 use crate::correlate::Analysis;
 use crate::model::{
-    Gap, HolderSource, Host, InodeSet, Namespace, Pid, Reading, Scope, Snapshot, SocketSource,
-    TcpState, WaitFacts,
+    HolderSource, Host, InodeSet, Namespace, Pid, Scope, Snapshot, SocketSource, TcpState,
 };
 
 /// The look that a text stands for; `grace` is the age from which on an untended connection is stuck.
@@ -35,30 +34,23 @@ fn snapshot(text: Part, unused: Unused, scope: &Scope, grace: Duration) -> Snaps
         Some(name) if several => name,
         _ => scope.netns_name(),
     };
-    let mut snapshot = Snapshot {
-        namespace: Namespace::named(name),
-        host: Host {
-            hostname: text.name.clone().unwrap_or_default(),
-            kernel: String::new(),
-            machine: String::new(),
-        },
-        source: SocketSource::Text(text.coverage),
-        listeners_after: text.sockets.listeners.clone(),
-        sockets: text.sockets,
-        later: None,
-        holder_source: (!text.holders.is_empty()).then_some(HolderSource::Text),
-        holders: text.holders,
-        holders_complete: Reading::Unknown(Gap::NotShown),
-        hidden: None,
-        dead: Vec::new(),
-        processes: text.processes,
-        waits: WaitFacts::default(),
-        open: None,
-        samples: Vec::new(),
-        dropped: None,
-        blind_spots: Vec::new(),
-        elapsed: Duration::ZERO,
+    let host = Host {
+        hostname: text.name.clone().unwrap_or_default(),
+        kernel: String::new(),
+        machine: String::new(),
     };
+    let listeners = text.sockets.listeners.clone();
+    let mut snapshot = Snapshot::of_sockets(
+        Namespace::named(name),
+        host,
+        SocketSource::Text,
+        text.sockets,
+        listeners,
+    );
+    snapshot.holder_source = (!text.holders.is_empty()).then_some(HolderSource::Text);
+    snapshot.holders = text.holders;
+    snapshot.processes = text.processes;
+    snapshot.coverage = text.coverage;
     snapshot
         .sockets
         .other_listeners

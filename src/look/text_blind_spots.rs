@@ -159,11 +159,11 @@ fn listeners(analysis: &Analysis) -> Option<BlindSpot> {
 
 /// Where the text is a part, what it does not show may be stuck.
 fn connections(analysis: &Analysis) -> Option<BlindSpot> {
-    let coverage = analysis.snapshot.source.coverage();
-    if coverage.whole && coverage.close_wait {
+    let coverage = analysis.snapshot.coverage;
+    if coverage.sockets.is_whole() && coverage.close_wait.is_whole() {
         return None;
     }
-    let what = if coverage.close_wait {
+    let what = if coverage.close_wait.is_whole() {
         "other sockets"
     } else {
         "other connections in CLOSE_WAIT"

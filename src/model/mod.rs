@@ -2,7 +2,10 @@
 //!
 //! No I/O and no policy here; every number is documented once, where its type is defined.
 
+mod absent;
 mod confidence;
+mod coverage;
+mod holder;
 mod process;
 mod reading;
 mod runtime;
@@ -12,7 +15,10 @@ mod socket;
 mod syscall;
 mod waits;
 
+pub use absent::{Absent, Asked};
 pub use confidence::Confidence;
+pub use coverage::{Coverage, Extent};
+pub use holder::{Holder, HolderSource, Via};
 pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Syscall, Thread,
 };
@@ -20,9 +26,8 @@ pub use reading::{Gap, Reading};
 pub use runtime::{Library, Runtime, Server, Software};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
-    BlindSpot, Coverage, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder,
-    HolderSource, Host, Later, Namespace, OpenConnections, Origin, Sample, Snapshot, SocketSource,
-    SocketTable, ThreadSample, Via,
+    BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Host, Later, Namespace,
+    OpenConnections, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};

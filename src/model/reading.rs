@@ -28,6 +28,12 @@ pub enum Gap {
     NotLookedAt,
     /// The text that was pasted does not show it.
     NotShown,
+    /// It ends before its end, or changed while it was read.
+    CutOff,
+    /// The look had no time, or no room, left for it.
+    BudgetUsedUp,
+    /// No answer came in time.
+    NoAnswer,
     /// Reading failed for another reason.
     Failed,
 }
@@ -83,6 +89,9 @@ impl fmt::Display for Gap {
             Self::NotRecorded => "not in the recording",
             Self::NotLookedAt => "not looked at",
             Self::NotShown => "the text does not show it",
+            Self::CutOff => "it was cut off, or changed while it was read",
+            Self::BudgetUsedUp => "there is more of it than a look reads",
+            Self::NoAnswer => "no answer came in time: another process or a dead mount holds it up",
             Self::Failed => "reading failed",
         })
     }

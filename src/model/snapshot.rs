@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Connection, Inode, Listener, Pid, PortRange, Process, Reading, RunState, Syscall, WaitFacts,
+    Absent, Connection, Coverage, Holder, HolderSource, Inode, Listener, Pid, PortRange, Process,
+    Reading, RunState, Syscall, WaitFacts,
 };
 
 /// The machine that was looked at.
@@ -60,49 +61,13 @@ pub enum SocketSource {
     /// `/proc/net/tcp` and `/proc/net/tcp6`.
     Procfs,
     /// Text that somebody copied from a terminal.
-    Text(Coverage),
-}
-
-/// What of the sockets of a host a text shows in full.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Coverage {
-    /// One table with listeners and with connections in every state: what is missing in it was
-    /// missing in the kernel's list as well.
-    pub whole: bool,
-    /// Every connection in `CLOSE_WAIT` is in it.
-    pub close_wait: bool,
-    /// Every listener is in it, with its queue.
-    pub listeners: bool,
-}
-
-impl Coverage {
-    /// What both show in full.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            whole: self.whole && other.whole,
-            close_wait: self.close_wait && other.close_wait,
-            listeners: self.listeners && other.listeners,
-        }
-    }
+    Text,
 }
 
 impl SocketSource {
-    /// What is shown in full. A look at the kernel shows everything that it was asked for.
-    pub fn coverage(self) -> Coverage {
-        match self {
-            Self::InetDiag | Self::Procfs => Coverage {
-                whole: true,
-                close_wait: true,
-                listeners: true,
-            },
-            Self::Text(coverage) => coverage,
-        }
-    }
-
     /// Tells whether somebody copied it: there is nothing more to be asked.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::Text(_))
+        self == Self::Text
     }
 }
 
@@ -126,48 +91,11 @@ pub struct Later {
     pub sockets: SocketTable,
 }
 
-/// A process's descriptor of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Holder {
-    /// The socket.
-    pub inode: Inode,
-    /// The process.
-    pub pid: Pid,
-    /// The descriptor, where the source shows it.
-    pub fd: Option<u32>,
-    /// In what way.
-    pub via: Via,
-}
-
-/// Where the holders of sockets were read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HolderSource {
-    /// The links of `/proc/PID/fd`.
-    Procfs,
-    /// One pass over all descriptors inside the kernel (the BPF iterator `task_file`).
-    BpfIterator,
-    /// Text that somebody copied from a terminal.
-    Text,
-}
-
-/// In what way a process holds a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Via {
-    /// A descriptor in its table.
-    Table,
-    /// A descriptor in the table of just this thread.
-    Thread(Pid),
-    /// Registered with an `io_uring`, of which the descriptor is.
-    Ring,
-}
-
 /// What was searched for sockets that no process is seen to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HiddenSearch {
     /// Unix sockets with descriptors in flight: process, descriptor, and how many.
     pub in_flight: Vec<(Pid, u32, u32)>,
-    /// Whether all threads, rings and unix sockets could be searched.
-    pub complete: bool,
 }
 
 /// Descriptors of TCP connections that no longer exist, in one process: the kernel has taken the
@@ -273,8 +201,6 @@ pub struct Snapshot {
     pub holders: Vec<Holder>,
     /// Where that was read, if it was.
     pub holder_source: Option<HolderSource>,
-    /// Whether all holders are known: every process's descriptors could be read.
-    pub holders_complete: Reading<()>,
     /// What was searched besides, where a holder was missing.
     pub hidden: Option<HiddenSearch>,
     /// Descriptors of connections that no longer exist.
@@ -289,8 +215,45 @@ pub struct Snapshot {
     pub samples: Vec<Sample>,
     /// Drop counters before and after the observation.
     pub dropped: Option<(DroppedCounters, DroppedCounters)>,
+    /// What was asked for and is not there.
+    pub absent: Vec<Absent>,
+    /// How much of each source was read.
+    pub coverage: Coverage,
     /// What could not be seen.
     pub blind_spots: Vec<BlindSpot>,
     /// How long the look took.
     pub elapsed: Duration,
+}
+
+impl Snapshot {
+    /// A look that has read the sockets, and nothing else yet.
+    pub fn of_sockets(
+        namespace: Namespace,
+        host: Host,
+        source: SocketSource,
+        sockets: SocketTable,
+        listeners_after: Vec<Listener>,
+    ) -> Self {
+        Self {
+            namespace,
+            host,
+            source,
+            sockets,
+            listeners_after,
+            later: None,
+            holders: Vec::new(),
+            holder_source: None,
+            hidden: None,
+            dead: Vec::new(),
+            processes: BTreeMap::new(),
+            waits: WaitFacts::default(),
+            open: None,
+            samples: Vec::new(),
+            dropped: None,
+            absent: Vec::new(),
+            coverage: Coverage::default(),
+            blind_spots: Vec::new(),
+            elapsed: Duration::ZERO,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
-use super::table::{TableOptions, address, duration, owners, plain_table, write_rows};
+use super::cells::{TableOptions, address, duration, owners, plain_table, write_rows};
 use crate::correlate::Place;
 use crate::model::{Holder, Pid};
 use crate::report::{ConnectionRow, Oldest, Report};

@@ -14,8 +14,8 @@ use super::escape::is_dangerous;
 use super::json_check::CheckV1;
 use crate::correlate::{Activity, Place};
 use crate::model::{
-    BlindSpot, Holder, HolderSource, Library, Namespace, PortRange, Reading, RunState, Server,
-    Software, Via,
+    Absent, Asked, BlindSpot, Holder, HolderSource, Library, Namespace, PortRange, Reading,
+    RunState, Server, Software, Via,
 };
 use crate::report::{
     Check, ConnectionRow, ListenerRow, Oldest, Origin, OriginKind, ProcessRow, Report, Source,
@@ -45,6 +45,9 @@ struct ReportV1<'a> {
     source: Option<SourceV1<'a>>,
     /// The network namespaces that were looked into.
     namespaces: Vec<NamespaceV1<'a>>,
+    /// What was asked for and is not there: neither a listener nor a connection. The verdict is then
+    /// `unknown` at best.
+    absent: Vec<AbsentV1>,
     /// What could not be seen.
     blind_spots: Vec<BlindSpotV1<'a>>,
     summary: SummaryV1,
@@ -122,6 +125,24 @@ struct ScopeV1<'a> {
 enum PortV1 {
     One(u16),
     Range(String),
+}
+
+/// Something that was asked for and is not there.
+#[derive(Serialize, JsonSchema)]
+struct AbsentV1 {
+    kind: AskedV1,
+    /// The port or range, the process id, or the name of the namespace.
+    asked: String,
+    /// Listeners that are there, those on the nearest ports first.
+    nearby: Vec<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum AskedV1 {
+    Port,
+    Process,
+    Namespace,
 }
 
 /// Where the facts came from.
@@ -591,6 +612,7 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
         },
         source: report.origin.as_ref().map(convert_origin),
         namespaces: report.namespaces.iter().map(convert_namespace).collect(),
+        absent: report.absent.iter().map(convert_absent).collect(),
         blind_spots: report.blind_spots.iter().map(BlindSpotV1::from).collect(),
         summary: summary(report),
         findings: report.findings.iter().map(convert_finding).collect(),
@@ -603,6 +625,19 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
         connections_omitted: all - listed,
         processes: report.processes.iter().map(convert_process).collect(),
         check: None,
+    }
+}
+
+fn convert_absent(absent: &Absent) -> AbsentV1 {
+    let (kind, asked) = match &absent.asked {
+        Asked::Port(range) => (AskedV1::Port, range.to_string()),
+        Asked::Process(pid) => (AskedV1::Process, pid.to_string()),
+        Asked::Namespace(name) => (AskedV1::Namespace, name.clone()),
+    };
+    AbsentV1 {
+        kind,
+        asked,
+        nearby: absent.nearby.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -65,7 +65,7 @@ fn cases<'p>(check: &Check, problems: &'p [Problem]) -> Vec<Case<'p>> {
     let of = |kind: Kind| problems.iter().filter(move |problem| problem.kind == kind);
     let mut cases = vec![Case {
         name: SEEN.to_owned(),
-        problems: of(Kind::BlindSpot).collect(),
+        problems: of(Kind::Absent).chain(of(Kind::BlindSpot)).collect(),
     }];
     cases.extend(check.judged().map(|evaluation| Case {
         name: format!("threshold {}", label(evaluation.metric)),

@@ -1,5 +1,6 @@
 //! Reports to bytes: one file a format; a renderer gets a writer and opens nothing.
 
+mod cells;
 mod connections;
 pub mod escape;
 mod github;
@@ -15,6 +16,7 @@ mod problem;
 mod relieve;
 mod table;
 
+pub use cells::TableOptions;
 pub use github::{write_failed_github, write_github};
 pub use json::{SCHEMA, schema, write_json, write_json_with_check};
 pub use json_probe::{PROBE_SCHEMA, probe_schema, write_probe_json};
@@ -23,4 +25,4 @@ pub use junit::{write_failed_junit, write_junit};
 pub use line::{write_failed_line, write_line};
 pub use probe::{ProbeReport, write_probe_table};
 pub use relieve::{ReliefReport, ServerState, write_relief_table};
-pub use table::{TableOptions, write_table};
+pub use table::write_table;

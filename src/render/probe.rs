@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::table::{TableOptions, write_text};
+use super::cells::TableOptions;
+use super::table::write_text;
 use crate::act::probe::{self, AssessedFinding, Behaviour, Effect, Probe, ProbeOutcome};
 use crate::model::Snapshot;
 use crate::render::escape::escape;

@@ -1,8 +1,8 @@
 //! Why a check is not OK, the worst first: what the line, JUnit and GitHub tell in their own ways.
 
 use super::table::{scope_clause, subject};
-use crate::model::BlindSpot;
-use crate::report::{Check, Evaluation, Metric, Report, Status, Verdict};
+use crate::model::{Absent, BlindSpot};
+use crate::report::{Check, Evaluation, Metric, Report, Status, Verdict, absent_sentence};
 use crate::rules::{Finding, Severity};
 
 /// One reason. Its texts may hold what a process calls itself.
@@ -24,6 +24,7 @@ pub(super) struct Problem {
 pub(super) enum Kind {
     Finding,
     Threshold(Metric),
+    Absent,
     BlindSpot,
 }
 
@@ -31,7 +32,7 @@ impl Problem {
     /// All but the details.
     pub(super) fn sentence(&self) -> String {
         match self.kind {
-            Kind::Threshold(_) => self.headline.clone(),
+            Kind::Threshold(_) | Kind::Absent => self.headline.clone(),
             Kind::Finding | Kind::BlindSpot => format!("{}: {}", self.title, self.headline),
         }
     }
@@ -44,6 +45,8 @@ pub(super) fn problems(report: &Report, check: &Check) -> Vec<Problem> {
         .filter_map(|finding| of_finding(report, finding))
         .collect();
     problems.extend(check.judged().filter_map(of_threshold));
+    let absent = report.absent.iter();
+    problems.extend(absent.map(|one| of_absent(one, report)));
     problems.extend(hiding(report).map(of_blind_spot));
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.status));
     problems
@@ -87,6 +90,17 @@ fn of_threshold(evaluation: &Evaluation) -> Option<Problem> {
         headline: evaluation.reason()?,
         details: Vec::new(),
     })
+}
+
+fn of_absent(absent: &Absent, report: &Report) -> Problem {
+    Problem {
+        kind: Kind::Absent,
+        status: Status::Unknown,
+        name: "not there".to_owned(),
+        title: "not there".to_owned(),
+        headline: absent_sentence(absent, &report.scope),
+        details: Vec::new(),
+    }
 }
 
 fn of_blind_spot(spot: &BlindSpot) -> Problem {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::table::{TableOptions, plain_table, write_rows, write_text};
+use super::cells::{TableOptions, plain_table, write_rows};
+use super::table::write_text;
 use crate::act::relieve::{Relief, ReliefOutcome, ReliefPlan};
 use crate::render::escape::escape;
 use crate::rules::Finding;

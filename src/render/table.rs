@@ -1,30 +1,18 @@
 //! The report for a person: the answer first.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::ContentArrangement;
 
+use super::cells::{TableOptions, address, duration, lines, owners, plain_table, write_rows};
 use super::connections::write_connections;
 use super::escape::escape;
 use crate::correlate::Ledger;
-use crate::model::{Holder, Reading, Via};
-use crate::report::{ListenerRow, Report, Source, Verdict};
+use crate::model::Reading;
+use crate::report::{ListenerRow, Report, Source, Verdict, absent_sentence};
 use crate::rules::{Confidence, Finding, Severity};
-
-/// How the report is laid out.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TableOptions {
-    /// Width of the terminal; nothing is wrapped where there is none.
-    pub width: Option<u16>,
-    /// Show every listener, and every connection where there is no limit.
-    pub all: bool,
-    /// How many connections to list at most; without it a few of each kind, or all.
-    pub limit: Option<usize>,
-}
 
 /// Beyond this width lines are hard to read.
 const WIDEST_TEXT: u16 = 110;
@@ -42,6 +30,7 @@ pub fn write_table(report: &Report, options: TableOptions, out: &mut dyn Write) 
     if let Some(origin) = &report.origin {
         writeln!(out, "{}", escape(&origin.to_string()))?;
     }
+    write_absent(report, out)?;
     write_verdict(report, out)?;
     for finding in &report.findings {
         write_finding(report, finding, options, out)?;
@@ -78,8 +67,21 @@ fn write_lines(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// One line, when there is no finding that says more.
+/// What was asked for and is not there comes before everything else.
+fn write_absent(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let style = AnsiColor::Yellow.on_default().bold();
+    for absent in &report.absent {
+        let sentence = escape(&absent_sentence(absent, &report.scope)).into_owned();
+        writeln!(out, "{style}NOT THERE{style:#}  {sentence}")?;
+    }
+    Ok(())
+}
+
+/// One line, when there is no finding and nothing absent that says more.
 fn write_verdict(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    if !report.absent.is_empty() && report.blind_spots.is_empty() {
+        return Ok(());
+    }
     if !report.findings.is_empty() && report.verdict != Verdict::Healthy {
         return Ok(());
     }
@@ -239,31 +241,6 @@ fn wrap(text: &str, width: Option<u16>, indent: usize) -> Vec<String> {
     lines(&table)
 }
 
-pub(super) fn plain_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table
-}
-
-fn lines(table: &Table) -> Vec<String> {
-    table
-        .lines()
-        .map(|line| line.trim_end().to_owned())
-        .collect()
-}
-
-/// Writes a table without borders, columns two blanks apart, never cut.
-pub(super) fn write_rows(table: &mut Table, out: &mut dyn Write) -> io::Result<()> {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    for line in lines(table) {
-        writeln!(out, "{line}")?;
-    }
-    writeln!(out)
-}
-
 fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
     let rows: Vec<&ListenerRow> = report
         .listeners
@@ -325,15 +302,6 @@ fn accepted(ledger: Option<Ledger>) -> String {
     }
 }
 
-/// An address, with its network namespace where there are several.
-pub(super) fn address(report: &Report, netns: &str, local: SocketAddr) -> String {
-    if report.namespaces.len() > 1 {
-        format!("[{}] {local}", escape(netns))
-    } else {
-        local.to_string()
-    }
-}
-
 /// A listener is shown when somebody waits at it, or when connections of it are shown.
 fn is_of_interest(report: &Report, row: &ListenerRow) -> bool {
     let has_closed = |ledger: Ledger| ledger.close_wait > 0;
@@ -371,43 +339,6 @@ fn watchers(row: &ListenerRow) -> String {
         return "-".to_owned();
     }
     names.join("; ")
-}
-
-pub(super) fn owners(report: &Report, owners: &[Holder]) -> String {
-    const SHOWN: usize = 2;
-    if owners.is_empty() {
-        return "?".to_owned();
-    }
-    let mut names: Vec<String> = owners
-        .iter()
-        .take(SHOWN)
-        .map(|owner| {
-            let via = match owner.via {
-                Via::Table => String::new(),
-                Via::Thread(tid) => format!(" of thread {tid}"),
-                Via::Ring => " (io_uring)".to_owned(),
-            };
-            let fd = owner.fd.map_or(String::new(), |fd| format!(" fd {fd}"));
-            let command = escape(report.command(owner.pid));
-            format!("{command}[{}]{fd}{via}", owner.pid)
-        })
-        .collect();
-    if owners.len() > SHOWN {
-        names.push(format!("and {} more", owners.len() - SHOWN));
-    }
-    names.join(", ")
-}
-
-/// Short enough for a column.
-pub(super) fn duration(time: Duration) -> String {
-    let millis = time.as_millis();
-    match millis {
-        0..1000 => format!("{millis}ms"),
-        1000..60_000 if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
-        1000..60_000 => format!("{}.{}s", millis / 1000, millis % 1000 / 100),
-        60_000..3_600_000 => format!("{}m{:02}s", millis / 60_000, millis / 1000 % 60),
-        _ => format!("{}h{:02}m", millis / 3_600_000, millis / 60_000 % 60),
-    }
 }
 
 fn write_blind_spots(

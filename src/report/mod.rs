@@ -1,5 +1,6 @@
 //! What renderers see: findings, listeners, connections, blind spots, totals.
 
+mod absent;
 mod check;
 mod oldest;
 mod origin;
@@ -11,13 +12,14 @@ use std::time::Duration;
 use crate::correlate::acceptor::division;
 use crate::correlate::age::Age;
 use crate::correlate::waits::Facts;
-use crate::correlate::{AcceptQueue, Activity, Analysis, Ledger, Place, Watch, interpret};
+use crate::correlate::{AcceptQueue, Activity, Analysis, Ledger, Place, Watch, interpret, ledgers};
 use crate::model::{
-    BlindSpot, Connection, Coverage, Holder, HolderSource, Host, Listener, Namespace, Pid, Process,
-    Scope, SocketSource, TcpState, Thread,
+    Absent, BlindSpot, Connection, Coverage, Holder, HolderSource, Host, Listener, Namespace, Pid,
+    Process, Scope, SocketSource, TcpState, Thread,
 };
 use crate::rules::{self, Finding, Severity};
 
+pub use absent::absent_sentence;
 pub use check::{
     AmountText, Check, Evaluation, Limits, Measurement, Metric, Status, Threshold, Thresholds,
     ThresholdsError, Unit,
@@ -55,6 +57,8 @@ pub struct Report {
     pub listeners: Vec<ListenerRow>,
     /// The processes that hold what is shown.
     pub processes: Vec<ProcessRow>,
+    /// What was asked for and is not there.
+    pub absent: Vec<Absent>,
     /// What could not be seen.
     pub blind_spots: Vec<BlindSpot>,
     /// The network namespaces that were looked into.
@@ -85,7 +89,8 @@ pub enum Verdict {
     Degraded,
     /// Clients are hurt now.
     Critical,
-    /// Nothing was found, and something could hide in a blind spot.
+    /// Nothing was found, and something could hide in a blind spot, or something that was asked for is
+    /// not there.
     Unknown,
 }
 
@@ -221,15 +226,16 @@ impl Report {
             host: snapshot.host.clone(),
             scope: circumstances.scope,
             source: match snapshot.source {
-                SocketSource::Text(_) => Source::Text,
+                SocketSource::Text => Source::Text,
                 _ if circumstances.replayed => Source::Recording,
                 SocketSource::InetDiag => Source::InetDiag,
                 SocketSource::Procfs => Source::Procfs,
             },
             origin: None,
-            coverage: snapshot.source.coverage(),
+            coverage: snapshot.coverage,
             owner_source: snapshot.holder_source,
-            verdict: verdict(&findings, &snapshot.blind_spots),
+            verdict: verdict(&findings, &snapshot.blind_spots, &snapshot.absent),
+            absent: snapshot.absent.clone(),
             grace: analysis.grace,
             close_wait,
             listeners: listener_rows(&analysis),
@@ -270,7 +276,8 @@ impl Report {
         }
         merge_processes(&mut merged.processes, other.processes);
         merged.close_wait.add(other.close_wait);
-        merged.verdict = verdict(&merged.findings, &merged.blind_spots);
+        merged.absent = absent::merge(merged.absent, &other.absent);
+        merged.verdict = verdict(&merged.findings, &merged.blind_spots, &merged.absent);
         merged
     }
 
@@ -298,13 +305,12 @@ impl Report {
     }
 }
 
-fn verdict(findings: &[Finding], blind_spots: &[BlindSpot]) -> Verdict {
+fn verdict(findings: &[Finding], blind_spots: &[BlindSpot], absent: &[Absent]) -> Verdict {
+    let untold = !absent.is_empty() || blind_spots.iter().any(|spot| spot.hides_findings);
     match findings.iter().map(|finding| finding.severity).max() {
         Some(Severity::Critical) => Verdict::Critical,
         Some(Severity::Warning) => Verdict::Degraded,
-        Some(Severity::Info) | None if blind_spots.iter().any(|spot| spot.hides_findings) => {
-            Verdict::Unknown
-        }
+        Some(Severity::Info) | None if untold => Verdict::Unknown,
         Some(Severity::Info) | None => Verdict::Healthy,
     }
 }
@@ -332,7 +338,7 @@ fn listener_rows(analysis: &Analysis) -> Vec<ListenerRow> {
         .listeners
         .iter()
         .zip(&analysis.queues)
-        .zip(analysis.ledgers())
+        .zip(ledgers(analysis))
         .map(|((listener, queue), accepted)| ListenerRow {
             netns: analysis.snapshot.namespace.name.clone(),
             listener: listener.clone(),

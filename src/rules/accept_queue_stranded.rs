@@ -4,7 +4,7 @@ use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence}
 use super::{Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{AcceptorState, Doubt};
 use crate::correlate::{Analysis, StuckListener, Waiting};
-use crate::model::{Gap, Reading};
+use crate::model::{Extent, Gap};
 
 pub(super) const RULE: Rule = Rule {
     id: "accept-queue-stranded",
@@ -53,11 +53,13 @@ fn headline(analysis: &Analysis, stuck: &StuckListener) -> String {
 /// What was missing for a better answer.
 fn missing(analysis: &Analysis, stuck: &StuckListener) -> String {
     let Some(first) = stuck.acceptors.first() else {
-        return match analysis.snapshot.holders_complete {
-            Reading::Known(()) => "no process that can be seen holds the listener: it may be in \
+        return match analysis.snapshot.coverage.holders {
+            Extent::Whole => "no process that can be seen holds the listener: it may be in \
                 another pid namespace, or held by the kernel"
                 .to_owned(),
-            Reading::Unknown(_) => "who holds the listener could not be seen".to_owned(),
+            Extent::NotNeeded | Extent::Partly(_) | Extent::Unread(_) => {
+                "who holds the listener could not be seen".to_owned()
+            }
         };
     };
     match first.state {
@@ -79,8 +81,7 @@ fn remedies(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
             stuck.listener.local.port()
         )];
     }
-    let hidden =
-        stuck.acceptors.is_empty() && analysis.snapshot.holders_complete != Reading::Known(());
+    let hidden = stuck.acceptors.is_empty() && !analysis.snapshot.coverage.holders.is_whole();
     let refused = stuck
         .acceptors
         .iter()

@@ -4,49 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::thresholds::{PROOF_LOOKS, PROOF_SPAN};
+pub(super) use super::words::{count, process_name, process_names, seconds};
 use super::{Severity, Subject, SubjectKind, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Doubt, Halt, Unwatched};
 use crate::correlate::{Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::{Pid, Process, Reading};
-
-/// A number of things, with the plural's s.
-pub(super) fn count(number: usize, thing: &str) -> String {
-    if number == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{number} {thing}s")
-    }
-}
-
-/// A duration as people say it.
-pub(super) fn seconds(time: Duration) -> String {
-    let millis = time.as_millis();
-    match millis {
-        0..1000 => format!("{millis} ms"),
-        1000..100_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
-        100_000..7_200_000 => format!("{} min", millis / 60_000),
-        _ => format!("{} h", millis / 3_600_000),
-    }
-}
-
-/// A process as people name it.
-pub(super) fn process_name(process: &Process) -> String {
-    format!("{}[{}]", process.command, process.pid)
-}
-
-/// Several processes, the first few by name.
-pub(super) fn process_names<'a>(processes: impl Iterator<Item = &'a Process>) -> String {
-    const NAMED: usize = 3;
-    let names: Vec<String> = processes.map(process_name).collect();
-    if names.len() <= NAMED {
-        return names.join(", ");
-    }
-    format!(
-        "{} and {} more",
-        names[..NAMED].join(", "),
-        names.len() - NAMED
-    )
-}
 
 /// The listener as the subject of a finding, with those who should do something.
 pub(super) fn listener_subject(stuck: &StuckListener, pids: Vec<Pid>) -> Subject {

@@ -5,7 +5,6 @@ use super::remedies::{Cause, Claim, Facts, remedies};
 use super::{Check, Confidence, Finding, Rule, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Unwatched};
 use crate::correlate::{Analysis, StuckListener, Waiting};
-use crate::model::Reading;
 
 pub(super) const RULE: Rule = Rule {
     id: "listener-unwatched",
@@ -41,7 +40,7 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         (None, Some(_)) => return None,
     };
     let all = unwatched.len() == stuck.acceptors.len();
-    let complete = analysis.snapshot.holders_complete == Reading::Known(());
+    let complete = analysis.snapshot.coverage.holders.is_whole();
     let confidence = match stuck.waiting {
         Waiting::TooLong(_) if all && complete && evidence::watched_long_enough(stuck) => {
             Confidence::Certain

@@ -21,46 +21,21 @@ mod listener_unwatched;
 mod peer_not_closing;
 mod relay_pair;
 mod remedies;
+mod rule;
 mod stuck_writer;
 pub mod thresholds;
 mod unattributed_close_wait;
 mod unclosed_after_eof;
 mod unread_eof;
 mod waits;
+mod words;
 
-use crate::correlate::{Analysis, Leak, Outage, StuckListener};
-use crate::model::DeadDescriptors;
+use rule::Check;
+
+use crate::correlate::{Analysis, Outage, StuckListener};
 
 pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
-
-/// A rule: its name, its page, and what it checks.
-pub struct Rule {
-    /// Its id, a public promise.
-    pub id: &'static str,
-    /// Its page, in Markdown.
-    pub page: &'static str,
-    check: Check,
-}
-
-impl Rule {
-    /// The sentence below the title of its page.
-    pub fn summary(&self) -> &'static str {
-        self.page.lines().nth(2).unwrap_or_default()
-    }
-}
-
-enum Check {
-    /// Why connections wait at a listener; at most one such rule speaks for a listener.
-    Cause(fn(&Analysis, &StuckListener) -> Option<Finding>),
-    /// What else is wrong with a listener's queue.
-    Queue(fn(&Analysis, &StuckListener) -> Option<Finding>),
-    /// What is wrong with connections that a process holds.
-    Leak(fn(&Analysis, &Leak) -> Option<Finding>),
-    /// Live clients that are not served.
-    Outage(fn(&Analysis, &Outage) -> Option<Finding>),
-    /// What is wrong with descriptors that no socket list shows.
-    Dead(fn(&Analysis, &DeadDescriptors) -> Option<Finding>),
-}
+pub use rule::Rule;
 
 /// All rules, in the order of their names.
 pub static RULES: &[Rule] = &[
@@ -233,7 +208,16 @@ mod tests {
         };
         let ids: BTreeSet<String> = RULES.iter().map(|rule| rule.id.to_owned()).collect();
         let mut files = names("src/rules", ".rs");
-        for other in ["mod", "evidence", "finding", "leaks", "thresholds", "waits"] {
+        for other in [
+            "mod",
+            "evidence",
+            "finding",
+            "leaks",
+            "rule",
+            "thresholds",
+            "waits",
+            "words",
+        ] {
             assert!(files.remove(other));
         }
         assert_eq!(files, ids);

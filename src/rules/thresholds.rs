@@ -59,3 +59,6 @@ pub const FD_SETSIZE: u64 = 1024;
 
 /// Whoever cannot select the descriptor 1024 accepts few more: what was accepted in the same round.
 pub const FD_SETSIZE_MARGIN: u64 = 64;
+
+/// A look takes milliseconds; with this much longer something holds it up, and whoever waits wants an answer.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use super::evidence::count;
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
-use crate::model::{HiddenSearch, Reading};
+use crate::model::HiddenSearch;
 
 pub(super) const RULE: Rule = Rule {
     id: "unattributed-close-wait",
@@ -26,9 +26,9 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         accepted(analysis),
         leak.connections.len()
     ));
-    let refused = analysis.snapshot.holders_complete != Reading::Known(());
+    let refused = !analysis.snapshot.coverage.holders.is_whole();
     let searched = analysis.snapshot.hidden.as_ref();
-    let all = !refused && searched.is_some_and(|search| search.complete);
+    let all = !refused && analysis.snapshot.coverage.hidden.is_whole();
     seen.push(format!("searched: {}", places(analysis, refused)));
     if let Some(search) = searched
         && !search.in_flight.is_empty()
@@ -87,7 +87,7 @@ fn places(analysis: &Analysis, refused: bool) -> String {
         "the descriptors of every process"
     };
     match &analysis.snapshot.hidden {
-        Some(search) if search.complete => {
+        Some(_) if analysis.snapshot.coverage.hidden.is_whole() => {
             format!("{tables}, single threads, io_uring instances and unix sockets")
         }
         Some(_) => format!("{tables}, and some threads, io_uring instances and unix sockets"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::evidence::{count, process_name, process_names, seconds};
+use super::words::{count, process_name, process_names, seconds};
 use super::{Finding, Severity};
 use crate::correlate::Analysis;
 use crate::correlate::acceptor::Halt;

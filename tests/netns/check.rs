@@ -66,11 +66,20 @@ fn check_of_a_healthy_server_is_ok() {
 }
 
 #[test]
-fn check_of_nothing_at_all_is_ok() {
+fn check_of_a_host_without_sockets_is_ok() {
+    in_private_network(|| {
+        let run = check(&[&["check"]]);
+        let line = assert_line(&run, 0, "OK");
+        assert!(line.contains("0 listeners"), "{line}");
+    });
+}
+
+#[test]
+fn check_of_a_port_that_is_not_there_is_unknown() {
     in_private_network(|| {
         let run = check(&[&CHECK]);
-        let line = assert_line(&run, 0, "OK");
-        assert!(line.contains("0 listeners on port 8080"), "{line}");
+        let line = assert_line(&run, 3, "UNKNOWN");
+        assert!(line.contains("nothing listens on port 8080"), "{line}");
     });
 }
 
@@ -228,6 +237,21 @@ fn check_tells_its_status_to_a_reader_who_left_too() {
 }
 
 #[test]
+fn check_that_runs_out_of_time_is_never_ok() {
+    in_private_network(|| {
+        with_incident(|| {
+            let run = check(&[&SHORT, &["--timeout", "0", "--observe", "0"]]);
+            assert_ne!(run.status.code(), Some(0), "{}", stdout(&run));
+            let text = stdout(&run);
+            assert!(
+                text.contains("UNKNOWN") || text.contains("CRITICAL"),
+                "{text}"
+            );
+        });
+    });
+}
+
+#[test]
 fn scan_fails_on_what_it_is_told_to_and_prints_its_report_all_the_same() {
     in_private_network(|| {
         let scan = |options: &[&str]| {
@@ -236,7 +260,8 @@ fn scan_fails_on_what_it_is_told_to_and_prints_its_report_all_the_same() {
             assert_eq!(report["schema"], "closewait-doctor.report/v1");
             run.status.code().expect("it ended by itself")
         };
-        assert_eq!(scan(&["--fail-on", "warning"]), 0);
+        // A port that was asked for and is not there is no good news.
+        assert_eq!(scan(&["--fail-on", "warning"]), 3);
         with_young_close_waits(|| {
             outlast(SHORT_GRACE);
             assert_eq!(scan(&[]), 0);

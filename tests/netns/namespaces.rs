@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{
     DEFAULT_GRACE, PORT, Program, Report, SHORT_GRACE, connect_many, doctor, example, have,
-    have_root, in_private_network, items, outlast, start_server, wait_for_queue,
+    have_root, in_private_network, items, outlast, run, start_server, wait_for_queue,
 };
 
 /// A look at port 8080 everywhere. Other tests have namespaces of their own, which it sees as well.
@@ -251,6 +251,23 @@ fn own_namespace() -> PathBuf {
 }
 
 #[test]
+fn a_program_on_the_library_follows_a_sick_namespace_and_an_idle_one() {
+    in_private_network(|| {
+        let _sick = sick_server_here();
+        outlast(DEFAULT_GRACE);
+        let idle = Elsewhere::run("echo ready; exec sleep 60");
+        let followed = run(Command::new(example("follow")).arg("2"));
+        assert!(followed.status.success(), "{}", followed.stderr);
+        let text = String::from_utf8_lossy(&followed.stdout);
+        let looks = text.lines().filter(|line| line.starts_with("Critical in "));
+        assert_eq!(looks.count(), 2, "{text}");
+        let here = text.lines().filter(|line| line.starts_with("  current "));
+        assert_eq!(here.count(), 2, "{text}");
+        assert!(!text.contains(&idle.name()), "{text}");
+    });
+}
+
+#[test]
 fn two_looks_in_a_row_see_the_same_and_leave_the_thread_where_it_was() {
     in_private_network(|| {
         let _sick = sick_server_here();
@@ -293,7 +310,7 @@ fn a_namespace_whose_last_process_ends_after_it_was_found_is_still_looked_into()
         let elsewhere = Elsewhere::run("echo ready; exec sleep 60");
         let name = elsewhere.name();
         let mut kernel = LiveKernel::new(Path::new("/proc"));
-        kernel.begin_look();
+        kernel.begin_look(std::time::Duration::MAX);
         let found = kernel.namespaces().expect("processes are listed");
         drop(elsewhere);
         let its = found

@@ -68,9 +68,11 @@ impl From<KernelError> for Fault {
         match error.kind {
             Kind::NotFound => Self::Gone,
             Kind::NotPermitted => Self::NotPermitted,
-            Kind::NotSupported | Kind::Malformed | Kind::NotRecorded | Kind::Failed => {
-                Self::Failed(error.to_string())
-            }
+            Kind::NotSupported
+            | Kind::Malformed
+            | Kind::NotRecorded
+            | Kind::TimedOut
+            | Kind::Failed => Self::Failed(error.to_string()),
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum Kind {
     Malformed,
     /// The recording does not hold the answer.
     NotRecorded,
+    /// No answer came in time: somebody else holds it up.
+    TimedOut,
     /// Another failure.
     Failed,
 }
@@ -50,6 +52,7 @@ impl KernelError {
                 | Errno::INVAL
                 | Errno::NOSYS,
             ) => Kind::NotSupported,
+            _ if error.kind() == io::ErrorKind::TimedOut => Kind::TimedOut,
             _ => Kind::Failed,
         };
         Self {
@@ -103,6 +106,7 @@ impl KernelError {
             Kind::NotSupported => Gap::NotSupported,
             Kind::Malformed => Gap::Malformed,
             Kind::NotRecorded => Gap::NotRecorded,
+            Kind::TimedOut => Gap::NoAnswer,
             Kind::Failed => Gap::Failed,
         }
     }

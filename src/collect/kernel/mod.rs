@@ -82,8 +82,14 @@ pub trait Kernel {
     ) -> Result<(), KernelError>;
 
     /// Says that a look begins: its clock starts, and what was opened or prepared for an earlier one
-    /// is not used any more.
-    fn begin_look(&mut self) {}
+    /// is not used any more. It may take as long as `budget`.
+    fn begin_look(&mut self, _budget: Duration) {}
+
+    /// Tells whether the look has used up its time: what is left to be asked is not asked any more. A recording
+    /// has all the time there is.
+    fn is_out_of_time(&self) -> bool {
+        false
+    }
 
     /// Says that the look has ended: what was opened for it is closed, and the thread is back in the
     /// network namespace in which it began.
@@ -215,6 +221,9 @@ pub struct DescriptorTables {
     pub tables: Vec<DescriptorTable>,
     /// Processes whose descriptors may not be read.
     pub refused: Vec<Pid>,
+    /// Processes whose descriptors could not be read for another reason.
+    #[serde(default)]
+    pub failed: Vec<Pid>,
     /// Whether processes of other users are not even listed, as where procfs is mounted with
     /// `hidepid=`.
     #[serde(default)]
@@ -303,6 +312,16 @@ pub struct UnlistedSockets {
     /// Whether all processes could be searched, in the number of descriptors that is allowed for
     /// it.
     pub complete: bool,
+    /// How many processes may not be searched.
+    #[serde(default)]
+    pub refused: usize,
+    /// How many processes could not be searched for another reason.
+    #[serde(default)]
+    pub failed: usize,
+    /// How many TCP sockets of the machine are in no table of any network namespace and were not found
+    /// either; counted where a process could not be searched.
+    #[serde(default)]
+    pub unaccounted: Option<u64>,
 }
 
 /// The unlisted TCP sockets of one process.

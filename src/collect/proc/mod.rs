@@ -9,19 +9,18 @@ mod net_tcp;
 mod netstat;
 mod process;
 mod runtime;
-mod sockstat;
 mod stat;
 mod syscall;
 mod waits;
 
+pub use super::sockstat::{parse_sockstat, read_unlisted_tcp_sockets};
 pub use cgroup::read_origin;
 pub use fdinfo::parse_epoll_watches;
 pub use limits::parse_open_files_limit;
 pub use locks::{parse_locks, read_locks};
-pub use net_tcp::{parse_net_tcp, read_net_tcp};
+pub use net_tcp::{parse_net_tcp, read_net_tcp, read_net_tcp_inodes};
 pub use netstat::{parse_dropped_counters, read_dropped_counters};
 pub use process::{examine_process, list_threads, read_descriptor, read_process, sample_thread};
-pub use sockstat::{has_no_tcp_sockets, parse_sockstat, read_unlisted_tcp_sockets};
 pub use stat::{Stat, parse_stat};
 pub use syscall::parse_syscall;
 pub use waits::{

@@ -19,14 +19,15 @@ const IPV6: &str = "thread-self/net/tcp6";
 ///
 /// # Errors
 ///
-/// When the IPv4 table cannot be read; a kernel without IPv6 has no other.
+/// When the IPv4 table cannot be read, or one of the two is no table of sockets. A kernel without IPv6
+/// has no other.
 pub fn read_net_tcp(
     kernel: &mut dyn Kernel,
     wanted: Wanted,
     listeners: &InodeSet,
 ) -> Result<(SocketTable, usize), KernelError> {
-    let (mut table, mut malformed) = parse_net_tcp(&kernel.read(IPV4)?, wanted, listeners);
-    match kernel.read(IPV6) {
+    let (mut table, mut malformed) = parse_net_tcp(&read_table(kernel, IPV4)?, wanted, listeners);
+    match read_table(kernel, IPV6) {
         Ok(bytes) => {
             let (more, odd) = parse_net_tcp(&bytes, wanted, listeners);
             table.listeners.extend(more.listeners);
@@ -37,6 +38,46 @@ pub fn read_net_tcp(
         Err(error) => return Err(error),
     }
     Ok((table, malformed))
+}
+
+/// Reads the inodes of all sockets that both tables list, in any state.
+///
+/// # Errors
+///
+/// As [`read_net_tcp`].
+pub fn read_net_tcp_inodes(kernel: &mut dyn Kernel) -> Result<InodeSet, KernelError> {
+    let mut inodes = parse_inodes(&read_table(kernel, IPV4)?);
+    match read_table(kernel, IPV6) {
+        Ok(bytes) => inodes.extend(parse_inodes(&bytes)),
+        Err(error) if error.kind == Kind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(inodes)
+}
+
+/// Reads one table. One without a header is none, and says nothing about sockets.
+fn read_table(kernel: &mut dyn Kernel, path: &str) -> Result<Vec<u8>, KernelError> {
+    let bytes = kernel.read(path)?;
+    if has_header(&bytes) {
+        Ok(bytes)
+    } else {
+        let detail = "it does not begin as a table of sockets";
+        Err(KernelError::malformed(path, detail))
+    }
+}
+
+fn has_header(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\n').next();
+    let mut words = line.unwrap_or_default().split(u8::is_ascii_whitespace);
+    words.any(|word| word == b"local_address")
+}
+
+fn parse_inodes(bytes: &[u8]) -> InodeSet {
+    let lines = bytes.split(|byte| *byte == b'\n').skip(1);
+    lines
+        .filter_map(parse_line)
+        .filter_map(|entry| u32::try_from(entry.inode).ok().and_then(Inode::new))
+        .collect()
 }
 
 /// Parses one table line by line, so that an odd line loses no other.
@@ -130,6 +171,21 @@ mod tests {
         let connection = &table.connections[0];
         assert_eq!(connection.state, TcpState::CloseWait);
         assert_eq!((connection.inode, connection.recv_q), (None, 46));
+    }
+
+    #[test]
+    fn a_file_without_a_header_is_no_table() {
+        assert!(has_header(HEADER.as_bytes()));
+        for other in ["", "\n", "nonsense", LISTEN] {
+            assert!(!has_header(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn inodes_of_every_state_are_collected() {
+        let text = format!("{HEADER}{LISTEN}{CLOSE_WAIT}");
+        let inodes = parse_inodes(text.as_bytes());
+        assert_eq!(inodes, InodeSet::from_iter(Inode::new(31415)));
     }
 
     #[test]

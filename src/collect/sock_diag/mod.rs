@@ -6,7 +6,7 @@ mod tcp_info;
 use std::ops::ControlFlow;
 
 use super::kernel::{DiagProtocol, Kernel, KernelError, Kind, SocketDump};
-use super::proc::has_no_tcp_sockets;
+use super::sockstat::has_no_tcp_sockets;
 use crate::model::{
     Connection, Inode, InodeSet, Layer, Listener, PortRange, SocketTable, TcpState,
 };

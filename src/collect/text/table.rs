@@ -6,7 +6,7 @@ use super::command::{Evidence, Part};
 use super::place::Place;
 use super::row::Row;
 use super::{Fact, Kind, TableSummary, net_tcp, ss};
-use crate::model::{Coverage, Inode, TcpState};
+use crate::model::{Coverage, Extent, Gap, Inode, TcpState};
 
 /// The rows of one table, as far as they were read.
 pub(super) struct Table {
@@ -29,8 +29,13 @@ pub(super) struct Table {
 /// What the tables show in full. Where there are several, none is known to show the moment of
 /// another, and where a row could not be read it may be about any socket.
 pub(super) fn coverage(tables: &[&Table], unread: bool) -> Coverage {
+    let extent = |shown: bool| Extent::up_to((!shown).then_some(Gap::NotShown));
+    let no_process = Extent::Partly(Gap::NotShown);
     if unread {
-        return Coverage::default();
+        return Coverage {
+            holders: no_process,
+            ..Coverage::of_sockets(extent(false))
+        };
     }
     let (whole, both_families) = match tables {
         [only] => (only.is_whole(), only.kind.has_both_families()),
@@ -48,9 +53,11 @@ pub(super) fn coverage(tables: &[&Table], unread: bool) -> Coverage {
                 .any(|table| table.kind.has_both_families() && shown(table))
     };
     Coverage {
-        whole,
-        close_wait: every(Table::shows_every_close_wait),
-        listeners: every(Table::shows_every_listener),
+        sockets: extent(whole),
+        close_wait: extent(every(Table::shows_every_close_wait)),
+        listeners: extent(every(Table::shows_every_listener)),
+        holders: no_process,
+        ..Coverage::default()
     }
 }
 

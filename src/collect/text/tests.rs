@@ -105,7 +105,7 @@ fn ss_with_every_option_shows_all_that_a_table_can() {
     for sample in [SS_ALL, SS_ONE_LINE] {
         let text = parse(sample);
         assert_eq!(text.odd_lines + text.rows_without_state, 0);
-        assert!(text.parts[0].coverage.whole);
+        assert!(text.parts[0].coverage.sockets.is_whole());
         assert_eq!(
             text.parts[0].tables,
             [TableSummary {
@@ -179,7 +179,10 @@ fn a_table_of_listeners_is_not_the_whole() {
     for sample in [SS_LISTENERS, SS_LISTENERS_INFO] {
         let text = parse(sample);
         assert_eq!(text.parts[0].sockets.listeners.len(), 2);
-        assert!(!text.parts[0].coverage.whole && text.parts[0].sockets.connections.is_empty());
+        assert!(
+            !text.parts[0].coverage.sockets.is_whole()
+                && text.parts[0].sockets.connections.is_empty()
+        );
     }
 }
 
@@ -190,7 +193,7 @@ fn a_state_that_ss_was_asked_for_is_taken_from_the_command() {
     ));
     assert_eq!(text.rows_without_state, 0);
     assert_eq!(in_close_wait(&text), SS_STATE.lines().count() - 1);
-    assert!(!text.parts[0].coverage.whole);
+    assert!(!text.parts[0].coverage.sockets.is_whole());
 
     assert_eq!(parse_text(SS_STATE).unwrap_err(), NoTable::WithoutState);
     let text = parse(&format!("{SS_STATE}{SS_PLAIN}"));
@@ -280,7 +283,7 @@ fn tables_of_the_same_sockets_complete_each_other() {
             .inode
             .is_some_and(Inode::is_stand_in)
     );
-    assert!(!text.parts[0].coverage.whole);
+    assert!(!text.parts[0].coverage.sockets.is_whole());
 }
 
 #[test]
@@ -413,7 +416,11 @@ fn hosts_are_not_mixed_and_the_last_of_equal_tables_is_used() {
     ));
     let names: Vec<Option<&str>> = text.parts.iter().map(|part| part.name.as_deref()).collect();
     assert_eq!(names, [Some("web-1"), Some("web-2")]);
-    assert!(text.parts.iter().all(|part| part.coverage.whole));
+    assert!(
+        text.parts
+            .iter()
+            .all(|part| part.coverage.sockets.is_whole())
+    );
 
     let text = parse(&format!("$ netstat -antp\n{WHOLE}$ netstat -antp\n{WHOLE}"));
     assert_eq!((text.parts.len(), text.replaced), (1, 1));
@@ -421,7 +428,7 @@ fn hosts_are_not_mixed_and_the_last_of_equal_tables_is_used() {
 
 #[test]
 fn a_whole_table_is_told_from_a_part() {
-    assert!(parse(WHOLE).parts[0].coverage.whole);
+    assert!(parse(WHOLE).parts[0].coverage.sockets.is_whole());
     for part in [
         format!("$ netstat -antp | grep -v CLOSE_WAIT\n{WHOLE}"),
         format!("{WHOLE}...\n"),
@@ -429,7 +436,7 @@ fn a_whole_table_is_told_from_a_part() {
         WHOLE.lines().skip(2).collect::<Vec<_>>().join("\n"),
         format!("{WHOLE}tcp 1 0 10.0.0.1:8080 10.0.0.9:501\n"),
     ] {
-        assert!(!parse(&part).parts[0].coverage.whole, "{part}");
+        assert!(!parse(&part).parts[0].coverage.sockets.is_whole(), "{part}");
     }
 }
 
@@ -511,7 +518,7 @@ proptest! {
         lines.insert(before.min(lines.len()), format!("tcp 1 0 {local} 10.0.0.9:50112 {state} 7/web"));
         if let Ok(text) = parse_text(&lines.join("\n")) {
             let unread = text.odd_lines + text.rows_without_state > 0;
-            let whole = text.parts.iter().any(|part| part.coverage.whole);
+            let whole = text.parts.iter().any(|part| part.coverage.sockets.is_whole());
             prop_assert!(!(unread && whole));
             let in_ledger = text.ledger.iter().any(|entry| entry.taken_for == TakenFor::Unread);
             prop_assert_eq!(in_ledger, text.odd_lines + text.rows_without_state > 0);

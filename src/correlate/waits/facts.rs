@@ -8,7 +8,8 @@ use rustc_hash::FxHashMap;
 
 use super::super::matching::Listeners;
 use crate::model::{
-    Connection, FutexWait, Inode, Pid, Process, Reading, Snapshot, TcpState, Timer, UnixSocket,
+    Connection, FutexWait, Inode, Pid, Process, Reading, Snapshot, TcpState, Thread, Timer,
+    UnixSocket,
 };
 
 /// The facts of a snapshot, by what they are asked for.
@@ -201,6 +202,15 @@ fn sent_in_the_same_moment(connection: &Connection) -> bool {
 
 /// With shorter intervals an acknowledgement may be the answer to a probe.
 const SHORT_KEEP_ALIVE: Duration = Duration::from_secs(600);
+
+/// The threads of a process, as far as they were read.
+pub fn threads(snapshot: &Snapshot, pid: Pid) -> &[Thread] {
+    let process = snapshot.processes.get(&pid);
+    let examination = process.and_then(|process| process.examination.as_ref());
+    examination
+        .and_then(|examination| examination.threads.known())
+        .map_or(&[], Vec::as_slice)
+}
 
 #[cfg(test)]
 mod tests {

@@ -10,9 +10,7 @@ mod summary;
 mod target;
 
 pub use chain::{Chain, Link, Party};
-pub use facts::Facts;
-pub use needs::{
-    Needs, Next, blocked_descriptors, channels_of_children, is_in_futex, needs, next, threads,
-};
+pub use facts::{Facts, threads};
+pub use needs::{Needs, Next, blocked_descriptors, channels_of_children, is_in_futex, needs, next};
 pub use summary::{Group, Requests, Summary};
 pub use target::{Target, ThreadWait};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::activity::{self, Activity};
 use super::super::threads;
-use super::facts::{Facts, asked, plain};
+use super::facts::{Facts, asked, plain, threads as threads_of};
 use super::target::{Target, ThreadWait, wait_of};
 use crate::model::{Connection, Inode, InodeSet, Pid, Process, Snapshot, Thread, UnixSocket};
 
@@ -36,15 +36,6 @@ pub struct Next {
     pub pids: BTreeSet<Pid>,
 }
 
-/// The threads of a process, as far as they were read.
-pub fn threads(snapshot: &Snapshot, pid: Pid) -> &[Thread] {
-    let process = snapshot.processes.get(&pid);
-    let examination = process.and_then(|process| process.examination.as_ref());
-    examination
-        .and_then(|examination| examination.threads.known())
-        .map_or(&[], Vec::as_slice)
-}
-
 /// Whether a thread sleeps in `futex`.
 pub fn is_in_futex(machine: &str, thread: &Thread) -> bool {
     let polled = thread.polled_fds.as_ref();
@@ -54,7 +45,7 @@ pub fn is_in_futex(machine: &str, thread: &Thread) -> bool {
 /// The descriptors that the threads of a process are blocked on or poll.
 pub fn blocked_descriptors(snapshot: &Snapshot, pid: Pid) -> BTreeSet<u32> {
     let machine = &snapshot.host.machine;
-    let first = threads(snapshot, pid)
+    let first = threads_of(snapshot, pid)
         .iter()
         .map(|thread| (thread.state, thread.syscall, thread.polled_fds.as_ref()));
     let samples = snapshot.samples.iter().flat_map(|sample| &sample.threads);
@@ -85,7 +76,7 @@ pub fn needs(snapshot: &Snapshot) -> Needs {
     let waits = &snapshot.waits;
     for process in followed(snapshot) {
         needs.connections |= waits.connections.is_empty() && has_unknown_socket(&facts, process);
-        for thread in threads(snapshot, process.pid) {
+        for thread in threads_of(snapshot, process.pid) {
             let polled = thread.polled_fds.as_ref();
             let activity = activity::interpret(machine, thread.state, thread.syscall, polled);
             let call = activity.call_name();

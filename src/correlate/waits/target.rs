@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::acceptor::{self, Halt};
 use super::super::activity::Activity;
+use super::super::halt::{Halt, halt};
 use super::super::threads::ThreadRecord;
 use super::facts::{Facts, asked, plain};
 use crate::model::{Connection, FutexKind, Gap, Inode, Pid, Process, Reading, RunState, TcpState};
@@ -197,7 +197,7 @@ pub(super) fn wait_of(
     if state == Some(Reading::Known(RunState::Zombie)) {
         return None;
     }
-    let (target, since) = if let Some(halt) = acceptor::halt(process) {
+    let (target, since) = if let Some(halt) = halt(process) {
         (Target::Halted(halt), None)
     } else {
         target_of(facts, process, record, &activity)
@@ -274,7 +274,7 @@ fn futex(facts: &Facts, pid: Pid, tid: Pid) -> Target {
     };
     let is_thread_of_it = |owner: &Pid| {
         *owner != tid
-            && super::threads(facts.snapshot, pid)
+            && super::facts::threads(facts.snapshot, pid)
                 .iter()
                 .any(|one| one.tid == *owner)
     };

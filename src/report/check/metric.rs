@@ -86,9 +86,11 @@ impl Metric {
     /// Tells whether everything that it counts is shown.
     fn is_covered(self, coverage: Coverage) -> bool {
         match self {
-            Self::CloseWait => coverage.close_wait,
-            Self::QueueFill | Self::QueueLength => coverage.listeners,
-            Self::Age | Self::AcceptedCloseWait => coverage.close_wait && coverage.listeners,
+            Self::CloseWait => coverage.close_wait.is_whole(),
+            Self::QueueFill | Self::QueueLength => coverage.listeners.is_whole(),
+            Self::Age | Self::AcceptedCloseWait => {
+                coverage.close_wait.is_whole() && coverage.listeners.is_whole()
+            }
         }
     }
 }

@@ -142,6 +142,7 @@ impl Report {
         match self.findings.iter().map(|finding| finding.severity).max() {
             Some(Severity::Critical) => Status::Critical,
             Some(Severity::Warning) if least <= Severity::Warning => Status::Warning,
+            _ if !self.absent.is_empty() => Status::Unknown,
             _ if self.blind_spots.iter().any(|spot| spot.hides_findings) => Status::Unknown,
             _ => Status::Ok,
         }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
+use rustix::io::Errno;
 #[cfg(feature = "bpf")]
 use rustix::path::DecInt;
 
@@ -87,12 +88,14 @@ pub(super) fn read_tables(procfs: &Path, pids: &[Pid], wanted: &InodeSet) -> Des
             found.processes += more.processes;
             found.tables.extend(more.tables);
             found.refused.extend(more.refused);
+            found.failed.extend(more.failed);
         }
         found
     });
     // Whoever finished first came first.
     found.tables.sort_by_key(|table| table.pid);
     found.refused.sort_unstable();
+    found.failed.sort_unstable();
     found
 }
 
@@ -109,8 +112,20 @@ fn add_table(found: &mut DescriptorTables, procfs: &Path, pid: Pid, wanted: &Ino
             found.refused.push(pid);
         }
         // The process ended while it was looked at.
-        Err(_) => {}
+        Err(error) if is_gone(&error) => {}
+        Err(_) => {
+            found.processes += 1;
+            found.failed.push(pid);
+        }
     }
+}
+
+/// Tells whether an error says that a process, or a descriptor of it, is not there any more.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOENT | Errno::SRCH)
+    )
 }
 
 /// Reads the descriptor table of a process.
@@ -153,6 +168,7 @@ pub(super) fn read_table_at(
         ..DescriptorTable::default()
     };
     let mut refused = None;
+    let mut failed = None;
     for_each_number(directory.as_fd(), |fd, name| {
         match read_link(directory.as_fd(), &mut table, fd, name, wanted) {
             Ok(()) => count_descriptor(&mut table, fd),
@@ -160,10 +176,11 @@ pub(super) fn read_table_at(
                 refused = Some(error);
             }
             // The descriptor was closed while it was looked at.
-            Err(_) => {}
+            Err(error) if is_gone(&error) => {}
+            Err(error) => failed = Some(error),
         }
     })?;
-    refused.map_or(Ok(table), Err)
+    refused.or(failed).map_or(Ok(table), Err)
 }
 
 /// Counts a descriptor. They come in the order of their numbers.

@@ -12,7 +12,9 @@ mod links;
 mod namespaces;
 #[cfg(not(feature = "bpf"))]
 mod no_pass;
+mod patience;
 mod travel;
+mod unaccounted;
 mod unix;
 mod unlisted;
 
@@ -40,6 +42,7 @@ use holder_pass::HolderPass;
 use namespaces::Namespaces;
 #[cfg(not(feature = "bpf"))]
 use no_pass::HolderPass;
+use patience::{Patience, may_be_held_up};
 use travel::Travel;
 
 /// Process 1 lives as long as its pid namespace; whoever is not shown it is not shown all.
@@ -55,21 +58,25 @@ const DIAG: &str = "sock_diag";
 pub struct LiveKernel {
     procfs: PathBuf,
     pass: HolderPass,
+    patience: Patience,
     look: OneLook,
 }
 
 /// What belongs to one look, and is thrown away with it.
 struct OneLook {
     started: Instant,
+    /// How long it may take.
+    budget: Duration,
     /// The socket of the last dump, of the namespace in which the thread is.
     socket: Option<Socket>,
     travel: Travel,
 }
 
 impl OneLook {
-    fn begin() -> Self {
+    fn begin(budget: Duration) -> Self {
         Self {
             started: Instant::now(),
+            budget,
             socket: None,
             travel: Travel::default(),
         }
@@ -82,7 +89,8 @@ impl LiveKernel {
         Self {
             procfs: procfs.to_owned(),
             pass: HolderPass::default(),
-            look: OneLook::begin(),
+            patience: Patience::default(),
+            look: OneLook::begin(Duration::MAX),
         }
     }
 
@@ -113,6 +121,20 @@ impl LiveKernel {
         }
     }
 
+    /// Reads below procfs, with a deadline where somebody else may hold the read up.
+    fn ask(
+        &mut self,
+        path: &str,
+        read: impl FnOnce(&Path) -> io::Result<Vec<u8>> + Send + 'static,
+    ) -> Result<Vec<u8>, KernelError> {
+        let file = self.procfs.join(path);
+        let answer = match may_be_held_up(path) {
+            Some(pid) => self.patience.ask(pid, move || read(&file)),
+            None => read(&file),
+        };
+        answer.map_err(|error| KernelError::new(path, &error))
+    }
+
     /// A netlink socket stays in the namespace it was opened in.
     fn note_move(&mut self, moved: Result<bool, KernelError>) -> Result<(), KernelError> {
         if moved? {
@@ -133,8 +155,13 @@ impl Kernel for LiveKernel {
         }
     }
 
-    fn begin_look(&mut self) {
-        self.look = OneLook::begin();
+    fn begin_look(&mut self, budget: Duration) {
+        self.patience.begin_look();
+        self.look = OneLook::begin(budget);
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.look.started.elapsed() > self.look.budget
     }
 
     fn end_look(&mut self) -> Result<(), KernelError> {
@@ -229,20 +256,20 @@ impl Kernel for LiveKernel {
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
-        let mut bytes = Vec::new();
-        File::open(self.procfs.join(path))
-            .and_then(|mut file| file.read_to_end(&mut bytes))
-            .map_err(|error| KernelError::new(path, &error))?;
-        Ok(bytes)
+        self.ask(path, |path| {
+            let mut bytes = Vec::new();
+            File::open(path)?.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        })
     }
 
     fn read_at(&mut self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, KernelError> {
-        let mut bytes = vec![0; len];
-        let read = File::open(self.procfs.join(path))
-            .and_then(|file| file.read_at(&mut bytes, offset))
-            .map_err(|error| KernelError::new(path, &error))?;
-        bytes.truncate(read);
-        Ok(bytes)
+        self.ask(path, move |path| {
+            let mut bytes = vec![0; len];
+            let read = File::open(path)?.read_at(&mut bytes, offset)?;
+            bytes.truncate(read);
+            Ok(bytes)
+        })
     }
 
     fn read_link(&mut self, path: &str) -> Result<String, KernelError> {
@@ -265,6 +292,7 @@ impl Kernel for LiveKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::kernel::Kind;
 
     fn is_unlisted(pids: &[&str]) -> bool {
         let procfs = tempfile::tempdir().unwrap();
@@ -274,6 +302,31 @@ mod tests {
         let mut kernel = LiveKernel::new(procfs.path());
         let tables = kernel.descriptor_tables(&InodeSet::default()).unwrap();
         tables.unlisted
+    }
+
+    #[test]
+    fn a_read_that_never_returns_is_given_up_and_others_are_answered() {
+        let procfs = tempfile::tempdir().unwrap();
+        std::fs::create_dir(procfs.path().join("7")).unwrap();
+        std::fs::write(procfs.path().join("7/stat"), "here").unwrap();
+        // Opening a named pipe waits until somebody writes to it.
+        let pipe = procfs.path().join("7/cmdline");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        let mut kernel = LiveKernel::new(procfs.path());
+        kernel.begin_look(Duration::MAX);
+        for _ in 0..2 {
+            assert_eq!(kernel.read("7/cmdline").unwrap_err().kind, Kind::TimedOut);
+        }
+        assert_eq!(kernel.read("7/stat").unwrap(), b"here");
+    }
+
+    #[test]
+    fn a_look_is_out_of_time_when_its_budget_is_used_up() {
+        let mut kernel = LiveKernel::new(Path::new("/proc"));
+        kernel.begin_look(Duration::MAX);
+        assert!(!kernel.is_out_of_time());
+        kernel.begin_look(Duration::ZERO);
+        assert!(kernel.is_out_of_time());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::descriptors::{for_each_number, open_directory};
+use super::descriptors::{for_each_number, is_gone, open_directory};
 use crate::collect::kernel::{FoundNamespace, netns};
 use crate::model::Pid;
 
@@ -174,14 +174,6 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE)
-    )
-}
-
-/// The process has ended, or has closed the descriptor.
-fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::NOENT | Errno::SRCH)
     )
 }
 

@@ -12,7 +12,8 @@ use rustix::net::{getpeername, getsockname, sockopt};
 use rustix::path::DecInt;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::descriptors::{FEWEST_SOCKETS, for_each_number, open_directory, socket_inode};
+use super::descriptors::{FEWEST_SOCKETS, for_each_number, is_gone, open_directory, socket_inode};
+use super::unaccounted;
 use crate::collect::kernel::{SocketEnds, UnlistedSocket, UnlistedSockets, UnlistedTable};
 use crate::model::{Inode, InodeSet, Pid};
 
@@ -47,10 +48,22 @@ pub(super) fn search(
         },
     };
     for pid in pids.iter().filter(|pid| Some(**pid) != own) {
-        // What has ended meanwhile holds nothing; what is refused was told with the first pass.
-        let _ = search.process(*pid);
+        match search.process(*pid) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let elsewhere = unaccounted::is_elsewhere(procfs, *pid);
+                search.found.refused += usize::from(!elsewhere);
+            }
+            // What has ended meanwhile holds nothing.
+            Err(error) if !is_gone(&error) => search.found.failed += 1,
+            Ok(()) | Err(_) => {}
+        }
     }
-    Ok(search.found)
+    let mut found = search.found;
+    if found.refused + found.failed > 0 {
+        let seen = found.tables.iter().map(|table| table.sockets.len() as u64);
+        found.unaccounted = unaccounted::count(procfs, pids, seen.sum());
+    }
+    Ok(found)
 }
 
 /// The sockets that say of themselves that their connection is gone, of the calling thread's network

@@ -126,7 +126,7 @@ impl Kernel for RecordedKernel {
         }
     }
 
-    fn begin_look(&mut self) {
+    fn begin_look(&mut self, _budget: Duration) {
         self.netns = None;
     }
 

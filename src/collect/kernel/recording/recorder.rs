@@ -116,9 +116,13 @@ impl Kernel for Recorder<'_> {
         })
     }
 
-    fn begin_look(&mut self) {
+    fn is_out_of_time(&self) -> bool {
+        self.kernel.is_out_of_time()
+    }
+
+    fn begin_look(&mut self, budget: Duration) {
         self.netns = None;
-        self.kernel.begin_look();
+        self.kernel.begin_look(budget);
     }
 
     fn end_look(&mut self) -> Result<(), KernelError> {

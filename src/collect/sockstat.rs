@@ -28,7 +28,7 @@ pub fn read_unlisted_tcp_sockets(kernel: &mut dyn Kernel) -> Result<u64, KernelE
 ///
 /// A dump passes through the tables of all namespaces together, which takes milliseconds on a host with
 /// many sockets, whether or not any is found.
-pub fn has_no_tcp_sockets(kernel: &mut dyn Kernel, ipv6: bool) -> bool {
+pub(super) fn has_no_tcp_sockets(kernel: &mut dyn Kernel, ipv6: bool) -> bool {
     let listed = if ipv6 {
         read(kernel, IPV6, b"TCP6:", b"inuse")
     } else {

@@ -1,0 +1,96 @@
+//! Makes sure of what was asked for and is not there: what a look does not list may be there all the
+//! same.
+
+use super::looker::Looker;
+use crate::collect::kernel::KernelError;
+use crate::collect::proc;
+use crate::collect::sock_diag::Wanted;
+use crate::correlate::{absent_port, absent_ports, saw_nothing};
+use crate::model::{Absent, Asked, Connection, Inode, InodeSet, Pid, PortRange, Snapshot};
+
+/// So many descriptors of a process are looked at, to tell whether one is a TCP socket.
+const MOST_DESCRIPTORS: usize = 4096;
+
+impl Looker<'_> {
+    /// The ports that were asked for and have neither a listener nor a connection, and a namespace
+    /// that was named and has no socket.
+    pub(super) fn note_absent(&mut self, snapshot: &mut Snapshot) {
+        let scope = &self.options.scope;
+        let mut absent = absent_ports(snapshot, &scope.ports, &[]);
+        let nameless = scope.ports.is_empty() && scope.pids.is_empty();
+        let empty = scope
+            .netns
+            .clone()
+            .filter(|_| nameless && saw_nothing(snapshot));
+        if absent.is_empty() && empty.is_none() {
+            return;
+        }
+        // Open connections are not part of a look.
+        let open = match self.every_connection(snapshot, &absent) {
+            Ok(open) => open,
+            Err(error) => {
+                snapshot.coverage.lacks_sockets(error.gap());
+                return;
+            }
+        };
+        absent = absent_ports(snapshot, &absent, &open);
+        let ports = absent.into_iter().map(|range| absent_port(snapshot, range));
+        let mut found: Vec<Absent> = ports.collect();
+        found.extend(empty.filter(|_| open.is_empty()).map(|name| Absent {
+            asked: Asked::Namespace(name),
+            nearby: Vec::new(),
+        }));
+        snapshot.absent = found;
+    }
+
+    /// The processes that were asked for and hold no TCP socket in scope.
+    pub(super) fn note_absent_processes(&mut self, snapshot: &mut Snapshot) {
+        let holds = |pid: &Pid| snapshot.holders.iter().any(|holder| holder.pid == *pid);
+        let pids = self.options.scope.pids.iter().copied();
+        let silent: Vec<Pid> = pids.filter(|pid| !holds(pid)).collect();
+        if silent.is_empty() {
+            return;
+        }
+        let ports = self.options.scope.ports.clone();
+        let Ok(open) = self.every_connection(snapshot, &ports) else {
+            return;
+        };
+        let open: InodeSet = open.iter().filter_map(|one| one.inode).collect();
+        for pid in silent {
+            // What may not be read was noted with the holders.
+            if let Ok(sockets) = self.sockets_of_process(pid)
+                && !sockets.iter().any(|inode| open.contains(inode))
+            {
+                snapshot.absent.push(Absent {
+                    asked: Asked::Process(pid),
+                    nearby: Vec::new(),
+                });
+            }
+        }
+    }
+
+    fn every_connection(
+        &mut self,
+        snapshot: &Snapshot,
+        ports: &[PortRange],
+    ) -> Result<Vec<Connection>, KernelError> {
+        let nobody = InodeSet::default();
+        self.connections(snapshot.source, Wanted::Every, ports, &nobody)
+    }
+
+    fn sockets_of_process(&mut self, pid: Pid) -> Result<Vec<Inode>, KernelError> {
+        let fds = self.kernel.list_numbers(&format!("{pid}/fd"))?;
+        if fds.len() > MOST_DESCRIPTORS {
+            return Err(KernelError::malformed(
+                format!("{pid}/fd"),
+                "more descriptors than are looked at",
+            ));
+        }
+        let descriptors = fds
+            .into_iter()
+            .filter_map(|fd| proc::read_descriptor(self.kernel, pid, fd));
+        Ok(descriptors
+            .filter_map(|descriptor| descriptor.socket())
+            .collect())
+    }
+}

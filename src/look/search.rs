@@ -1,0 +1,13 @@
+//! The search for owners.
+
+use crate::collect::kernel::{DescriptorTables, KernelError};
+use crate::model::InodeSet;
+
+/// What was asked of the descriptor tables, and what they answered.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'a> {
+    /// The sockets whose holders are to be found.
+    pub wanted: &'a InodeSet,
+    /// The tables; of all network namespaces, if several are looked at.
+    pub tables: &'a Result<DescriptorTables, KernelError>,
+}

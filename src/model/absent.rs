@@ -1,0 +1,26 @@
+//! What was asked for and is not there.
+
+use std::net::SocketAddr;
+
+use super::{Pid, PortRange};
+
+/// What a look was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A port, or a range of ports, on either end.
+    Port(PortRange),
+    /// The sockets of a process.
+    Process(Pid),
+    /// The network namespace of this name.
+    Namespace(String),
+}
+
+/// Something that was asked for, and of which nothing is there: no listener and no connection. That is
+/// neither healthy nor a gap, but a statement of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// What was asked for.
+    pub asked: Asked,
+    /// Listeners that are there, those on the nearest ports first.
+    pub nearby: Vec<SocketAddr>,
+}

@@ -1,0 +1,125 @@
+//! How much of what matters was read. It travels with the data: only rules and reports make a verdict
+//! of it.
+
+use super::Gap;
+
+/// How much of a source was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Nothing that was seen called for it.
+    #[default]
+    NotNeeded,
+    /// It was read to its end.
+    Whole,
+    /// Some of it was read, and this is why not all.
+    Partly(Gap),
+    /// Nothing of it was read, and this is why.
+    Unread(Gap),
+}
+
+impl Extent {
+    /// Tells whether it was read to its end.
+    pub fn is_whole(self) -> bool {
+        self == Self::Whole
+    }
+
+    /// Why it was not read to its end, where it was called for.
+    pub fn gap(self) -> Option<Gap> {
+        match self {
+            Self::NotNeeded | Self::Whole => None,
+            Self::Partly(gap) | Self::Unread(gap) => Some(gap),
+        }
+    }
+
+    /// Notes that something of it is missing. What is missing already stays the reason.
+    pub fn lacks(&mut self, gap: Gap) {
+        if self.gap().is_none() {
+            *self = Self::Partly(gap);
+        }
+    }
+
+    /// Whole, or partly for this reason.
+    pub fn up_to(gap: Option<Gap>) -> Self {
+        gap.map_or(Self::Whole, Self::Partly)
+    }
+}
+
+/// How much of each source was read, in one network namespace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Listeners and connections in every state, in one table: what is missing in it was missing in
+    /// the kernel's list as well.
+    pub sockets: Extent,
+    /// The listeners, with their queues.
+    pub listeners: Extent,
+    /// The connections in `CLOSE_WAIT`.
+    pub close_wait: Extent,
+    /// The descriptor tables of all processes.
+    pub holders: Extent,
+    /// Where sockets are held besides: tables of single threads, `io_uring` instances, and messages in
+    /// flight over unix sockets.
+    pub hidden: Extent,
+    /// Descriptors of connections that no longer exist.
+    pub dead: Extent,
+}
+
+impl Coverage {
+    /// Sockets of which this much was read, whatever their state; nothing else yet.
+    pub fn of_sockets(extent: Extent) -> Self {
+        Self {
+            sockets: extent,
+            listeners: extent,
+            close_wait: extent,
+            ..Self::default()
+        }
+    }
+
+    /// What two places together show: what one of them lacks is missing.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for (mine, its) in [
+            (&mut self.sockets, other.sockets),
+            (&mut self.listeners, other.listeners),
+            (&mut self.close_wait, other.close_wait),
+            (&mut self.holders, other.holders),
+            (&mut self.hidden, other.hidden),
+            (&mut self.dead, other.dead),
+        ] {
+            if let Some(gap) = its.gap() {
+                mine.lacks(gap);
+            }
+        }
+        self
+    }
+
+    /// Notes that some sockets are missing, and nobody can tell which.
+    pub fn lacks_sockets(&mut self, gap: Gap) {
+        for extent in [&mut self.sockets, &mut self.listeners, &mut self.close_wait] {
+            extent.lacks(gap);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_reason_stays() {
+        let mut extent = Extent::Whole;
+        extent.lacks(Gap::NotPermitted);
+        extent.lacks(Gap::Malformed);
+        assert_eq!(extent, Extent::Partly(Gap::NotPermitted));
+        let mut unread = Extent::Unread(Gap::Failed);
+        unread.lacks(Gap::Malformed);
+        assert_eq!(unread, Extent::Unread(Gap::Failed));
+    }
+
+    #[test]
+    fn what_was_not_needed_is_not_missing_and_not_whole() {
+        assert_eq!(Extent::NotNeeded.gap(), None);
+        assert!(!Extent::NotNeeded.is_whole());
+        assert!(Extent::up_to(None).is_whole());
+        assert_eq!(Extent::up_to(Some(Gap::CutOff)).gap(), Some(Gap::CutOff));
+    }
+}
