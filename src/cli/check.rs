@@ -1,5 +1,7 @@
 //! `check`: one look, one line, and an exit code.
 
+use std::path::PathBuf;
+
 use anyhow::{Error, Result};
 use clap::{Args, ValueEnum};
 
@@ -23,7 +25,8 @@ pub(super) struct CheckArgs {
     ///
     /// Metrics: close-wait=10 (connections in CLOSE_WAIT), queue=80% (the fullest accept queue, of
     /// its limit), queue=50 (the longest accept queue, in connections), age=60s (how long the
-    /// oldest connection is in CLOSE_WAIT or waits to be accepted). Exactly on it is still good.
+    /// oldest connection is in CLOSE_WAIT or waits to be accepted), accepted-close-wait=10 (accepted
+    /// connections in CLOSE_WAIT at one listener). Exactly on it is still good.
     #[arg(long, value_name = "METRIC=VALUE", value_delimiter = ',', value_parser = parse_threshold)]
     warn: Vec<Threshold>,
 
@@ -37,7 +40,7 @@ pub(super) struct CheckArgs {
 
     /// Check a recording instead of this host; `-` reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
-    from: Option<String>,
+    from: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

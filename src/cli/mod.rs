@@ -52,8 +52,9 @@ enum Command {
     Relieve(relieve::RelieveArgs),
     /// What `relieve` starts to reach into an epoll set.
     #[command(hide = true)]
-    Hand {
-        order: String,
+    Helper {
+        procfs: std::path::PathBuf,
+        task: String,
     },
 }
 
@@ -95,7 +96,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Record(arguments) => record::run(&arguments).map(looked),
         Command::Probe(arguments) => probe::run(&arguments, manner),
         Command::Relieve(arguments) => relieve::run(&arguments, manner),
-        Command::Hand { order } => relieve::hand(&order).map(looked),
+        Command::Helper { procfs, task } => relieve::helper(&procfs, &task).map(looked),
     };
     match outcome {
         Ok(status) => status,

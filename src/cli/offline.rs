@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
@@ -23,29 +24,30 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const LONGEST_TEXT: u64 = 1 << 30;
 
 /// Reads a file, or standard input for `-`.
-pub(super) fn read(file: &str) -> Result<Offline> {
+pub(super) fn read(file: &Path) -> Result<Offline> {
     let mut opened = open(file)?;
+    let reading = || format!("reading {}", file.display());
     let mut start = Vec::new();
     opened
         .by_ref()
         .take(GZIP_MAGIC.len() as u64)
         .read_to_end(&mut start)
-        .with_context(|| format!("reading {file}"))?;
+        .with_context(reading)?;
     let is_recording = start == GZIP_MAGIC;
     let whole = io::Cursor::new(start).chain(opened);
     if is_recording {
-        let kernel = RecordedKernel::read_from(whole).with_context(|| format!("reading {file}"))?;
+        let kernel = RecordedKernel::read_from(whole).with_context(reading)?;
         return Ok(Offline::Recording(Box::new(kernel)));
     }
-    let text = read_text(whole).with_context(|| format!("reading {file}"))?;
+    let text = read_text(whole).with_context(reading)?;
     Ok(Offline::Text(Box::new(text)))
 }
 
-fn open(file: &str) -> Result<Box<dyn Read>> {
-    if file == "-" {
+fn open(file: &Path) -> Result<Box<dyn Read>> {
+    if file == Path::new("-") {
         return Ok(Box::new(io::stdin().lock()));
     }
-    let opened = File::open(file).with_context(|| format!("opening {file}"))?;
+    let opened = File::open(file).with_context(|| format!("opening {}", file.display()))?;
     Ok(Box::new(opened))
 }
 

@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 
 use super::options::parse_duration;
 use super::{ExitStatus, Manner, output, scan};
-use crate::act::probe::{self, Order};
-use crate::act::{self, Target, Wanted};
+use crate::act::probe::{self, ProbeOptions};
+use crate::act::{self, ListenerChoice, Target};
 use crate::collect::kernel::{LiveKernel, netns};
 use crate::correlate::Analysis;
 use crate::look::{self, LookOptions};
@@ -19,11 +19,12 @@ use crate::model::Scope;
 use crate::render::{self, ProbeReport, TableOptions};
 use crate::rules::{self, Finding, thresholds};
 
-/// Open a connection to a listener of this host and see what its queue and its server do: how fast
-/// it is accepted, what it does for those who wait, whether it is closed or answered.
+/// Open a connection to a listener of this host and say what became of it: REFUSED, DROPPED, QUEUED,
+/// ACCEPTED (a process took it, and no bytes came back) or ANSWERED (bytes came back).
 ///
-/// Nothing is sent unless --payload says so. A connection that the server does not accept stays in
-/// its queue, closed, until the server does: each takes one place.
+/// Accepted is not healthy. To see whether the server answers, send a request: --send 'GET /
+/// HTTP/1.0\r\n\r\n'. Nothing is sent unless --send or --payload says so. A connection that is not
+/// accepted stays in the queue, closed, until the server accepts it: each takes one place.
 #[derive(Args)]
 pub(super) struct ProbeArgs {
     #[command(flatten)]
@@ -33,13 +34,27 @@ pub(super) struct ProbeArgs {
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=MOST))]
     count: u32,
 
-    /// How long to watch each.
+    /// How long each may take to be accepted.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_timeout)]
     timeout: Duration,
 
-    /// Send what is in this file on each connection, and wait for an answer.
+    /// Send this text on each connection; \r \n \t \0 \\ \xHH stand for single bytes.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with = "payload",
+        allow_hyphen_values = true
+    )]
+    send: Option<String>,
+
+    /// Send the content of this file on each connection (at most 64 KiB).
     #[arg(long, value_name = "FILE")]
     payload: Option<PathBuf>,
+
+    /// How long to wait for bytes from the server once it has accepted.
+    /// [default: as --timeout, if something is sent; else not at all]
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
+    wait: Option<Duration>,
 
     /// How to print the answer.
     #[arg(long, value_enum, default_value = "table")]
@@ -48,9 +63,6 @@ pub(super) struct ProbeArgs {
 
 /// Each connection takes a place in the queue of a server that does not accept.
 const MOST: i64 = 100;
-
-/// The largest payload: what a socket takes at once.
-const PAYLOAD_BYTES: usize = 64 * 1024;
 
 /// Which listener is meant, and how to look at it.
 #[derive(Args)]
@@ -87,10 +99,10 @@ pub(super) enum ActFormat {
 
 impl WhichListener {
     /// The listener that is meant, where one is named.
-    pub(super) fn wanted(&self) -> Option<Wanted> {
+    pub(super) fn wanted(&self) -> Option<ListenerChoice> {
         match (self.address, self.port) {
-            (Some(address), _) => Some(Wanted::Address(address)),
-            (None, Some(port)) => Some(Wanted::Port(port)),
+            (Some(address), _) => Some(ListenerChoice::Address(address)),
+            (None, Some(port)) => Some(ListenerChoice::Port(port)),
             (None, None) => None,
         }
     }
@@ -128,16 +140,36 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     Ok(timeout)
 }
 
+impl ProbeArgs {
+    fn options(&self) -> Result<ProbeOptions> {
+        let send = match (&self.send, &self.payload) {
+            (Some(text), _) => Some(probe::parse_text(text).context("--send")?),
+            (None, Some(file)) => Some(
+                probe::read_payload(file)
+                    .with_context(|| format!("the payload {}", file.display()))?,
+            ),
+            (None, None) => None,
+        };
+        let wait = match (self.wait, &send) {
+            (Some(wait), _) => wait,
+            (None, Some(_)) => self.timeout,
+            (None, None) => Duration::ZERO,
+        };
+        Ok(ProbeOptions {
+            count: self.count,
+            timeout: self.timeout,
+            send,
+            wait,
+        })
+    }
+}
+
 pub(super) fn run(arguments: &ProbeArgs, manner: Manner) -> Result<ExitStatus> {
     let which = &arguments.which;
     let Some(wanted) = which.wanted() else {
         bail!("which listener? Name its port (--port 8080) or its address (127.0.0.1:8080)");
     };
-    let order = Order {
-        count: arguments.count,
-        timeout: arguments.timeout,
-        payload: arguments.payload.as_deref().map(read_payload).transpose()?,
-    };
+    let options = arguments.options()?;
     which.enter()?;
     let taken_at = scan::now();
     let mut kernel = LiveKernel::new(&which.procfs);
@@ -151,18 +183,18 @@ pub(super) fn run(arguments: &ProbeArgs, manner: Manner) -> Result<ExitStatus> {
     target.expect_reachable()?;
     let findings = about(rules::diagnose(&analysis), &target);
     let stuck = !findings.is_empty();
-    let probe = probe::probe(&mut kernel, &target, &order)?;
+    let probe = probe::probe(&mut kernel, &target, &options)?;
     let behaviour = probe::behaviour(&probe, stuck);
-    let weighed = findings
+    let assessed = findings
         .into_iter()
-        .map(|finding| probe::weigh(finding, behaviour))
+        .map(|finding| probe::assess(finding, behaviour, &probe))
         .collect();
     let report = ProbeReport {
         taken_at,
         snapshot: &analysis.snapshot,
         probe: &probe,
         behaviour,
-        findings: weighed,
+        findings: assessed,
     };
     output::with_stdout(manner.color, |out| match arguments.format {
         ActFormat::Json => render::write_probe_json(&report, out),
@@ -176,7 +208,10 @@ pub(super) fn run(arguments: &ProbeArgs, manner: Manner) -> Result<ExitStatus> {
         }
     })
     .context("writing the answer")?;
-    Ok(ExitStatus::Success)
+    Ok(match probe::outcome(&probe) {
+        Some(_) => ExitStatus::Success,
+        None => ExitStatus::CouldNotLook,
+    })
 }
 
 /// The findings that are about this listener's queue.
@@ -188,16 +223,4 @@ pub(super) fn about(findings: Vec<Finding>, target: &Target) -> Vec<Finding> {
                 && finding.subject.local == Some(target.local)
         })
         .collect()
-}
-
-fn read_payload(file: &std::path::Path) -> Result<Vec<u8>> {
-    let bytes =
-        std::fs::read(file).with_context(|| format!("reading the payload {}", file.display()))?;
-    if bytes.len() > PAYLOAD_BYTES {
-        bail!(
-            "the payload {} is larger than {PAYLOAD_BYTES} bytes",
-            file.display()
-        );
-    }
-    Ok(bytes)
 }

@@ -1,6 +1,5 @@
 //! `record`: save what a look read from the kernel.
 
-use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use clap::Args;
 
 use super::options::TargetArgs;
 use super::scan::now;
+use crate::act;
 use crate::collect::kernel::{Header, Kernel, LiveKernel, Recorder};
 use crate::look;
 
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
         .with_context(|| format!("writing {}", arguments.output.display()))
 }
 
-/// Writes a file whole or not at all: under another name first, where it is an ordinary file.
+/// Writes to standard output, or to a file: all of it or nothing.
 fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     if path == Path::new("-") {
         let mut stdout = io::stdout().lock();
@@ -55,20 +55,5 @@ fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io
         write(&mut stdout)?;
         return stdout.flush();
     }
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return write(&mut File::create(path)?);
-    }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let written = File::create(&partial).and_then(|mut file| {
-        write(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)
-    });
-    if written.is_err() {
-        // It may never have been made; the first failure is the one to report.
-        let _ = fs::remove_file(&partial);
-    }
-    written
+    act::write_file(path, write)
 }

@@ -11,7 +11,8 @@ use super::options::parse_duration;
 use super::probe::{ActFormat, WhichListener, about};
 use super::{ExitStatus, Manner, output, scan};
 use crate::act::relieve::{
-    self, Bounds, Deed, Journal, Method, Outcome, Plan, Record, Unplanned, Wishes,
+    self, Bounds, Folders, Journal, JournalRecord, Method, Relief, ReliefOutcome, ReliefPlan,
+    RelieveOptions, Unplanned,
 };
 use crate::act::{self, Target};
 use crate::collect::kernel::LiveKernel;
@@ -23,7 +24,8 @@ use crate::rules::{self, Finding};
 /// Free a stuck accept queue without a restart: prints a plan, and carries it out with --yes.
 ///
 /// Every step is logged with its time, its target and its result; a look before and one after are
-/// compared. What is touched is checked just before to be what the plan meant.
+/// compared. Right before each step it is checked that what is touched is what was planned. With
+/// --yes, a run that changed nothing ends with exit status 3.
 #[derive(Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -33,11 +35,11 @@ pub(super) struct RelieveArgs {
     #[command(flatten)]
     which: WhichListener,
 
-    /// Only what this process does; with --method close-leaked, whose connections (repeatable).
+    /// Only this process; with --method close-leaked, the one that holds the connections (repeatable).
     #[arg(long = "pid", value_name = "PID")]
     pids: Vec<u32>,
 
-    /// In which way; without it the gentlest that the finding allows.
+    /// The method; without it the gentlest that the finding allows.
     #[arg(long, value_enum)]
     method: Option<MethodArg>,
 
@@ -49,11 +51,11 @@ pub(super) struct RelieveArgs {
     #[arg(long, conflicts_with_all = ["method", "all", "force"])]
     undo: bool,
 
-    /// Of drain: accept and close live clients as well.
+    /// With drain: accept and close live clients as well.
     #[arg(long)]
     all: bool,
 
-    /// Of level: even where the runtime is built on edges (Go, tokio, Netty).
+    /// With level: even where the runtime depends on edges (Go, tokio, Netty).
     #[arg(long)]
     force: bool,
 
@@ -70,8 +72,7 @@ pub(super) struct RelieveArgs {
     watch: Duration,
 
     /// Where to keep what it takes to undo.
-    /// [default: /run/closewait-doctor for root, else closewait-doctor in $XDG_RUNTIME_DIR
-    /// or, without one, closewait-doctor-UID where temporary files go]
+    /// [default: /run/closewait-doctor for root, else closewait-doctor in $XDG_RUNTIME_DIR]
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
 
@@ -110,6 +111,10 @@ impl From<MethodArg> for Method {
     }
 }
 
+/// Why nothing can be changed without a folder to record changes in.
+const NO_STATE: &str = "there is no runtime folder ($XDG_RUNTIME_DIR) to record changes in: name a \
+     folder of yours with --state";
+
 /// Spinning is only seen after half a second.
 fn parse_watch(text: &str) -> Result<Duration, String> {
     let watch = parse_duration(text)?;
@@ -120,8 +125,8 @@ fn parse_watch(text: &str) -> Result<Duration, String> {
 }
 
 /// What the hidden command does.
-pub(super) fn hand(order: &str) -> Result<()> {
-    relieve::lend_a_hand(order).context("lending a hand")
+pub(super) fn helper(procfs: &Path, task: &str) -> Result<()> {
+    relieve::run_helper(procfs, task).context("the helper process")
 }
 
 pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus> {
@@ -131,7 +136,12 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
         bail!("which listener? Name its port (--port 8080) or its address (127.0.0.1:8080)");
     }
     expect_own_procfs(&which.procfs)?;
-    let journal = Journal::new(state_folder(arguments.state.as_deref()));
+    let folder = state_folder(arguments.state.as_deref());
+    if folder.is_none() && arguments.undo {
+        bail!(NO_STATE);
+    }
+    // An empty path names no folder: a plan reads nothing there, and nothing is carried out.
+    let journal = Journal::new(folder.unwrap_or_default());
     which.enter()?;
     let taken_at = scan::now();
     let started = Instant::now();
@@ -159,13 +169,13 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
         target: target.as_ref(),
         journal: &journal,
     };
-    let left_in_force = run.left_in_force()?;
-    let (plan, deed) = if arguments.undo {
+    let left_in_force = run.left_in_force(&mut kernel)?;
+    let (plan, relief) = if arguments.undo {
         (None, run.undo(&mut kernel, &left_in_force))
     } else {
         run.treat(&mut kernel, &before, &left_in_force)
     };
-    let acted = !deed.log.is_empty();
+    let acted = !relief.log.is_empty();
     let after = acted.then(|| which.look(&mut kernel, &scope)).transpose()?;
     let report = ReliefReport {
         taken_at,
@@ -173,7 +183,8 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
         local: target.as_ref().map(|target| target.local),
         plan: plan.as_ref(),
         undo: arguments.undo,
-        deed: &deed,
+        relief: &relief,
+        instead: run.instead(&relief, plan.as_ref()),
         before: run.state(&before),
         after: after.as_ref().map(|after| run.state(after)),
         elapsed: started.elapsed(),
@@ -190,15 +201,10 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
         }
     })
     .context("writing the answer")?;
-    Ok(match deed.outcome {
-        Outcome::Failed => ExitStatus::CouldNotLook,
-        Outcome::Planned
-        | Outcome::NothingToDo
-        | Outcome::Relieved
-        | Outcome::Improved
-        | Outcome::Unchanged
-        | Outcome::RolledBack
-        | Outcome::Undone => ExitStatus::Success,
+    Ok(if relief.outcome.changed_nothing() {
+        ExitStatus::CouldNotLook
+    } else {
+        ExitStatus::Success
     })
 }
 
@@ -209,28 +215,50 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn left_in_force(&self) -> Result<Vec<Record>> {
+    fn folders(&self) -> Folders<'_> {
+        Folders {
+            procfs: &self.arguments.which.procfs,
+            journal: self.journal,
+        }
+    }
+
+    /// What to do instead of a method that changed nothing.
+    fn instead(&self, relief: &Relief, plan: Option<&ReliefPlan>) -> Vec<String> {
+        let which = self.target.map_or(String::new(), |target| {
+            // The brackets of an IPv6 address mean something to a shell.
+            if target.local.is_ipv6() {
+                format!("'{}'", target.address)
+            } else {
+                target.address.to_string()
+            }
+        });
+        relieve::instead(relief.outcome, plan.map(|plan| plan.method), &which)
+    }
+
+    fn left_in_force(&self, kernel: &mut LiveKernel) -> Result<Vec<JournalRecord>> {
         let inodes = self.target.map_or(&[][..], |target| &target.inodes);
         let tidied = if self.arguments.yes {
-            relieve::tidy(self.journal)
+            relieve::tidy(kernel, self.journal)
         } else {
             Ok(())
         };
         tidied
-            .and_then(|()| relieve::pending(self.journal, inodes, &self.arguments.pids))
-            .with_context(|| format!("the journal in {}", self.journal.folder().display()))
+            .and_then(|()| relieve::pending(kernel, self.journal, inodes, &self.arguments.pids))
+            .map_err(|fault| {
+                let folder = self.journal.path().display();
+                anyhow::anyhow!("the journal in {folder}: {}", fault.describe())
+            })
     }
 
-    fn undo(&self, kernel: &mut LiveKernel, records: &[Record]) -> Deed {
+    fn undo(&self, kernel: &mut LiveKernel, records: &[JournalRecord]) -> Relief {
         if records.is_empty() {
-            return Deed {
-                outcome: Outcome::NothingToDo,
-                headline: format!(
+            return Relief::without_steps(
+                ReliefOutcome::NothingToDo,
+                format!(
                     "nothing that `relieve` changed is in force, by the journal in {}",
-                    self.journal.folder().display()
+                    self.journal.path().display()
                 ),
-                log: Vec::new(),
-            };
+            );
         }
         if !self.arguments.yes {
             let masks: Vec<String> = records
@@ -238,67 +266,64 @@ impl Run<'_> {
                 .map(|record| {
                     format!(
                         "process {}: epoll fd {}, mask {:x} back to {:x}",
-                        record.grip.pid, record.grip.epoll_fd, record.in_force, record.grip.events
+                        record.registration.listener.pid,
+                        record.registration.epoll_fd,
+                        record.in_force,
+                        record.registration.events
                     )
                 })
                 .collect();
             return planned(format!("would bring back: {}", masks.join("; ")));
         }
-        relieve::undo(kernel, records, self.journal)
+        relieve::undo(kernel, records, self.folders())
     }
 
     fn treat(
         &self,
         kernel: &mut LiveKernel,
         before: &Analysis,
-        left_in_force: &[Record],
-    ) -> (Option<Plan>, Deed) {
+        left_in_force: &[JournalRecord],
+    ) -> (Option<ReliefPlan>, Relief) {
         let arguments = self.arguments;
         if let Some(record) = left_in_force.first() {
             return (None, refuse_on_top(record));
         }
-        let wishes = Wishes {
+        let options = RelieveOptions {
             method: arguments.method.map(Into::into),
             all: arguments.all,
             force: arguments.force,
         };
         let planned_as = relieve::plan(
+            kernel,
             before,
             self.target,
             &self.findings(before),
             &arguments.pids,
-            wishes,
-            &arguments.which.procfs,
+            options,
         );
         let plan = match planned_as {
             Ok(plan) => plan,
             Err(unplanned) => {
                 let outcome = match unplanned {
-                    Unplanned::Nothing(_) => Outcome::NothingToDo,
-                    Unplanned::Impossible(_) => Outcome::Failed,
+                    Unplanned::Nothing(_) => ReliefOutcome::NothingToDo,
+                    Unplanned::Impossible(_) => ReliefOutcome::Failed,
                 };
-                let headline = unplanned.to_string();
-                return (
-                    None,
-                    Deed {
-                        outcome,
-                        headline,
-                        log: Vec::new(),
-                    },
-                );
+                return (None, Relief::without_steps(outcome, unplanned.to_string()));
             }
         };
-        let deed = if arguments.yes {
+        let relief = if arguments.yes && self.journal.path().as_os_str().is_empty() {
+            Relief::without_steps(ReliefOutcome::Failed, NO_STATE)
+        } else if arguments.yes {
             let bounds = Bounds {
                 max: arguments.max,
                 timeout: arguments.timeout,
                 watch: arguments.watch,
             };
-            relieve::carry_out(kernel, &plan, self.target, bounds, self.journal)
+            relieve::carry_out(kernel, &plan, self.target, bounds, self.folders())
         } else {
             planned("nothing was changed: --yes carries it out".to_owned())
         };
-        (Some(plan), deed)
+        (Some(plan), relief)
     }
 
     /// On the same port others may listen, on other addresses.
@@ -347,25 +372,23 @@ impl Run<'_> {
     }
 }
 
-fn planned(headline: String) -> Deed {
-    Deed {
-        outcome: Outcome::Planned,
-        headline,
-        log: Vec::new(),
-    }
+fn planned(headline: String) -> Relief {
+    Relief::without_steps(ReliefOutcome::Planned, headline)
 }
 
 /// What was changed before is undone before anything else is changed.
-fn refuse_on_top(record: &Record) -> Deed {
-    Deed {
-        outcome: Outcome::Failed,
-        headline: format!(
+fn refuse_on_top(record: &JournalRecord) -> Relief {
+    Relief::without_steps(
+        ReliefOutcome::Failed,
+        format!(
             "an earlier run left a change in force at {} (process {}, mask {:x} instead of {:x}): \
              bring it back with `relieve --undo --yes` first",
-            record.local, record.grip.pid, record.in_force, record.grip.events
+            record.local,
+            record.registration.listener.pid,
+            record.in_force,
+            record.registration.events
         ),
-        log: Vec::new(),
-    }
+    )
 }
 
 /// Process ids mean something in the pid namespace of their procfs only.
@@ -382,18 +405,16 @@ fn expect_own_procfs(procfs: &Path) -> Result<()> {
     Ok(())
 }
 
-fn state_folder(asked: Option<&Path>) -> PathBuf {
+/// Returns the folder for what must outlive this program and no restart; nothing where the user has
+/// none that is private.
+fn state_folder(asked: Option<&Path>) -> Option<PathBuf> {
     const NAME: &str = "closewait-doctor";
     if let Some(folder) = asked {
-        return folder.to_owned();
+        return Some(folder.to_owned());
     }
-    let user = rustix::process::geteuid();
-    if user.is_root() {
-        return Path::new("/run").join(NAME);
+    if rustix::process::geteuid().is_root() {
+        return Some(Path::new("/run").join(NAME));
     }
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
-    runtime.map_or_else(
-        || std::env::temp_dir().join(format!("{NAME}-{}", user.as_raw())),
-        |folder| PathBuf::from(folder).join(NAME),
-    )
+    runtime.map(|folder| PathBuf::from(folder).join(NAME))
 }

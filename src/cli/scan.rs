@@ -1,5 +1,7 @@
 //! `scan`: one look, and the answer.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -27,7 +29,7 @@ pub(super) struct ScanArgs {
     /// Analyse a file instead of this host: a recording, or copied output of ss, netstat or
     /// /proc/net/tcp; `-` reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
-    from: Option<String>,
+    from: Option<PathBuf>,
 
     /// List at most this many connections, the oldest [default: in a table five of each kind, in JSON
     /// all]. Whatever is counted stays counted.
@@ -75,7 +77,7 @@ pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<ExitStatus> {
 }
 
 /// Looks at this host, or into a file, and reports; `inventory` asks for owners of what is healthy too.
-pub(super) fn report(target: &TargetArgs, from: Option<&str>, inventory: bool) -> Result<Report> {
+pub(super) fn report(target: &TargetArgs, from: Option<&Path>, inventory: bool) -> Result<Report> {
     let Some(file) = from else {
         let taken_at = now();
         let mut kernel = LiveKernel::new(&target.procfs);
@@ -92,13 +94,18 @@ pub(super) fn report(target: &TargetArgs, from: Option<&str>, inventory: bool) -
     }
 }
 
-fn report_recorded(target: &TargetArgs, file: &str, kernel: &mut RecordedKernel) -> Result<Report> {
+fn report_recorded(
+    target: &TargetArgs,
+    file: &Path,
+    kernel: &mut RecordedKernel,
+) -> Result<Report> {
     let mut options = LookOptions::of_recording(kernel.header());
     if !target.ports.is_empty() && !kernel.covers(&target.ports) {
         let recorded = options.scope.ports.iter();
         let ports: Vec<String> = recorded.map(ToString::to_string).collect();
         bail!(
-            "reading {file}: the recording holds only port {}",
+            "reading {}: the recording holds only port {}",
+            file.display(),
             ports.join(", ")
         );
     }

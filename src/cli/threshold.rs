@@ -16,10 +16,11 @@ pub(super) fn parse_threshold(text: &str) -> Result<Threshold, String> {
             Some(percent) => (Metric::QueueFill, parse_percent(percent)),
             None => (Metric::QueueLength, parse_connections(value)),
         },
+        "accepted-close-wait" => (Metric::AcceptedCloseWait, parse_connections(value)),
         "age" => (Metric::Age, parse_duration(value).and_then(millis)),
         _ => {
             return Err(format!(
-                "there is no metric `{name}`; there are close-wait, queue and age, such as {EXAMPLES}"
+                "there is no metric `{name}`; there are close-wait, queue, age and accepted-close-wait, such as {EXAMPLES}"
             ));
         }
     };
@@ -59,6 +60,7 @@ mod tests {
             ("close-wait=100", Metric::CloseWait, 100),
             ("close-wait=0", Metric::CloseWait, 0),
             ("queue=50", Metric::QueueLength, 50),
+            ("accepted-close-wait=9", Metric::AcceptedCloseWait, 9),
             ("queue=80%", Metric::QueueFill, 80),
             ("queue=100%", Metric::QueueFill, 100),
             ("age=60s", Metric::Age, 60_000),

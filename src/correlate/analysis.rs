@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::accept_queue::{AcceptQueue, Place, Queues, reconcile};
 use super::acceptor::{Acceptor, AcceptorState, Division, division};
 use super::activity::Activity;
+use super::age::Ages;
 use super::growth::{self, Growth};
 use super::leak::{self, Endpoint, Leak};
+use super::ledger::{self, Ledger};
 use super::matching::Listeners;
 use super::outage::{self, Outage};
 use super::owners::Owners;
@@ -25,6 +27,8 @@ pub struct Analysis {
     pub places: Vec<Place>,
     /// Who holds which socket.
     pub owners: Owners,
+    /// How long connections have been in their state.
+    pub ages: Ages,
     /// The age from which on an untended connection is suspicious.
     pub grace: Duration,
 }
@@ -75,6 +79,7 @@ impl Analysis {
             queues: reconciled.queues,
             owners: Owners::new(Arc::clone(&snapshot), &reconciled.places),
             places: reconciled.places,
+            ages: Ages::of(&snapshot),
             snapshot,
             grace,
         }
@@ -116,7 +121,13 @@ impl Analysis {
 
     /// Accepted connections whose peer has closed and that are still open, in groups.
     pub fn leaks(&self) -> Vec<Leak<'_>> {
-        leak::leaks(&self.snapshot, &self.places, &self.owners, self.grace)
+        leak::leaks(
+            &self.snapshot,
+            &self.places,
+            &self.owners,
+            &self.ages,
+            self.grace,
+        )
     }
 
     /// Live clients that are not served, behind the listeners of processes that are looked into.
@@ -124,10 +135,21 @@ impl Analysis {
         outage::outages(&self.snapshot, &self.facts(), self.grace)
     }
 
+    /// What each listener's program has accepted and still has, in the snapshot's order; none where it
+    /// cannot be told what belongs to it.
+    pub fn ledgers(&self) -> Vec<Option<Ledger>> {
+        ledger::ledgers(self)
+    }
+
     /// How the number of accepted connections in `CLOSE_WAIT` changed, at one end of a service and
     /// between two looks.
     pub fn growth(&self, endpoint: Endpoint) -> Option<Growth> {
         growth::of_close_wait(&self.snapshot, endpoint)
+    }
+
+    /// Returns whether the connections of a leak come all the time and none of them stays.
+    pub fn comes_and_goes(&self, leak: &Leak) -> bool {
+        growth::comes_and_goes(leak, &self.snapshot, self.grace)
     }
 
     fn stuck<'a>(

@@ -64,6 +64,7 @@ pub(crate) fn snapshot(sockets: SocketTable) -> Snapshot {
         dead: Vec::new(),
         processes: std::collections::BTreeMap::new(),
         waits: WaitFacts::default(),
+        open: None,
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),

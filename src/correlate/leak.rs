@@ -2,22 +2,22 @@
 //! what is wrong with them.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashSet};
+use std::mem;
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
 use super::accept_queue::Place;
-use super::age::{self, Age};
+use super::age::{self, Age, Ages, Maturity};
 use super::matching::Listeners;
+use super::overdue::{is_stuck_writer, maturity};
 use super::owners::Owners;
+use super::pending::{self, HalfClosers};
 use super::reader::{Reader, Suspects};
-use crate::model::{
-    Connection, Holder, Inode, Later, Pid, Reading, Snapshot, TcpAges, TcpState, Timer,
-};
+use super::{relay, siblings};
+use crate::model::{Connection, Holder, Inode, Pid, Snapshot, TcpState};
 
 /// Connections of one kind in the same hands.
 #[derive(Debug)]
@@ -30,8 +30,14 @@ pub struct Leak<'a> {
     pub kind: LeakKind,
     /// The connections.
     pub connections: Vec<&'a Connection>,
-    /// For how long the look saw all of them so; for those that have no clocks.
-    pub seen_for: Option<Duration>,
+    /// Since when the peer has closed each of them, in the same order.
+    pub ages: Vec<Age>,
+    /// How many of them are certainly older than the grace period, or have been unread for longer.
+    pub overdue: usize,
+    /// How many of them one process has, of all its processes the one with the most.
+    pub most_in_one: usize,
+    /// Connections in the same hands at the same end that are certainly younger.
+    pub young: Vec<&'a Connection>,
 }
 
 /// What a group of connections has in common.
@@ -63,6 +69,8 @@ pub enum LeakKind {
     },
     /// The peer has closed its direction only, and what we send still flows.
     HalfClosed,
+    /// The peer has closed its direction only, and waits for an answer that is being worked on.
+    AnswerDue,
     /// We have closed our direction, and the peer does not close.
     PeerNotClosing,
 }
@@ -73,245 +81,232 @@ pub(super) fn leaks<'a>(
     snapshot: &'a Snapshot,
     places: &[Place],
     owners: &'a Owners,
+    ages: &Ages,
     grace: Duration,
 ) -> Vec<Leak<'a>> {
     let mut groups = Groups::default();
-    let sorter = Sorter::new(snapshot, grace);
+    let sorter = Sorter::new(snapshot, ages, grace);
     let connections = snapshot.sockets.connections.iter();
     for ((connection, place), owners) in connections.zip(places).zip(owners.of_connections()) {
-        if let Some(sorted) = sorter.sort(connection, *place, owners) {
-            groups.add(connection, sorted);
+        let Place::Accepted(inode) = place else {
+            continue;
+        };
+        match sorter.sort(connection, *inode, owners) {
+            Sorted::Leak { kind, age, overdue } => {
+                let endpoint = sorter.endpoint(connection);
+                groups.add(connection, (owners, endpoint, kind), age, overdue);
+            }
+            Sorted::Young => groups.young.push((connection, owners)),
+            Sorted::NoLeak => {}
         }
+    }
+    let young = mem::take(&mut groups.young);
+    for (connection, owners) in young {
+        groups.add_young(connection, owners, &sorter);
     }
     let mut leaks = groups.leaks;
     for leak in &mut leaks {
-        leak.seen_for = snapshot.later.as_ref().map(|later| later.after);
+        leak.most_in_one = leak.connections.len();
     }
-    pair_relays(&mut leaks);
+    relay::pair_half_closed(&mut leaks);
+    let mut leaks = siblings::join(leaks, snapshot);
     leaks.sort_by(|a, b| {
         (&a.pids, a.endpoint, a.connections.len()).cmp(&(&b.pids, b.endpoint, b.connections.len()))
     });
     leaks
 }
 
+/// What a connection that some process got is.
+enum Sorted {
+    /// Only one end has closed it, and that for too long, or nobody knows how long.
+    Leak {
+        kind: LeakKind,
+        age: Age,
+        /// Whether it is certainly too long.
+        overdue: bool,
+    },
+    /// The peer has closed it a moment ago.
+    Young,
+    /// It is as it should be.
+    NoLeak,
+}
+
 /// A connection's holders, its end, and what is wrong with it.
-type Sorted<'a> = (&'a [Holder], Endpoint, LeakKind);
+type Hands<'a> = (&'a [Holder], Endpoint, LeakKind);
 
 #[derive(Default)]
 struct Groups<'a> {
     leaks: Vec<Leak<'a>>,
     /// Those of a process and an end, by index: there are few, and they differ in the rest.
     by_hands: FxHashMap<(Option<Pid>, Endpoint), Vec<usize>>,
+    /// Connections that are no leak yet, with their holders.
+    young: Vec<(&'a Connection, &'a [Holder])>,
+}
+
+/// The processes of holders, each once.
+fn pids(owners: &[Holder]) -> impl Iterator<Item = Pid> {
+    owners
+        .chunk_by(|one, other| one.pid == other.pid)
+        .map(|own| own[0].pid)
 }
 
 impl<'a> Groups<'a> {
-    fn add(&mut self, connection: &'a Connection, (owners, endpoint, kind): Sorted<'a>) {
-        let pids = || {
-            owners
-                .chunk_by(|one, other| one.pid == other.pid)
-                .map(|own| own[0].pid)
-        };
-        let same_hands = self.by_hands.entry((pids().next(), endpoint)).or_default();
+    fn add(
+        &mut self,
+        connection: &'a Connection,
+        (owners, endpoint, kind): Hands<'a>,
+        age: Age,
+        overdue: bool,
+    ) {
+        let key = (pids(owners).next(), endpoint);
+        let same_hands = self.by_hands.entry(key).or_default();
         let same = same_hands.iter().find(|index| {
             let leak = &self.leaks[**index];
-            leak.kind == kind && leak.pids.iter().copied().eq(pids())
+            leak.kind == kind && leak.pids.iter().copied().eq(pids(owners))
         });
         let index = same.copied().unwrap_or_else(|| {
             same_hands.push(self.leaks.len());
             self.leaks.push(Leak {
-                pids: pids().collect(),
+                pids: pids(owners).collect(),
                 endpoint,
                 kind,
                 connections: Vec::new(),
-                seen_for: None,
+                ages: Vec::new(),
+                overdue: 0,
+                most_in_one: 0,
+                young: Vec::new(),
             });
             self.leaks.len() - 1
         });
-        self.leaks[index].connections.push(connection);
+        let leak = &mut self.leaks[index];
+        leak.connections.push(connection);
+        leak.ages.push(age);
+        leak.overdue += usize::from(overdue);
     }
-}
 
-/// Tells whether a connection is old enough to be looked into.
-pub(super) fn is_old(connection: &Connection, grace: Duration) -> bool {
-    let age = age::since_fin(connection);
-    let patience = if may_answer(connection, grace) {
-        grace * PATIENCE_WITH_ANSWERS
-    } else {
-        grace
-    };
-    age == Age::default() || age.reaches(patience) || is_stuck_writer(connection, grace)
-}
-
-/// A program that has sent something long after it last received something may be answering a
-/// peer that has closed its direction only; it is given this many grace periods between answers.
-const PATIENCE_WITH_ANSWERS: u32 = 10;
-
-/// Tells whether what was last sent may be part of a long answer: it went out a grace period or
-/// more after the last data came, and its acknowledgement may be the last one.
-fn may_answer(connection: &Connection, grace: Duration) -> bool {
-    let age = age::since_fin(connection);
-    age.at_least != age.at_most
-        && connection
-            .ages
-            .is_some_and(|ages| ages.last_data_recv() >= ages.last_data_sent() + grace)
-}
-
-/// What we have to send has not moved for the grace period.
-///
-/// While the peer keeps its window shut it acknowledges our probes, so only the clock of sent data
-/// counts; while nothing is acknowledged we retransmit, which sets that clock back, so only the
-/// clock of acknowledgements counts.
-fn is_stuck_writer(connection: &Connection, grace: Duration) -> bool {
-    let Some(ages) = connection.ages else {
-        return false;
-    };
-    let since_progress = if connection.timer == Reading::Known(Timer::ZeroWindowProbe) {
-        ages.last_data_sent()
-    } else {
-        ages.last_ack_recv()
-    };
-    connection.send_q > 0 && since_progress >= grace
-}
-
-/// Clocks are rounded to jiffies, and a dump takes its time.
-const CLOCK_SLACK: Duration = Duration::from_millis(20);
-
-/// What a second look saw.
-struct Second {
-    /// How long after the first.
-    after: Duration,
-    /// Who was in `CLOSE_WAIT`.
-    in_close_wait: HashSet<Identity>,
-    /// The clocks of all.
-    ages: FxHashMap<NonZeroU64, TcpAges>,
-}
-
-impl Second {
-    fn of(later: &Later) -> Self {
-        let connections = || later.sockets.connections.iter();
-        let clocks = |connection: &Connection| Some((connection.cookie?, connection.ages?));
-        Self {
-            after: later.after,
-            in_close_wait: connections()
-                .filter(|connection| connection.state == TcpState::CloseWait)
-                .map(identity)
-                .collect(),
-            ages: connections().filter_map(clocks).collect(),
+    /// Adds a young connection to the leaks in the same hands, where there are any.
+    fn add_young(&mut self, connection: &'a Connection, owners: &[Holder], sorter: &Sorter) {
+        if self.leaks.is_empty() {
+            return;
+        }
+        let key = (pids(owners).next(), sorter.endpoint(connection));
+        for index in self.by_hands.get(&key).into_iter().flatten() {
+            self.leaks[*index].young.push(connection);
         }
     }
-
-    /// Tells whether data was sent after the peer's FIN, and acknowledged: the connection was in
-    /// `CLOSE_WAIT` at the first look, and at the second both clocks had been set back.
-    fn sends_on(&self, connection: &Connection) -> bool {
-        let now = connection.cookie.and_then(|cookie| self.ages.get(&cookie));
-        let (Some(then), Some(now)) = (connection.ages, now) else {
-            return false;
-        };
-        let set_back = |then: Duration, now: Duration| now + CLOCK_SLACK < then + self.after;
-        set_back(then.last_data_sent(), now.last_data_sent())
-            && set_back(then.last_ack_recv(), now.last_ack_recv())
-    }
-
-    /// Tells whether a connection without clocks was not in `CLOSE_WAIT` any more.
-    fn was_brief(&self, connection: &Connection) -> bool {
-        connection.ages.is_none() && !self.in_close_wait.contains(&identity(connection))
-    }
-}
-
-/// Tells whether it needs a second look to know if data still flows: the peer may have closed long
-/// ago, and we have sent something since a moment ago.
-pub(super) fn may_send_on(connection: &Connection, grace: Duration) -> bool {
-    let age = age::since_fin(connection);
-    connection.state == TcpState::CloseWait
-        && !age.reaches(grace)
-        && !age.is_below(grace)
-        && connection
-            .ages
-            .is_some_and(|ages| ages.last_data_sent() < grace)
 }
 
 struct Sorter<'a> {
     snapshot: &'a Snapshot,
+    ages: &'a Ages,
     grace: Duration,
     listeners: Listeners<'a>,
     other_listeners: Listeners<'a>,
     suspects: Suspects<'a>,
+    half_closers: HalfClosers,
     /// Needed only where a listener is gone.
     served: OnceCell<FxHashMap<SocketAddr, bool>>,
-    /// The second look, where there was one.
-    second: Option<Second>,
-}
-
-/// What tells connections apart that have no cookie.
-type Identity = (SocketAddr, SocketAddr, Option<Inode>);
-
-fn identity(connection: &Connection) -> Identity {
-    (connection.local, connection.remote, connection.inode)
 }
 
 impl<'a> Sorter<'a> {
-    fn new(snapshot: &'a Snapshot, grace: Duration) -> Self {
+    fn new(snapshot: &'a Snapshot, ages: &'a Ages, grace: Duration) -> Self {
         Self {
             snapshot,
+            ages,
             grace,
             listeners: Listeners::new(&snapshot.sockets.listeners),
             other_listeners: Listeners::new(&snapshot.sockets.other_listeners),
             suspects: Suspects::of(snapshot),
+            half_closers: HalfClosers::of(snapshot),
             served: OnceCell::new(),
-            second: snapshot.later.as_ref().map(Second::of),
         }
     }
 
-    fn sort(
-        &self,
-        connection: &Connection,
-        place: Place,
-        owners: &'a [Holder],
-    ) -> Option<Sorted<'a>> {
-        let Place::Accepted(inode) = place else {
-            return None;
-        };
-        let several = owners.iter().any(|owner| owner.pid != owners[0].pid);
-        let endpoint = self.endpoint(connection);
-        let kind = match connection.state {
-            TcpState::CloseWait if self.at_second(|second| second.was_brief(connection)) => None,
-            TcpState::CloseWait if !is_old(connection, self.grace) => self
-                .at_second(|second| second.sends_on(connection))
-                .then_some(LeakKind::HalfClosed),
-            TcpState::CloseWait if owners.is_empty() => Some(LeakKind::Unattributed),
-            TcpState::CloseWait if several => Some(LeakKind::Inherited),
-            TcpState::CloseWait if is_stuck_writer(connection, self.grace) => {
-                Some(LeakKind::StuckWriter)
-            }
-            // Neither whether it was read nor which end it is: nothing can be said of it.
-            TcpState::CloseWait if !connection.queues_are_shown => None,
-            TcpState::CloseWait => Some(match endpoint {
-                Endpoint::Client(_) if self.ends_are_known() => LeakKind::IdlePool,
-                Endpoint::Client(_) | Endpoint::Server(_) => {
-                    LeakKind::NotClosed(self.suspects.reader(connection, inode, owners))
-                }
-            }),
+    fn sort(&self, connection: &Connection, inode: Inode, owners: &[Holder]) -> Sorted {
+        match connection.state {
+            TcpState::CloseWait => self.sort_closed(connection, inode, owners),
             // What is unread in it is our own program's to read first.
             TcpState::FinWait2
                 if connection.recv_q == 0
                     && age::quiet_for(connection, self.grace)
                     && !owners.is_empty() =>
             {
-                Some(LeakKind::PeerNotClosing)
+                Sorted::Leak {
+                    kind: LeakKind::PeerNotClosing,
+                    age: Age::default(),
+                    overdue: true,
+                }
             }
-            _ => None,
+            _ => Sorted::NoLeak,
+        }
+    }
+
+    /// Sorts one that the peer has closed.
+    fn sort_closed(&self, connection: &Connection, inode: Inode, owners: &[Holder]) -> Sorted {
+        let age = self.ages.since_fin(connection);
+        let leak = |kind, overdue| Sorted::Leak { kind, age, overdue };
+        let second = self.ages.second();
+        let unread_at_both = || {
+            let old_data = connection
+                .ages
+                .is_some_and(|ages| ages.last_data_recv() >= self.grace);
+            let unread = connection.end_was_read() == Some(false);
+            unread && old_data && second.is_some_and(|second| second.is_unread(connection))
         };
-        Some((owners, endpoint, kind?))
+        let overdue = match maturity(connection, age, self.grace) {
+            Maturity::Old => true,
+            Maturity::Young | Maturity::Unknown
+                if second.is_some_and(|second| second.sends_on(connection)) =>
+            {
+                return leak(LeakKind::HalfClosed, true);
+            }
+            Maturity::Young => return Sorted::Young,
+            // It was closed meanwhile.
+            Maturity::Unknown if second.is_some_and(|second| !second.in_close_wait(connection)) => {
+                return Sorted::NoLeak;
+            }
+            Maturity::Unknown => unread_at_both(),
+        };
+        self.kind_of_closed(connection, inode, owners)
+            .map_or(Sorted::NoLeak, |kind| leak(kind, overdue))
+    }
+
+    /// What is wrong with one that the peer has closed; nothing where that cannot be said.
+    fn kind_of_closed(
+        &self,
+        connection: &Connection,
+        inode: Inode,
+        owners: &[Holder],
+    ) -> Option<LeakKind> {
+        let Some(first) = owners.first() else {
+            return Some(LeakKind::Unattributed);
+        };
+        if owners.iter().any(|owner| owner.pid != first.pid) {
+            return Some(LeakKind::Inherited);
+        }
+        if is_stuck_writer(connection, self.grace) {
+            return Some(LeakKind::StuckWriter);
+        }
+        // Neither whether it was read nor which end it is: nothing can be said of it.
+        if !connection.queues_are_shown {
+            return None;
+        }
+        if let (Endpoint::Client(_), true) = (self.endpoint(connection), self.ends_are_known()) {
+            return Some(LeakKind::IdlePool);
+        }
+        if pending::is_awaited(connection, &self.half_closers, self.grace)
+            && self.suspects.is_at_work(first.pid)
+        {
+            return Some(LeakKind::AnswerDue);
+        }
+        let reader = self.suspects.reader(connection, inode, owners);
+        Some(LeakKind::NotClosed(reader))
     }
 
     /// Tells whether a connection without a listener is certainly a client's: every listener is
     /// shown.
     fn ends_are_known(&self) -> bool {
         self.snapshot.source.coverage().listeners
-    }
-
-    fn at_second(&self, fits: impl Fn(&Second) -> bool) -> bool {
-        self.second.as_ref().is_some_and(fits)
     }
 
     fn endpoint(&self, connection: &Connection) -> Endpoint {
@@ -357,46 +352,11 @@ fn served_addresses(
         .collect()
 }
 
-/// A process that has about as many connections whose peer does not close as connections that it
-/// does not close itself relays between the two, and waits for both ends.
-fn pair_relays(leaks: &mut Vec<Leak>) {
-    let mut waiting: BTreeMap<Vec<Pid>, usize> = BTreeMap::new();
-    let mut kept: BTreeMap<Vec<Pid>, usize> = BTreeMap::new();
-    for leak in leaks.iter() {
-        match leak.kind {
-            LeakKind::PeerNotClosing => {
-                *waiting.entry(leak.pids.clone()).or_default() += leak.connections.len();
-            }
-            LeakKind::NotClosed(_) | LeakKind::IdlePool => {
-                *kept.entry(leak.pids.clone()).or_default() += leak.connections.len();
-            }
-            _ => {}
-        }
-    }
-    let pairs = |pids: &Vec<Pid>| {
-        let (waiting, kept) = (*waiting.get(pids)?, *kept.get(pids)?);
-        (waiting <= 2 * kept && kept <= 2 * waiting).then_some(waiting)
-    };
-    leaks.retain_mut(|leak| {
-        let Some(other_side) = pairs(&leak.pids) else {
-            return true;
-        };
-        match leak.kind {
-            LeakKind::NotClosed(_) | LeakKind::IdlePool => {
-                leak.kind = LeakKind::Relay { other_side };
-                true
-            }
-            LeakKind::PeerNotClosing => false,
-            _ => true,
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::correlate::fixtures;
-    use crate::model::SocketTable;
+    use crate::model::{Later, SocketTable};
 
     const GRACE: Duration = Duration::from_secs(3);
 
@@ -423,18 +383,15 @@ mod tests {
         let places: Vec<Place> = connections
             .filter_map(|connection| connection.inode.map(Place::Accepted))
             .collect();
-        leaks(
-            &snapshot,
-            &places,
-            &Owners::new((&snapshot).into(), &places),
-            GRACE,
-        )
-        .iter()
-        .flat_map(|leak| {
-            let connections = leak.connections.iter();
-            connections.map(|connection| (connection.remote.port(), leak.seen_for))
-        })
-        .collect()
+        let ages = Ages::of(&snapshot);
+        let owners = Owners::new((&snapshot).into(), &places);
+        leaks(&snapshot, &places, &owners, &ages, GRACE)
+            .iter()
+            .flat_map(|leak| {
+                let both = leak.connections.iter().zip(&leak.ages);
+                both.map(|(connection, age)| (connection.remote.port(), age.at_least))
+            })
+            .collect()
     }
 
     #[test]

@@ -50,6 +50,28 @@ impl<'a> Listeners<'a> {
         best
     }
 
+    /// The listeners that a new connection to this address reaches: one, or several that share the
+    /// address. An IPv4 address also reaches an IPv6 listener that takes IPv4 clients.
+    ///
+    /// The kernel prefers the exact address, and then the listener of the same address family. One
+    /// that is bound to an interface comes last: the interface of a new connection is not known.
+    pub fn reached_by(&self, address: SocketAddr) -> Vec<usize> {
+        let ip = address.ip().to_canonical();
+        let on_port = self.by_port.get(&address.port()).into_iter().flatten();
+        let scored = on_port.filter_map(|index| {
+            let listener = &self.all[*index];
+            let bound = listener.local.ip();
+            let exact = bound.to_canonical() == ip;
+            let reaches = exact || takes(listener, ip);
+            let free = listener.interface == 0;
+            reaches.then_some(((exact, free, bound.is_ipv4() == ip.is_ipv4()), *index))
+        });
+        let mut found: Vec<((bool, bool, bool), usize)> = scored.collect();
+        let best = found.iter().map(|(score, _)| *score).max();
+        found.retain(|(score, _)| Some(*score) == best);
+        found.into_iter().map(|(_, index)| index).collect()
+    }
+
     /// The listeners that would take a connection to this address, and how closely each fits.
     fn fitting(&self, connection: &Connection) -> impl Iterator<Item = (usize, (bool, bool))> {
         let (local, interface) = (connection.local, connection.interface);
@@ -71,6 +93,21 @@ fn score(listener: &Listener, local: SocketAddr, interface: u32) -> Option<(bool
         return None;
     }
     Some((exact, listener.interface != 0))
+}
+
+/// Whether a listener on every address takes a connection to this one.
+fn takes(listener: &Listener, ip: IpAddr) -> bool {
+    let mapped = match ip {
+        IpAddr::V4(ip) if listener.local.is_ipv6() => ip.to_ipv6_mapped().into(),
+        other => other,
+    };
+    accepts_any(listener, mapped)
+}
+
+/// Whether two addresses are the same. The client of a dual-stack listener shows as
+/// `::ffff:a.b.c.d`.
+pub fn same_address(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
 }
 
 fn accepts_any(listener: &Listener, address: IpAddr) -> bool {

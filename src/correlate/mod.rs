@@ -11,15 +11,23 @@ mod analysis;
 pub(crate) mod fixtures;
 mod growth;
 mod leak;
+mod ledger;
 mod matching;
 mod mptcp;
 mod outage;
+mod overdue;
 mod owners;
+mod pending;
 mod reader;
+mod relay;
 mod roles;
+mod second_look;
+mod siblings;
 mod threads;
 mod triage;
 mod undecided;
+mod unknown_ages;
+mod waiting_at;
 pub mod waits;
 mod watch;
 
@@ -28,8 +36,9 @@ pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argumen
 pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};
 pub use growth::Growth;
 pub use leak::{Endpoint, Leak, LeakKind};
-pub use matching::Listeners;
-pub use mptcp::{join_subflows, unknown_mptcp_ages};
+pub use ledger::{Ledger, ports_of_interest};
+pub use matching::{Listeners, same_address};
+pub use mptcp::join_subflows;
 pub use outage::Outage;
 pub use owners::Owners;
 pub use reader::Reader;
@@ -38,4 +47,6 @@ pub use triage::{
     Triage, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch, triage,
     why_threads_are_hidden,
 };
+pub use unknown_ages::{UnknownAges, unknown_ages};
+pub use waiting_at::{WaitsAt, is_accepted, waiting_at};
 pub use watch::Watch;

@@ -6,9 +6,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use crate::model::{Connection, Layer, Snapshot, TcpState};
+use crate::model::{Connection, Layer, TcpState};
 
 /// Puts MPTCP connections in the place of their subflows.
 ///
@@ -59,23 +58,6 @@ fn is_wanted(connection: &Connection) -> bool {
         TcpState::Established => connection.inode.is_none(),
         _ => false,
     }
-}
-
-/// How many accepted MPTCP connections the peer has closed nobody knows when: they have no clocks,
-/// and were not watched for the grace period.
-pub fn unknown_mptcp_ages(snapshot: &Snapshot, grace: Duration) -> usize {
-    let watched = snapshot.later.as_ref().map(|later| later.after);
-    if watched.is_some_and(|time| time >= grace) {
-        return 0;
-    }
-    let connections = snapshot.sockets.connections.iter();
-    connections
-        .filter(|connection| {
-            connection.layer.is_mptcp()
-                && connection.state == TcpState::CloseWait
-                && connection.inode.is_some()
-        })
-        .count()
 }
 
 #[cfg(test)]

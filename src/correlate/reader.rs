@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::acceptor::{self, Halt};
 use super::activity::Activity;
+use super::pending;
 use super::threads::{self, ThreadRecord};
 use super::waits::{Facts, Summary, Target};
 use super::watch::{Watch, Watches};
@@ -75,6 +76,7 @@ struct Suspect<'a> {
     watches: Watches<'a>,
     threads: Vec<ThreadRecord>,
     waits: Summary,
+    at_work: bool,
     /// Of every connection, where it does not run.
     halted: Option<Rc<Reader>>,
     /// Of connections in no set.
@@ -99,6 +101,11 @@ impl<'a> Suspects<'a> {
             owner_unknown: Rc::new(Reader::OwnerUnknown),
             unclear: Rc::new(Reader::Unclear),
         }
+    }
+
+    /// Returns whether a process works, or waits for something that will come.
+    pub(super) fn is_at_work(&self, pid: Pid) -> bool {
+        self.by_pid.get(&pid).is_some_and(|suspect| suspect.at_work)
     }
 
     pub(super) fn reader(
@@ -135,11 +142,13 @@ impl<'a> Suspects<'a> {
 
 impl<'a> Suspect<'a> {
     fn of(process: &'a Process, snapshot: &Snapshot, facts: &Facts) -> Self {
+        let threads = threads::records(process, snapshot);
         Self {
             process,
             watches: Watches::of(process),
-            threads: threads::records(process, snapshot),
             waits: Summary::of(facts, &[process.pid]),
+            at_work: pending::is_at_work(process, &threads, &snapshot.host.machine),
+            threads,
             halted: acceptor::halt(process).map(|halt| Rc::new(Reader::Halted(halt))),
             unwatched: OnceCell::new(),
             watched: RefCell::default(),

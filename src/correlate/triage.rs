@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::accept_queue::{AcceptQueue, Place, never_accepted, reconcile};
 use super::activity::{self, Activity};
-use super::age;
-use super::leak::{is_old, may_send_on};
+use super::age::{self, Maturity};
+use super::overdue::{maturity, needs_second_look};
 use crate::model::{
     Connection, Gap, Inode, InodeSet, Listener, Pid, PortRange, Process, Reading, Snapshot,
     TcpState, Thread,
@@ -100,8 +100,9 @@ pub fn triage(snapshot: &Snapshot, grace: Duration) -> Triage {
         }
         if connection.state == TcpState::CloseWait {
             attention.closed_by_peer.insert(*inode);
-            attention.second_look |= may_send_on(connection, grace);
-            if is_old(connection, grace) {
+            attention.second_look |= needs_second_look(connection, grace);
+            let age = age::since_fin(connection);
+            if maturity(connection, age, grace) != Maturity::Young {
                 attention.connections.insert(*inode);
             }
         }

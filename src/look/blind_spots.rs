@@ -1,6 +1,7 @@
 //! What could not be seen, in words.
 
 use crate::collect::kernel::{KernelError, Kind};
+use crate::correlate::UnknownAges;
 use crate::model::{BlindSpot, Gap, Pid};
 
 const PRIVILEGES: &str = "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
@@ -102,15 +103,32 @@ pub(super) fn unknown_waits(number: usize) -> BlindSpot {
     }
 }
 
-/// MPTCP connections that the peer has closed, and nobody knows when.
-pub(super) fn unknown_mptcp_ages(number: usize) -> BlindSpot {
-    BlindSpot {
-        what: format!("since when the peer has closed {number} of the MPTCP connections"),
-        why: "the kernel has no clocks at MPTCP level, and they were not watched long enough"
-            .to_owned(),
-        remedy: "watch for longer than the grace period: --observe 4s".to_owned(),
-        hides_findings: true,
-    }
+/// Connections that the peer has closed, and nobody knows when.
+pub(super) fn unknown_ages(unknown: UnknownAges) -> Vec<BlindSpot> {
+    let spot = |number: usize, kind: &str, why: String| {
+        (number > 0).then(|| BlindSpot {
+            what: format!("since when the peer has closed {number} of the {kind}connections"),
+            why,
+            remedy: "watch for longer than the grace period: --observe 4s".to_owned(),
+            hides_findings: true,
+        })
+    };
+    let renewed = match unknown.every {
+        Some(every) => format!(
+            "seen, age not known: keep-alive renews their clock about every {} s",
+            every.as_secs().max(1)
+        ),
+        None => "seen, age not known: probes or data have renewed their clocks since".to_owned(),
+    };
+    let no_clocks =
+        "the kernel has no clocks at MPTCP level, and they were not watched long enough";
+    [
+        spot(unknown.mptcp, "MPTCP ", no_clocks.to_owned()),
+        spot(unknown.renewed, "", renewed),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A recording holds no samples at what is suspicious now.

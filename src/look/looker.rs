@@ -103,10 +103,12 @@ impl Looker<'_> {
         self.examine(&mut snapshot, &seen, &tables);
         self.watch(&mut snapshot, &seen);
         self.look_again(&mut snapshot, &seen);
+        self.read_uptime(&mut snapshot, &seen);
         if let Some(dead) = dead {
             self.confirm_dead(&mut snapshot, dead);
         }
         self.follow_waits(&mut snapshot, &seen);
+        self.read_open(&mut snapshot, &seen);
         self.note_blind_spots(&mut snapshot, &seen);
         snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
         snapshot
@@ -205,10 +207,8 @@ impl Looker<'_> {
             let unknown = correlate::unknown_waits(snapshot, self.options.grace);
             spots.extend((unknown > 0).then(|| blind_spots::unknown_waits(unknown)));
         }
-        let ageless = correlate::unknown_mptcp_ages(snapshot, self.options.grace);
-        if ageless > 0 {
-            spots.push(blind_spots::unknown_mptcp_ages(ageless));
-        }
+        let ageless = correlate::unknown_ages(snapshot, self.options.grace);
+        spots.extend(blind_spots::unknown_ages(ageless));
         if !seen.listeners.is_empty()
             && snapshot.samples.is_empty()
             && !self.options.observe.is_zero()

@@ -11,6 +11,7 @@ mod blind_spots;
 mod dead;
 mod error;
 mod everywhere;
+mod ledger;
 mod looker;
 mod options;
 mod owners;

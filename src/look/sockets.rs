@@ -52,6 +52,7 @@ impl Looker<'_> {
             dead: Vec::new(),
             processes: BTreeMap::new(),
             waits: WaitFacts::default(),
+            open: None,
             samples: Vec::new(),
             dropped: None,
             blind_spots: Vec::new(),

@@ -44,6 +44,7 @@ fn snapshot(text: Text, scope: &Scope, grace: Duration) -> Snapshot {
         dead: Vec::new(),
         processes: text.processes,
         waits: WaitFacts::default(),
+        open: None,
         samples: Vec::new(),
         dropped: None,
         blind_spots: Vec::new(),

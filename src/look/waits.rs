@@ -68,7 +68,7 @@ impl Looker<'_> {
         }
         let needs = waits::needs(snapshot);
         self.read_in_flight(snapshot, pids);
-        if needs.connections {
+        if needs.connections && snapshot.waits.uptime.is_none() {
             // Ages of processes are compared with those of connections.
             snapshot.waits.uptime = proc::read_uptime(self.kernel);
         }

@@ -21,8 +21,8 @@ pub use runtime::{Library, Runtime, Server, Software};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
     BlindSpot, Coverage, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Holder,
-    HolderSource, Host, Later, Namespace, Origin, Sample, Snapshot, SocketSource, SocketTable,
-    ThreadSample, Via,
+    HolderSource, Host, Later, Namespace, OpenConnections, Origin, Sample, Snapshot, SocketSource,
+    SocketTable, ThreadSample, Via,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Connection, Inode, Listener, Pid, Process, Reading, RunState, Syscall, WaitFacts};
+use super::{
+    Connection, Inode, Listener, Pid, PortRange, Process, Reading, RunState, Syscall, WaitFacts,
+};
 
 /// The machine that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,6 +233,15 @@ pub struct BlindSpot {
     pub hides_findings: bool,
 }
 
+/// Connections in whatever state, asked for by port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenConnections {
+    /// The local ports.
+    pub ports: Vec<PortRange>,
+    /// The connections.
+    pub connections: Vec<Connection>,
+}
+
 /// Everything one look read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -260,6 +271,8 @@ pub struct Snapshot {
     pub processes: BTreeMap<Pid, Process>,
     /// What threads wait for, where a process is about to be accused.
     pub waits: WaitFacts,
+    /// The connections of suspicious listeners in whatever state, where nothing else needed all.
+    pub open: Option<OpenConnections>,
     /// Repeated samples at suspicious listeners.
     pub samples: Vec<Sample>,
     /// Drop counters before and after the observation.

@@ -275,6 +275,8 @@ struct ListenerV1<'a> {
     netns: &'a str,
     inode: Option<u32>,
     accept_queue: AcceptQueueV1,
+    /// What its program has accepted and still has; null where it cannot be told what belongs to it.
+    accepted: Option<AcceptedV1>,
     owners: Vec<OwnerV1<'a>>,
     /// Epoll registrations; looked for only where something is suspicious.
     watchers: Vec<WatcherV1>,
@@ -294,6 +296,20 @@ struct AcceptQueueV1 {
     /// Of these, reset while they waited; no socket list shows them.
     reset: Option<u32>,
     /// How long the oldest visible one has waited, in milliseconds.
+    oldest_ms: Option<u64>,
+}
+
+/// Accepted connections of a listener.
+#[derive(Serialize, JsonSchema)]
+struct AcceptedV1 {
+    /// All of them, whatever their state; asked for only where something is suspicious, otherwise null.
+    total: Option<usize>,
+    /// Of these, in CLOSE_WAIT.
+    close_wait: usize,
+    /// Of all, with something left to read, if only the end; null where `total` is.
+    unread: Option<usize>,
+    /// How long the oldest in CLOSE_WAIT has been so, at least, in milliseconds; null where there is
+    /// none or no age is known.
     oldest_ms: Option<u64>,
 }
 
@@ -610,6 +626,12 @@ fn convert_listener<'a>(report: &'a Report, row: &'a ListenerRow) -> ListenerV1<
             reset: row.queue.reset,
             oldest_ms: row.queue.oldest.map(millis),
         },
+        accepted: row.accepted.map(|accepted| AcceptedV1 {
+            total: accepted.total,
+            close_wait: accepted.close_wait,
+            unread: accepted.unread,
+            oldest_ms: accepted.oldest.map(millis),
+        }),
         owners: owners(report, &row.owners),
         watchers: row
             .watchers

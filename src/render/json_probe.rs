@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::json::{ConfidenceV1, SeverityV1, schema_of, write_value};
 use super::probe::ProbeReport;
-use crate::act::probe::{self, Closed, Newcomer, Refusal, Weighed};
+use crate::act::probe::{self, AssessedFinding, Closed, ProbeConnection, ProbeOutcome, Refusal};
 
 /// The schema's name and version.
 pub const PROBE_SCHEMA: &str = "closewait-doctor.probe/v1";
 
-/// What a probe came to.
+/// What a probe saw.
 #[derive(Serialize, JsonSchema)]
 #[schemars(title = "closewait-doctor.probe/v1")]
 struct ProbeV1<'a> {
@@ -26,8 +26,13 @@ struct ProbeV1<'a> {
     /// How long the connections were watched, in milliseconds.
     elapsed_ms: u64,
     listener: ProbedV1<'a>,
-    /// `healthy`, `one_per_newcomer`, `some_per_newcomer`, `drains_fully`, `accepts_nothing`,
-    /// `closed_at_once`, `taken_elsewhere`, `awaits_data`, `refuses` or `listener_gone`.
+    /// The worst of what became of the connections: `refused`, `dropped`, `queued`, `accepted` (a
+    /// process took it, and no bytes came back) or `answered` (bytes came back); null where this host
+    /// could not try. Accepted is not healthy.
+    outcome: Option<&'static str>,
+    /// What the server does with new connections and with those that wait: `answers`, `accepts`, `one_per_newcomer`,
+    /// `some_per_newcomer`, `drains_fully`, `accepts_nothing`, `closed_at_once`, `taken_elsewhere`,
+    /// `awaits_data`, `refuses` or `listener_gone`. A newcomer is a connection of the probe.
     behaviour: &'static str,
     headline: String,
     /// What was seen.
@@ -41,8 +46,8 @@ struct ProbeV1<'a> {
     newcomers: Vec<NewcomerV1>,
     /// How many of them are left in the queue, closed.
     left_waiting: usize,
-    /// What the look before found about this listener, and what the probe says to it.
-    findings: Vec<WeighedV1<'a>>,
+    /// What the look before found about this listener, and what the probe says about it.
+    findings: Vec<AssessedFindingV1<'a>>,
 }
 
 /// The listener that was probed.
@@ -80,6 +85,8 @@ struct QueueChangeV1 {
 struct NewcomerV1 {
     /// Our address.
     client: String,
+    /// What became of it, as `outcome` of the probe.
+    outcome: Option<&'static str>,
     /// When the handshake was done; null where there was none.
     connected_us: Option<u64>,
     /// Why there was none: `no_answer`, `reset`, or the system's words.
@@ -90,8 +97,12 @@ struct NewcomerV1 {
     closed_us: Option<u64>,
     /// Whether it did so with a reset; null where it did not.
     reset: Option<bool>,
-    /// How much the server sent.
+    /// How many bytes were sent on it.
+    sent_bytes: usize,
+    /// How many bytes the server sent.
     answered_bytes: usize,
+    /// When the first of them came.
+    answered_us: Option<u64>,
     queue_before: u32,
     queue_after: u32,
     /// How many left the queue meanwhile.
@@ -105,21 +116,23 @@ struct NewcomerV1 {
 
 /// A finding after the probe.
 #[derive(Serialize, JsonSchema)]
-struct WeighedV1<'a> {
+struct AssessedFindingV1<'a> {
     id: &'a str,
     severity: SeverityV1,
-    /// Of the look before.
+    /// As the look before had it.
     confidence: ConfidenceV1,
     headline: &'a str,
     /// `supports`, `corrects`, `contradicts` or `silent`.
     stance: &'static str,
-    /// How sure one may be now.
+    /// How sure it is now. It rises only where the probe excludes the other causes.
     confidence_now: ConfidenceV1,
+    /// The causes that the probe excludes, by their finding ids.
+    excludes: &'static [&'static str],
     /// Why.
     why: &'a str,
 }
 
-/// Writes what a probe came to as one JSON object.
+/// Writes what a probe saw as one JSON object.
 ///
 /// # Errors
 ///
@@ -141,19 +154,20 @@ pub fn write_probe_json(report: &ProbeReport, out: &mut dyn Write) -> io::Result
                 .map(|(pid, fd, command)| HolderV1 { pid, fd, command })
                 .collect(),
         },
+        outcome: probe::outcome(probe).map(ProbeOutcome::name),
         behaviour: report.behaviour.name(),
         headline: probe::headline(probe, report.behaviour),
         evidence: probe::evidence(probe),
-        conclusion: probe::conclusion(report.behaviour),
+        conclusion: probe::conclusion(probe, report.behaviour),
         remedies: probe::remedies(probe, report.behaviour),
         queue: QueueChangeV1 {
             before: probe.before.length,
             after: probe.after.length,
             limit: probe.after.limit.or(probe.before.limit),
         },
-        newcomers: probe.newcomers.iter().map(newcomer).collect(),
+        newcomers: probe.connections.iter().map(connection).collect(),
         left_waiting: probe.left_waiting().count(),
-        findings: report.findings.iter().map(weighed).collect(),
+        findings: report.findings.iter().map(assessed).collect(),
     };
     write_value(&value, out)
 }
@@ -163,38 +177,42 @@ pub fn probe_schema() -> String {
     schema_of::<ProbeV1>()
 }
 
-fn newcomer(newcomer: &Newcomer) -> NewcomerV1 {
+fn connection(connection: &ProbeConnection) -> NewcomerV1 {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     NewcomerV1 {
-        client: newcomer.client.to_string(),
-        connected_us: newcomer.connected.map(micros),
-        refusal: newcomer.refusal.as_ref().map(|refusal| match refusal {
+        client: connection.client.to_string(),
+        outcome: connection.outcome().map(ProbeOutcome::name),
+        connected_us: connection.connected.map(micros),
+        refusal: connection.refusal.as_ref().map(|refusal| match refusal {
             Refusal::NoAnswer => "no_answer".to_owned(),
             Refusal::Reset => "reset".to_owned(),
             Refusal::Other(error) => error.clone(),
         }),
-        accepted_us: newcomer.accepted.map(micros),
-        closed_us: newcomer.closed.map(|closed| micros(closed.at())),
-        reset: newcomer
+        accepted_us: connection.accepted.map(micros),
+        closed_us: connection.closed.map(|closed| micros(closed.at())),
+        reset: connection
             .closed
             .map(|closed| matches!(closed, Closed::Reset(_))),
-        answered_bytes: newcomer.answered_bytes,
-        queue_before: newcomer.queue_before,
-        queue_after: newcomer.queue_after,
-        taken: newcomer.taken,
-        kept_out: newcomer.kept_out,
-        waits: newcomer.waits(),
+        sent_bytes: connection.sent_bytes,
+        answered_bytes: connection.answered_bytes,
+        answered_us: connection.answered.map(micros),
+        queue_before: connection.queue_before,
+        queue_after: connection.queue_after,
+        taken: connection.taken,
+        kept_out: connection.kept_out,
+        waits: connection.waits(),
     }
 }
 
-fn weighed(weighed: &Weighed) -> WeighedV1<'_> {
-    WeighedV1 {
-        id: weighed.finding.id,
-        severity: weighed.finding.severity.into(),
-        confidence: weighed.finding.confidence.into(),
-        headline: &weighed.finding.headline,
-        stance: weighed.stance.name(),
-        confidence_now: weighed.confidence.into(),
-        why: weighed.why,
+fn assessed(assessed: &AssessedFinding) -> AssessedFindingV1<'_> {
+    AssessedFindingV1 {
+        id: assessed.finding.id,
+        severity: assessed.finding.severity.into(),
+        confidence: assessed.finding.confidence.into(),
+        headline: &assessed.finding.headline,
+        stance: assessed.effect.name(),
+        confidence_now: assessed.confidence.into(),
+        excludes: assessed.excludes,
+        why: assessed.why,
     }
 }

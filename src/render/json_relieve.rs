@@ -1,4 +1,4 @@
-//! The JSON of a relief, `closewait-doctor.relieve/v1`. Its structs are its own, as those of the
+//! The JSON of `relieve`, `closewait-doctor.relieve/v1`. Its structs are its own, as those of the
 //! report.
 
 use std::io::{self, Write};
@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::json::{ConfidenceV1, SeverityV1, schema_of, write_value};
 use super::relieve::{ReliefReport, ServerState};
-use crate::act::relieve::Plan;
+use crate::act::relieve::ReliefPlan;
 
 /// The schema's name and version.
 pub const RELIEVE_SCHEMA: &str = "closewait-doctor.relieve/v1";
 
-/// What would be done, or was.
+/// What would be done, or was done.
 #[derive(Serialize, JsonSchema)]
 #[schemars(title = "closewait-doctor.relieve/v1")]
 struct ReliefV1<'a> {
@@ -37,6 +37,8 @@ struct ReliefV1<'a> {
     /// `failed`.
     outcome: &'static str,
     headline: &'a str,
+    /// What to do instead, where nothing was changed.
+    instead: &'a [String],
     /// Every step that was taken.
     log: Vec<EntryV1<'a>>,
     before: StateV1<'a>,
@@ -49,10 +51,10 @@ struct ReliefV1<'a> {
 struct PlanV1<'a> {
     /// `rearm`, `level`, `drain`, `close-leaked`, `continue` or `thaw`.
     method: &'static str,
-    /// Why in this way.
+    /// Why this method.
     why: &'a str,
     steps: Vec<StepV1<'a>>,
-    /// What to know before.
+    /// What to know before it is carried out.
     notes: &'a [String],
 }
 
@@ -78,7 +80,7 @@ struct EntryV1<'a> {
 /// What a look said about the server.
 #[derive(Serialize, JsonSchema)]
 struct StateV1<'a> {
-    /// How many wait to be accepted.
+    /// How many connections wait to be accepted.
     accept_queue: u32,
     /// How many connections are in CLOSE_WAIT, accepted or not.
     close_wait: usize,
@@ -94,7 +96,7 @@ struct FoundV1<'a> {
     headline: &'a str,
 }
 
-/// Writes what would be done, or was, as one JSON object.
+/// Writes what would be done, or was done, as one JSON object.
 ///
 /// # Errors
 ///
@@ -109,10 +111,11 @@ pub fn write_relieve_json(report: &ReliefReport, out: &mut dyn Write) -> io::Res
         netns: report.netns,
         undo: report.undo,
         plan: report.plan.map(plan),
-        outcome: report.deed.outcome.name(),
-        headline: &report.deed.headline,
+        outcome: report.relief.outcome.name(),
+        headline: &report.relief.headline,
+        instead: &report.instead,
         log: report
-            .deed
+            .relief
             .log
             .iter()
             .map(|entry| EntryV1 {
@@ -129,7 +132,7 @@ pub fn write_relieve_json(report: &ReliefReport, out: &mut dyn Write) -> io::Res
     write_value(&value, out)
 }
 
-/// The JSON Schema of a relief.
+/// The JSON Schema of what `relieve` reports.
 pub fn relieve_schema() -> String {
     schema_of::<ReliefV1>()
 }
@@ -138,7 +141,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn plan(plan: &Plan) -> PlanV1<'_> {
+fn plan(plan: &ReliefPlan) -> PlanV1<'_> {
     PlanV1 {
         method: plan.method.name(),
         why: &plan.why,

@@ -65,6 +65,7 @@ pub(super) fn label(metric: Metric) -> &'static str {
         Metric::QueueFill => "queue",
         Metric::QueueLength => "queue_length",
         Metric::Age => "oldest_age",
+        Metric::AcceptedCloseWait => "accepted_close_wait",
     }
 }
 

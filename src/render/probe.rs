@@ -1,31 +1,31 @@
-//! What a probe came to, for a person.
+//! The report of a probe, for a person.
 
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
 use super::table::{TableOptions, write_text};
-use crate::act::probe::{self, Behaviour, Probe, Stance, Weighed};
+use crate::act::probe::{self, AssessedFinding, Behaviour, Effect, Probe, ProbeOutcome};
 use crate::model::Snapshot;
 use crate::render::escape::escape;
 use crate::rules::Confidence;
 
-/// What there is to say of a probe.
+/// What a report of a probe is made of.
 pub struct ProbeReport<'a> {
     /// When it began (RFC 3339, UTC).
     pub taken_at: String,
     /// The look before it.
     pub snapshot: &'a Snapshot,
-    /// What was done, and what came of it.
+    /// What the probe saw.
     pub probe: &'a Probe,
-    /// What the server does with newcomers.
+    /// What the server does with new connections.
     pub behaviour: Behaviour,
-    /// The findings of the look before, and what the probe says to them.
-    pub findings: Vec<Weighed>,
+    /// The findings of the look before, and what the probe says about them.
+    pub findings: Vec<AssessedFinding>,
 }
 
 impl ProbeReport<'_> {
-    /// The processes that hold the listener: pid, descriptor, name.
+    /// Returns the processes that hold the listener: pid, descriptor, name.
     pub(super) fn owners(&self) -> impl Iterator<Item = (u32, Option<u32>, &str)> {
         self.snapshot
             .holders
@@ -39,7 +39,7 @@ impl ProbeReport<'_> {
     }
 }
 
-/// Writes what a probe came to.
+/// Writes the report of a probe.
 ///
 /// # Errors
 ///
@@ -49,7 +49,7 @@ pub fn write_probe_table(
     options: TableOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let (style, word) = word(report.behaviour);
+    let (style, word) = word(probe::outcome(report.probe));
     let bold = Style::new().bold();
     let mut owners: Vec<String> = report
         .owners()
@@ -66,7 +66,7 @@ pub fn write_probe_table(
     write_text("", [&headline], options, out)?;
     writeln!(out)?;
     write_text("seen", &probe::evidence(report.probe), options, out)?;
-    let conclusion = probe::conclusion(report.behaviour).map(str::to_owned);
+    let conclusion = probe::conclusion(report.probe, report.behaviour).map(str::to_owned);
     write_text("so", &conclusion, options, out)?;
     let weighed: Vec<String> = report.findings.iter().map(describe).collect();
     write_text("scan", &weighed, options, out)?;
@@ -75,40 +75,42 @@ pub fn write_probe_table(
     writeln!(out)
 }
 
-fn word(behaviour: Behaviour) -> (Style, &'static str) {
-    let (color, word) = match behaviour {
-        Behaviour::Healthy => (AnsiColor::Green, "HEALTHY"),
-        Behaviour::OnePerNewcomer => (AnsiColor::Red, "ONE FOR EACH NEWCOMER"),
-        Behaviour::SomePerNewcomer => (AnsiColor::Red, "SOME FOR EACH NEWCOMER"),
-        Behaviour::DrainsFully => (AnsiColor::Yellow, "DRAINS FULLY"),
-        Behaviour::AcceptsNothing => (AnsiColor::Red, "ACCEPTS NOTHING"),
-        Behaviour::ClosedAtOnce => (AnsiColor::Yellow, "CLOSED AT ONCE"),
-        Behaviour::TakenElsewhere => (AnsiColor::Yellow, "TAKEN ELSEWHERE"),
-        Behaviour::AwaitsData => (AnsiColor::Yellow, "AWAITS DATA"),
-        Behaviour::Refuses => (AnsiColor::Red, "REFUSES"),
-        Behaviour::ListenerGone => (AnsiColor::Yellow, "LISTENER GONE"),
+/// Returns the first word of the report. Only an answer is green: accepted is not healthy.
+fn word(outcome: Option<ProbeOutcome>) -> (Style, &'static str) {
+    let (color, word) = match outcome {
+        Some(ProbeOutcome::Answered) => (AnsiColor::Green, "ANSWERED"),
+        Some(ProbeOutcome::Accepted) => (AnsiColor::Yellow, "ACCEPTED"),
+        Some(ProbeOutcome::Queued) => (AnsiColor::Red, "QUEUED"),
+        Some(ProbeOutcome::Dropped) => (AnsiColor::Red, "DROPPED"),
+        Some(ProbeOutcome::Refused) => (AnsiColor::Red, "REFUSED"),
+        None => (AnsiColor::Yellow, "NOT TRIED"),
     };
     (color.on_default().bold(), word)
 }
 
-fn describe(weighed: &Weighed) -> String {
-    let stance = match weighed.stance {
-        Stance::Supports => "the probe supports it",
-        Stance::Corrects => "the probe corrects it",
-        Stance::Contradicts => "the probe contradicts it",
-        Stance::Silent => "the probe does not tell",
+fn describe(assessed: &AssessedFinding) -> String {
+    let effect = match assessed.effect {
+        Effect::Supports => "the probe fits it",
+        Effect::Corrects => "the probe corrects it",
+        Effect::Contradicts => "the probe contradicts it",
+        Effect::Silent => "the probe does not tell",
     };
-    let (before, now) = (weighed.finding.confidence, weighed.confidence);
+    let (before, now) = (assessed.finding.confidence, assessed.confidence);
     let changed = if now == before {
         String::new()
     } else {
         format!(", now {}", confidence(now))
     };
+    let excludes = if assessed.excludes.is_empty() {
+        String::new()
+    } else {
+        format!("; it excludes {}", assessed.excludes.join(", "))
+    };
     format!(
-        "{} ({}{changed}): {stance}: {}",
-        weighed.finding.id,
+        "{} ({}{changed}): {effect}: {}{excludes}",
+        assessed.finding.id,
         confidence(before),
-        weighed.why
+        assessed.why
     )
 }
 

@@ -10,6 +10,7 @@ use comfy_table::{ContentArrangement, Table};
 
 use super::connections::write_connections;
 use super::escape::escape;
+use crate::correlate::Ledger;
 use crate::model::{Holder, Reading, Via};
 use crate::report::{ListenerRow, Report, Source, Verdict};
 use crate::rules::{Confidence, Finding, Severity};
@@ -252,6 +253,7 @@ fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) 
         "ESTAB",
         "RESET",
         "OLDEST",
+        "ACCEPTED",
         "OWNER",
         "WATCHED BY",
     ]);
@@ -268,11 +270,30 @@ fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) 
             number(row.queue.established),
             number(row.queue.reset),
             row.queue.oldest.map_or("-".to_owned(), duration),
+            accepted(row.accepted),
             owners(report, &row.owners),
             watchers(row),
         ]);
     }
     write_rows(&mut table, out)
+}
+
+/// `12 CLOSE_WAIT of 40, oldest 5.0 s`, as far as it is known.
+fn accepted(ledger: Option<Ledger>) -> String {
+    let Some(ledger) = ledger else {
+        return "?".to_owned();
+    };
+    let of = |total: usize| format!(" of {total}");
+    let oldest = |age: Duration| format!(", oldest {}", duration(age));
+    match (ledger.close_wait, ledger.total) {
+        (0, None) => "-".to_owned(),
+        (0, Some(total)) => total.to_string(),
+        (closed, total) => format!(
+            "{closed} CLOSE_WAIT{}{}",
+            total.map_or(String::new(), of),
+            ledger.oldest.map_or(String::new(), oldest)
+        ),
+    }
 }
 
 /// An address, with its network namespace where there are several.
@@ -286,7 +307,9 @@ pub(super) fn address(report: &Report, netns: &str, local: SocketAddr) -> String
 
 /// A listener is shown when somebody waits at it, or when connections of it are shown.
 fn is_of_interest(report: &Report, row: &ListenerRow) -> bool {
+    let has_closed = |ledger: Ledger| ledger.close_wait > 0;
     row.queue.length > 0
+        || row.accepted.is_some_and(has_closed)
         || report.findings.iter().any(|finding| {
             finding.subject.local == Some(row.listener.local) && finding.subject.netns == row.netns
         })

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::correlate::acceptor::division;
-use crate::correlate::age::{self, Age};
+use crate::correlate::age::Age;
 use crate::correlate::waits::Facts;
-use crate::correlate::{AcceptQueue, Activity, Analysis, Place, Watch, interpret};
+use crate::correlate::{AcceptQueue, Activity, Analysis, Ledger, Place, Watch, interpret};
 use crate::model::{
     BlindSpot, Connection, Holder, HolderSource, Host, Listener, Namespace, Pid, Process, Scope,
     SocketSource, TcpState, Thread,
@@ -117,6 +117,8 @@ pub struct ListenerRow {
     pub queue: AcceptQueue,
     /// Who holds it.
     pub owners: Vec<Holder>,
+    /// What its program has accepted and still has; none where it cannot be told what belongs to it.
+    pub accepted: Option<Ledger>,
     /// Where it is registered: process and registration.
     pub watchers: Vec<(Pid, Watch)>,
 }
@@ -132,6 +134,8 @@ pub struct ConnectionRow<'a> {
     pub place: Place,
     /// How long it has been in its state.
     pub age: Age,
+    /// Whether it was in `CLOSE_WAIT`, and a second look did not see it so any more.
+    pub ended: bool,
     /// Who holds it.
     pub owners: &'a [Holder],
 }
@@ -312,7 +316,8 @@ fn listener_rows(analysis: &Analysis) -> Vec<ListenerRow> {
         .listeners
         .iter()
         .zip(&analysis.queues)
-        .map(|(listener, queue)| ListenerRow {
+        .zip(analysis.ledgers())
+        .map(|((listener, queue), accepted)| ListenerRow {
             netns: analysis.snapshot.namespace.name.clone(),
             listener: listener.clone(),
             queue: queue.clone(),
@@ -320,6 +325,7 @@ fn listener_rows(analysis: &Analysis) -> Vec<ListenerRow> {
                 .inode
                 .map_or(&[][..], |inode| analysis.owners.of(inode))
                 .to_vec(),
+            accepted,
             watchers: watchers(&facts, listener),
         })
         .collect()
@@ -342,7 +348,10 @@ fn connection_rows(analysis: &Analysis) -> impl Iterator<Item = ConnectionRow<'_
         netns,
         connection,
         place,
-        age: age::in_state(connection, matches!(place, Place::AcceptQueue(_))),
+        age: analysis
+            .ages
+            .in_state(connection, matches!(place, Place::AcceptQueue(_))),
+        ended: analysis.ages.has_ended(connection),
         owners,
     })
 }

@@ -64,6 +64,7 @@ mod tests {
                     netns: "current",
                     connection: &connection,
                     place: Place::AcceptQueue(Some(index)),
+                    ended: false,
                     age: Age { at_least: age.map(Duration::from_secs), at_most: None },
                     owners: &[],
                 })

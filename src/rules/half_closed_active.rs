@@ -10,18 +10,30 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
-    if leak.kind != LeakKind::HalfClosed {
-        return None;
-    }
+    let (fact, doing) = match leak.kind {
+        LeakKind::HalfClosed => (
+            "data went out on each of them between two looks",
+            "still sends on",
+        ),
+        LeakKind::AnswerDue => (
+            "each peer is a process of this host that has closed its direction only and still has its \
+             end open; its request was read, and nothing was sent since",
+            "works on answers for",
+        ),
+        _ => return None,
+    };
     let mut seen = leaks::evidence(analysis, leak);
-    seen.push("data went out on each of them between two looks".to_owned());
+    seen.push(fact.to_owned());
     Some(Finding {
         id: RULE.id,
         severity: Severity::Info,
-        confidence: Confidence::Certain,
+        confidence: match leak.kind {
+            LeakKind::HalfClosed => Confidence::Certain,
+            _ => Confidence::Likely,
+        },
         subject: leaks::subject(analysis, leak),
         headline: format!(
-            "{} still sends on {}, whose peer has closed its direction only: that is fine",
+            "{} {doing} {}, whose peer has closed its direction only: that is fine",
             leaks::holder(analysis, leak),
             leaks::connections(leak),
         ),

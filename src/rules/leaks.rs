@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::evidence::{count, process_name, process_names, seconds};
-use super::thresholds::{LEAK_CRITICAL_PERCENT, POOL_CONNECTIONS};
+use super::thresholds::{
+    DELIBERATE_DESCRIPTORS, FORECAST_SPAN, LEAK_CRITICAL_PERCENT, POOL_CONNECTIONS,
+};
 use super::{Severity, Subject, SubjectKind};
-use crate::correlate::{Analysis, Endpoint, Leak, age};
-use crate::model::{Reading, Timer};
+use crate::correlate::age::{self, Age};
+use crate::correlate::{Analysis, Endpoint, Growth, Leak};
+use crate::model::{Process, Reading, Timer};
 
 /// The process, or the connections where nobody is known to hold them.
 pub(super) fn subject(analysis: &Analysis, leak: &Leak) -> Subject {
@@ -75,38 +78,100 @@ pub(super) fn unread(leak: &Leak) -> usize {
 pub(super) fn evidence(analysis: &Analysis, leak: &Leak) -> Vec<String> {
     let mut evidence = vec![age_evidence(leak), peer_evidence(leak, "closed by")];
     evidence.extend(mptcp_evidence(leak));
+    evidence.extend(renewed_evidence(leak));
+    evidence.extend(come_and_go_evidence(analysis, leak));
     evidence.extend(growth_evidence(analysis, leak));
     evidence.extend(reaped(leak));
-    for process in leak.pids.iter().filter_map(|pid| analysis.process(*pid)) {
-        if let (Some(open), Some(limit)) = (process.open_fds.copied(), process.fd_limit.copied()) {
-            evidence.push(format!(
-                "{} has {open} of {} descriptors open",
-                process_name(process),
-                limit.soft
-            ));
-        }
-    }
+    evidence.extend(descriptor_evidence(analysis, leak));
     evidence
 }
 
+/// How many descriptors they have open, of the one that is nearest to its limit.
+fn descriptor_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
+    let processes = leak.pids.iter().filter_map(|pid| analysis.process(*pid));
+    let limited = processes.filter_map(|process| {
+        let open = process.open_fds.copied()?;
+        Some((process, open, usual_limit(process)?))
+    });
+    let (process, open, limit) = limited.max_by_key(|(_, open, limit)| {
+        (
+            u128::from(*open) * 1_000_000 / u128::from((*limit).max(1)),
+            *open,
+        )
+    })?;
+    let others = if leak.pids.len() > 1 {
+        ", and the others less of theirs"
+    } else {
+        ""
+    };
+    Some(format!(
+        "{} has {open} of {limit} descriptors open{others}",
+        process_name(process)
+    ))
+}
+
+/// How many descriptors a process may open, unless that was limited on purpose: a sandbox may open
+/// none, and what it has open says nothing against the limit then.
+fn usual_limit(process: &Process) -> Option<u64> {
+    let limit = process.fd_limit.copied()?;
+    let final_and_tiny = limit.soft == limit.hard && limit.soft < DELIBERATE_DESCRIPTORS;
+    let lowered_below = process
+        .open_fds
+        .copied()
+        .is_some_and(|open| open > limit.soft);
+    (!final_and_tiny && !lowered_below).then_some(limit.soft)
+}
+
+/// Ages of which only one bound is known are told as such.
 fn age_evidence(leak: &Leak) -> String {
-    let ages: Vec<_> = leak
-        .connections
-        .iter()
-        .filter_map(|connection| age::since_fin(connection).at_least.or(leak.seen_for))
-        .collect();
     let number = count(leak.connections.len(), "connection");
-    match (ages.iter().min(), ages.iter().max()) {
-        (Some(youngest), Some(oldest)) if youngest == oldest => {
-            format!("{number} in CLOSE_WAIT for {} or more", seconds(*oldest))
-        }
-        (Some(youngest), Some(oldest)) => format!(
-            "{number} in CLOSE_WAIT for {} to {} or more",
-            seconds(*youngest),
-            seconds(*oldest)
-        ),
-        _ => format!("{number} in CLOSE_WAIT, for how long is not known"),
+    let least = leak.ages.iter().filter_map(|age| age.at_least);
+    let (Some(youngest), Some(oldest)) = (least.clone().min(), least.max()) else {
+        return format!("{number} in CLOSE_WAIT, for how long is not known");
+    };
+    let exact = leak.ages.iter().all(|age| age.exact().is_some());
+    let or_more = if exact { "" } else { " or more" };
+    if youngest == oldest {
+        return format!("{number} in CLOSE_WAIT for {}{or_more}", seconds(oldest));
     }
+    format!(
+        "{number} in CLOSE_WAIT for {} to {}{or_more}",
+        seconds(youngest),
+        seconds(oldest)
+    )
+}
+
+/// That answers to keep-alive probes hide the ages, where they do.
+fn renewed_evidence(leak: &Leak) -> Option<String> {
+    let members = leak.connections.iter().zip(&leak.ages);
+    let renewed = members.filter(|(_, age)| age.exact().is_none());
+    let intervals: Vec<Duration> = renewed
+        .clone()
+        .filter_map(|(connection, _)| age::keep_alive_interval(connection))
+        .collect();
+    let interval = intervals.iter().max()?;
+    let at_most = renewed.filter_map(|(_, age)| age.at_most).max();
+    Some(format!(
+        "of {} the age is not known: keep-alive renews the clock about every {}{}",
+        count(intervals.len(), "connection"),
+        seconds(*interval),
+        at_most.map_or(String::new(), |most| format!(
+            "; their last data came {} ago",
+            seconds(most)
+        ))
+    ))
+}
+
+/// That the program closes them after a while, where it does.
+fn come_and_go_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
+    analysis.comes_and_goes(leak).then(|| {
+        format!(
+            "they come and go: {} more came in the last {}, and none stays, though the program has \
+             run for longer",
+            leak.young.len(),
+            seconds(analysis.grace)
+        )
+    })
 }
 
 fn mptcp_evidence(leak: &Leak) -> Option<String> {
@@ -174,54 +239,137 @@ fn growth_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
     if growth.change <= 0 {
         return Some(format!("their number did not grow in {over}"));
     }
-    let exhausted = leak
-        .pids
-        .iter()
-        .filter_map(|pid| analysis.process(*pid))
-        .filter_map(|process| {
-            let left = process
-                .fd_limit
-                .copied()?
-                .soft
-                .checked_sub(process.open_fds.copied()?)?;
-            Some(f64::from(u32::try_from(left).ok()?) / rate)
-        })
-        .min_by(f64::total_cmp);
-    let when = exhausted.map_or(String::new(), |minutes| {
+    let gone = if growth.gone > 0 {
+        format!(", while {} were closed", growth.gone)
+    } else {
+        String::new()
+    };
+    let when = forecast(analysis, leak, growth, rate).map_or(String::new(), |left| {
         format!(
             "; at that rate its descriptors are used up in {}",
-            seconds(Duration::from_secs_f64(minutes * 60.0))
+            seconds(left)
         )
     });
     Some(format!(
-        "{} more in {over}, {rate:.0} a minute{when}",
+        "{} more in {over}{gone}, {rate:.0} a minute{when}",
         growth.change
     ))
 }
 
+/// When the first process will have used up its descriptors.
+///
+/// The looks have to show that the number grows, and the ages that it has for longer: in each third of
+/// a span that is not tiny. Otherwise nothing is foretold.
+fn forecast(analysis: &Analysis, leak: &Leak, growth: Growth, rate: f64) -> Option<Duration> {
+    if !growth.is_significant() || !has_grown_steadily(&leak.ages) {
+        return None;
+    }
+    let processes = leak.pids.iter().filter_map(|pid| analysis.process(*pid));
+    let minutes = processes
+        .filter_map(|process| {
+            let left = usual_limit(process)?.checked_sub(process.open_fds.copied()?)?;
+            Some(f64::from(u32::try_from(left).ok()?) / rate)
+        })
+        .min_by(f64::total_cmp)?;
+    Some(Duration::from_secs_f64(minutes * 60.0))
+}
+
+/// Returns whether the ages show arrivals in each third of the time since the oldest.
+fn has_grown_steadily(ages: &[Age]) -> bool {
+    const SAMPLES: u32 = 3;
+    let exact: Option<Vec<Duration>> = ages.iter().map(|age| age.exact()).collect();
+    let exact = exact.unwrap_or_default();
+    let Some(oldest) = exact.iter().max().copied() else {
+        return false;
+    };
+    let third = oldest / SAMPLES;
+    let came_in = |sample: u32| {
+        let (from, to) = (third * sample, third * (sample + 1));
+        exact.iter().any(|age| (from..=to).contains(age))
+    };
+    oldest >= FORECAST_SPAN && (0..SAMPLES).all(came_in)
+}
+
+/// Returns whether the number of connections was seen to grow by more than chance.
+pub(super) fn grows(analysis: &Analysis, leak: &Leak) -> bool {
+    analysis
+        .growth(leak.endpoint)
+        .is_some_and(Growth::is_significant)
+}
+
+/// `, and their number grows: 36 more in 6.0 s`, where it was seen to.
+pub(super) fn growth_clause(analysis: &Analysis, leak: &Leak) -> String {
+    match analysis.growth(leak.endpoint) {
+        Some(growth) if growth.is_significant() => format!(
+            ", and their number grows: {} more in {}",
+            growth.change,
+            seconds(growth.over)
+        ),
+        _ => String::new(),
+    }
+}
+
 /// Critical when the leak takes the descriptors the process needs to live. Connections that we
-/// opened ourselves may rest in a pool until they are next used.
+/// opened ourselves may rest in a pool until they are next used, unless they become more and more.
 pub(super) fn severity(analysis: &Analysis, leak: &Leak) -> Severity {
-    let number = leak.connections.len() as u64;
+    let number = leak.most_in_one as u64;
     let endangers = leak
         .pids
         .iter()
-        .filter_map(|pid| analysis.process(*pid)?.fd_limit.copied())
-        .any(|limit| {
-            number.saturating_mul(100) >= limit.soft.saturating_mul(LEAK_CRITICAL_PERCENT)
-        });
+        .filter_map(|pid| usual_limit(analysis.process(*pid)?))
+        .any(|limit| number.saturating_mul(100) >= limit.saturating_mul(LEAK_CRITICAL_PERCENT));
+    if endangers {
+        return Severity::Critical;
+    }
+    if grows(analysis, leak) && !analysis.comes_and_goes(leak) {
+        return Severity::Warning;
+    }
+    // They may all have been closed a moment ago, unless they were watched.
+    if leak.overdue == 0 || analysis.comes_and_goes(leak) {
+        return Severity::Info;
+    }
     match leak.endpoint {
-        _ if endangers => Severity::Critical,
-        // Without clocks they may all have been closed a moment ago, unless they were watched.
-        _ if leak
-            .connections
-            .iter()
-            .all(|connection| connection.ages.is_none())
-            && leak.seen_for.is_none_or(|time| time < analysis.grace) =>
-        {
-            Severity::Info
-        }
-        Endpoint::Client(_) if leak.connections.len() <= POOL_CONNECTIONS => Severity::Info,
+        Endpoint::Client(_) if leak.most_in_one <= POOL_CONNECTIONS => Severity::Info,
         Endpoint::Client(_) | Endpoint::Server(_) => Severity::Warning,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::fixtures;
+    use crate::model::FdLimit;
+
+    fn limited(soft: u64, hard: u64, open: u64) -> Option<u64> {
+        usual_limit(&Process {
+            fd_limit: Reading::Known(FdLimit { soft, hard }),
+            open_fds: Reading::Known(open),
+            ..fixtures::process(1)
+        })
+    }
+
+    #[test]
+    fn a_limit_that_was_lowered_on_purpose_is_none_to_run_into() {
+        assert_eq!(limited(1024, 4096, 900), Some(1024));
+        assert_eq!(limited(64, 64, 10), Some(64));
+        assert_eq!(limited(63, 63, 10), None);
+        assert_eq!(limited(1, 1, 7), None);
+        assert_eq!(limited(32, 1024, 40), None);
+    }
+
+    fn steady(seconds: &[u64]) -> bool {
+        let exactly = |second: &u64| Age {
+            at_least: Some(Duration::from_secs(*second)),
+            at_most: Some(Duration::from_secs(*second)),
+        };
+        has_grown_steadily(&seconds.iter().map(exactly).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_trend_takes_three_samples_over_a_span_that_is_not_tiny() {
+        assert!(steady(&[5, 15, 30]));
+        assert!(!steady(&[5, 15, 29]));
+        assert!(!steady(&[25, 28, 30]));
+        assert!(!steady(&[]));
     }
 }

@@ -31,6 +31,14 @@ pub const LEAK_CRITICAL_PERCENT: u64 = 50;
 /// than this many to one service is no usual pool.
 pub const POOL_CONNECTIONS: usize = 100;
 
+/// A program that may open no more descriptors than this, and may not raise that, was limited on
+/// purpose: service managers and logins give 1024 and more.
+pub const DELIBERATE_DESCRIPTORS: u64 = 64;
+
+/// When the descriptors will be used up is told where the connections that were kept came in over
+/// this time and longer: a shorter history is an accident.
+pub const FORECAST_SPAN: Duration = Duration::from_secs(30);
+
 /// After so many grace periods an end of stream that was read is no request that is still worked
 /// on: 30 s by default, and few clients wait longer for an answer.
 pub const NOT_AN_ANSWER_ANY_MORE: u32 = 10;

@@ -3,7 +3,7 @@
 use super::remedies::{Cause, Claim, Facts, remedies};
 use super::thresholds::NOT_AN_ANSWER_ANY_MORE;
 use super::{Check, Confidence, Finding, Rule, leaks};
-use crate::correlate::{Analysis, Leak, LeakKind, Reader, age};
+use crate::correlate::{Analysis, Leak, LeakKind, Reader};
 
 pub(super) const RULE: Rule = Rule {
     id: "unclosed-after-eof",
@@ -31,9 +31,9 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(analysis, leak),
-        confidence: confidence(analysis, leak),
+        confidence: confidence(analysis, leak, was_read),
         subject: leaks::subject(analysis, leak),
-        headline: headline(analysis, leak, was_read),
+        headline: headline(analysis, leak, was_read) + &leaks::growth_clause(analysis, leak),
         evidence: seen,
         conclusion: None,
         remedies: remedies(&facts),
@@ -58,14 +58,13 @@ fn headline(analysis: &Analysis, leak: &Leak, was_read: bool) -> String {
 
 /// A client may close its direction and wait for the answer; only after long is that out of the
 /// question.
-fn confidence(analysis: &Analysis, leak: &Leak) -> Confidence {
-    let ages: Option<Vec<_>> = leak
-        .connections
-        .iter()
-        .map(|connection| age::since_fin(connection).at_least)
-        .collect();
-    match ages.and_then(|ages| ages.into_iter().min()) {
+fn confidence(analysis: &Analysis, leak: &Leak, was_read: bool) -> Confidence {
+    let at_least: Option<Vec<_>> = leak.ages.iter().map(|age| age.at_least).collect();
+    match at_least.and_then(|ages| ages.into_iter().min()) {
         None => Confidence::Possible,
+        _ if !was_read || leak.overdue == 0 || analysis.comes_and_goes(leak) => {
+            Confidence::Possible
+        }
         Some(youngest) if youngest >= analysis.grace * NOT_AN_ANSWER_ANY_MORE => {
             Confidence::Certain
         }

@@ -34,15 +34,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(analysis, leak),
-        confidence: if leak
-            .connections
-            .iter()
-            .all(|connection| connection.ages.is_some())
-        {
-            Confidence::Certain
-        } else {
-            Confidence::Possible
-        },
+        confidence: confidence(leak),
         subject: leaks::subject(analysis, leak),
         headline: format!(
             "{} of {} {} closed by the peer and nobody reads {}: {why}",
@@ -60,6 +52,16 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         remedies: remedies(&Facts::of(RULE.id, cause(reader), process)),
         connections: leak.connections.len(),
     })
+}
+
+/// Certain where all are overdue; where clocks were renewed, it was unread at both looks.
+fn confidence(leak: &Leak) -> Confidence {
+    let known = leak.ages.iter().all(|age| age.exact().is_some());
+    match (leak.overdue == leak.connections.len(), known) {
+        (true, true) => Confidence::Certain,
+        (true, false) => Confidence::Likely,
+        (false, _) => Confidence::Possible,
+    }
 }
 
 fn why(analysis: &Analysis, leak: &Leak, reader: &Reader, process: Option<&Process>) -> String {

@@ -100,7 +100,8 @@ fn check_writes_performance_data_that_monitoring_plugins_read() {
             let perl = run(Command::new("perl").args(module));
             assert_eq!(
                 stdout(&perl),
-                "close_wait//1//0 queue/%/80//0 queue_length////0 oldest_age/s//0.050/0",
+                "close_wait//1//0 queue/%/80//0 queue_length////0 oldest_age/s//0.050/0 \
+                 accepted_close_wait////0",
                 "{}",
                 perl.stderr
             );

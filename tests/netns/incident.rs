@@ -150,7 +150,7 @@ fn procfs_alone_shows_the_stall_and_says_what_it_cannot_know() {
             report.accept_queue()
         );
         for connection in report.close_waits() {
-            assert!(connection["age_ms"].is_null(), "{connection:#}");
+            assert!(connection["age_at_most_ms"].is_null(), "{connection:#}");
         }
     });
 }

@@ -121,7 +121,7 @@ fn an_mptcp_connection_that_a_server_does_not_close_is_found() {
         assert_eq!(connection["remote"], closed.client.to_string());
         assert_eq!(connection["mptcp"], true);
         assert_eq!(connection["eof"], Value::Null);
-        assert_eq!(connection["age_ms"], Value::Null);
+        assert_eq!(connection["age_at_most_ms"], Value::Null);
         assert_eq!(connection["place"], "process");
         assert_eq!(connection["owners"][0]["pid"], server.pid());
         assert_only_listener(&report);

@@ -74,7 +74,7 @@ fn only_finding<'json>(json: &'json Value, id: &str) -> &'json Value {
 }
 
 #[test]
-fn the_stuck_incident_accepts_one_for_each_newcomer() {
+fn the_stuck_incident_accepts_one_for_each_new_connection() {
     in_private_network(|| {
         let stuck = StuckIncident::play(&[]);
         wait_for_queue(8);
@@ -85,22 +85,25 @@ fn the_stuck_incident_accepts_one_for_each_newcomer() {
         assert!(
             json["headline"]
                 .as_str()
-                .is_some_and(|text| text.starts_with("one accepted for each newcomer")),
+                .is_some_and(|text| text.starts_with("one accepted for each new connection")),
             "{json:#}"
         );
+        assert_eq!(json["outcome"], "queued", "{json:#}");
         assert_eq!(json["queue"]["before"], 8);
         assert_eq!(json["queue"]["after"], 8);
         assert_eq!(queue().length, 8);
         assert_eq!(json["left_waiting"], 2);
-        for newcomer in items(&json["newcomers"]) {
-            assert_eq!(newcomer["taken"], 1, "{newcomer:#}");
-            assert_eq!(newcomer["waits"], true, "{newcomer:#}");
-            assert!(newcomer["accepted_us"].is_null(), "{newcomer:#}");
+        for connection in items(&json["newcomers"]) {
+            assert_eq!(connection["taken"], 1, "{connection:#}");
+            assert_eq!(connection["waits"], true, "{connection:#}");
+            assert!(connection["accepted_us"].is_null(), "{connection:#}");
         }
         let finding = only_finding(&json, "edge-triggered-stall");
         assert_eq!(finding["stance"], "supports", "{finding:#}");
         assert_eq!(finding["confidence_now"], "certain", "{finding:#}");
-        // Those who waited, without the newcomers.
+        let excluded = finding["excludes"].to_string();
+        assert!(excluded.contains("acceptor-busy"), "{finding:#}");
+        // Those that waited, without the connections of the probe.
         assert!(
             finding["headline"]
                 .as_str()
@@ -144,25 +147,29 @@ fn a_stopped_server_accepts_nothing_and_that_is_what_was_found() {
         assert_eq!(json["behaviour"], "accepts_nothing", "{json:#}");
         let finding = only_finding(&json, "acceptor-stopped");
         assert_eq!(finding["stance"], "supports", "{finding:#}");
+        assert_eq!(
+            finding["confidence_now"], finding["confidence"],
+            "other causes look the same: {finding:#}"
+        );
     });
 }
 
 #[test]
-fn nginx_is_healthy_and_answers_only_when_it_is_asked() {
+fn nginx_accepts_and_answers_only_when_it_is_asked() {
     in_private_network(|| {
         if !have("nginx") {
             return;
         }
         let nginx = Nginx::start();
         let silent = probe(&["--count", "3"]);
-        assert_eq!(silent["behaviour"], "healthy", "{silent:#}");
+        assert_eq!(silent["behaviour"], "accepts", "{silent:#}");
         assert_eq!(silent["queue"]["after"], 0, "{silent:#}");
         assert_eq!(queue().length, 0);
         assert_eq!(silent["left_waiting"], 0, "{silent:#}");
         assert_eq!(items(&silent["findings"]).count(), 0, "{silent:#}");
-        for newcomer in items(&silent["newcomers"]) {
-            assert_eq!(newcomer["answered_bytes"], 0, "{newcomer:#}");
-            assert!(newcomer["accepted_us"].is_u64(), "{newcomer:#}");
+        for connection in items(&silent["newcomers"]) {
+            assert_eq!(connection["answered_bytes"], 0, "{connection:#}");
+            assert!(connection["accepted_us"].is_u64(), "{connection:#}");
         }
         let workers = items(&silent["listener"]["owners"]);
         let worker = nginx.worker();
@@ -177,7 +184,8 @@ fn nginx_is_healthy_and_answers_only_when_it_is_asked() {
             .expect("the file is ours");
         let path = request.path().to_str().expect("temporary paths are UTF-8");
         let asked = probe(&["--payload", path]);
-        assert_eq!(asked["behaviour"], "healthy", "{asked:#}");
+        assert_eq!(asked["behaviour"], "answers", "{asked:#}");
+        assert_eq!(asked["outcome"], "answered", "{asked:#}");
         let answered = asked["newcomers"][0]["answered_bytes"].as_u64();
         assert!(answered > Some(5), "{asked:#}");
     });
@@ -212,7 +220,7 @@ fn a_server_that_missed_one_edge_drains_fully_when_another_comes() {
 }
 
 #[test]
-fn newcomers_that_are_closed_at_once_are_told_from_those_that_are_served() {
+fn connections_that_are_closed_at_once_are_told_from_those_that_are_served() {
     in_private_network(|| {
         let _server = StuckIncident::play(&["--cure", "drain"]);
         wait_for_queue(0);
@@ -256,6 +264,7 @@ fn a_full_queue_refuses() {
         assert_eq!(json["behaviour"], "refuses", "{json:#}");
         assert_eq!(items(&json["newcomers"]).count(), 1, "{json:#}");
         assert_eq!(json["newcomers"][0]["refusal"], "no_answer", "{json:#}");
+        assert_eq!(json["outcome"], "dropped", "{json:#}");
         assert_eq!(queue().length, 2);
         let overflow = items(&json["findings"])
             .find(|finding| finding["id"] == "accept-queue-overflow")
@@ -278,7 +287,7 @@ fn a_listener_in_another_network_namespace_is_probed_from_within() {
         let pid = server.pid().to_string();
         let here = doctor(&["probe", "--port", "8080"]);
         assert!(
-            here.complaint().contains("nobody listens on port 8080"),
+            here.complaint().contains("nothing listens on port 8080"),
             "{}",
             here.stderr
         );
@@ -286,7 +295,7 @@ fn a_listener_in_another_network_namespace_is_probed_from_within() {
             "probe", "--port", "8080", "--netns", &pid, "--format", "json",
         ])
         .json();
-        assert_eq!(there["behaviour"], "healthy", "{there:#}");
+        assert_eq!(there["behaviour"], "accepts", "{there:#}");
         assert_eq!(there["listener"]["netns"], pid, "{there:#}");
     });
 }
@@ -299,13 +308,13 @@ fn only_listeners_of_this_host_are_probed() {
         assert!(
             elsewhere
                 .complaint()
-                .contains("is no address of this network namespace"),
+                .contains("is not an address of this network namespace"),
             "{}",
             elsewhere.stderr
         );
         let nobody = doctor(&["probe", "127.0.0.1:8081"]);
         assert!(
-            nobody.complaint().contains("nobody listens"),
+            nobody.complaint().contains("nothing listens"),
             "{}",
             nobody.stderr
         );
@@ -324,16 +333,16 @@ fn a_dual_stack_listener_is_probed_by_either_address() {
         let _server = start_server(&["--address", "::", "healthy"]);
         for address in ["[::1]:8080", "127.0.0.1:8080"] {
             let json = doctor(&["probe", address, "--format", "json"]).json();
-            assert_eq!(json["behaviour"], "healthy", "{json:#}");
+            assert_eq!(json["behaviour"], "accepts", "{json:#}");
             assert_eq!(json["listener"]["address"], address);
             assert!(json["newcomers"][0]["accepted_us"].is_u64(), "{json:#}");
         }
         let json = doctor(&["probe", "--port", "8080", "--format", "json"]).json();
-        assert_eq!(json["behaviour"], "healthy", "{json:#}");
+        assert_eq!(json["behaviour"], "accepts", "{json:#}");
     });
 }
 
-/// Many listeners on one address. Nobody accepts from the first, and in its queue ten wait.
+/// Many listeners on one address. Nothing accepts from the first, and in its queue ten wait.
 const GROUP: &str = "
 import socket, threading
 def listen():
@@ -355,7 +364,7 @@ print('ready', flush=True)
 threading.Event().wait()";
 
 #[test]
-fn a_newcomer_that_another_listener_of_the_group_accepts_says_nothing_of_the_stuck_one() {
+fn a_connection_that_another_listener_of_the_group_accepts_says_nothing_about_the_stuck_one() {
     in_private_network(|| {
         if !have("python3") {
             return;
@@ -363,11 +372,11 @@ fn a_newcomer_that_another_listener_of_the_group_accepts_says_nothing_of_the_stu
         let server = Program::start(Command::new("python3").args(["-c", GROUP]));
         server.wait_for_line("ready");
         outlast(SHORT_GRACE);
-        // One of 21 listeners is stuck: sooner or later a newcomer goes to another.
+        // One of 21 listeners is stuck: sooner or later a connection goes to another.
         let json = (0..20)
             .map(|_| probe_once(&["--timeout", "300ms"]))
             .find(|json| json["newcomers"][0]["accepted_us"].is_u64())
-            .expect("a newcomer is accepted");
+            .expect("a connection is accepted");
         assert_eq!(json["behaviour"], "taken_elsewhere", "{json:#}");
         assert!(
             json["headline"]
@@ -384,8 +393,8 @@ fn a_newcomer_that_another_listener_of_the_group_accepts_says_nothing_of_the_stu
 }
 
 #[test]
-fn a_server_at_its_limit_that_missed_one_edge_drains_fully_though_it_closes_the_newcomer() {
-    // Edge-triggered; it sleeps through the edge of those who come first, and closes all from then on.
+fn a_server_at_its_limit_that_missed_one_edge_drains_fully_though_it_closes_the_new_one() {
+    // Edge-triggered; it sleeps through the edge of those that come first, and closes all from then on.
     const SERVER: &str = "
 import select, socket
 listener = socket.create_server(('127.0.0.1', 8080))
@@ -428,7 +437,7 @@ fn a_listener_on_every_address_is_probed_by_each_way_to_write_it() {
         let _server = start_server(&["--address", "0.0.0.0", "healthy"]);
         for address in ["0.0.0.0:8080", "[::ffff:127.0.0.1]:8080"] {
             let json = doctor(&["probe", address, "--format", "json"]).json();
-            assert_eq!(json["behaviour"], "healthy", "{json:#}");
+            assert_eq!(json["behaviour"], "accepts", "{json:#}");
             assert_eq!(json["listener"]["address"], "127.0.0.1:8080", "{json:#}");
             assert!(json["newcomers"][0]["accepted_us"].is_u64(), "{json:#}");
         }
@@ -436,11 +445,11 @@ fn a_listener_on_every_address_is_probed_by_each_way_to_write_it() {
 }
 
 #[test]
-fn more_newcomers_than_workers_find_a_healthy_server_healthy() {
+fn more_connections_than_workers_find_a_healthy_server_accepting() {
     in_private_network(|| {
         let _server = start_server(&["gated", "--workers", "2"]);
         let json = probe(&["--count", "6", "--timeout", "2s"]);
-        assert_eq!(json["behaviour"], "healthy", "{json:#}");
+        assert_eq!(json["behaviour"], "accepts", "{json:#}");
         assert_eq!(items(&json["newcomers"]).count(), 6, "{json:#}");
         assert_eq!(json["left_waiting"], 0, "{json:#}");
     });
@@ -458,7 +467,7 @@ fn a_server_whose_workers_do_not_notice_a_close_gets_no_advice_about_epoll() {
 }
 
 #[test]
-fn who_waits_at_another_address_of_the_port_did_not_come_to_this_queue() {
+fn what_waits_at_another_address_of_the_port_did_not_come_to_this_queue() {
     in_private_network(|| {
         let _server = start_server(&["never-accepts"]);
         let _other = start_server(&["--address", "127.0.0.2", "never-accepts"]);
@@ -496,5 +505,98 @@ fn the_last_place_in_a_queue_is_left_to_a_client() {
             "{json:#}"
         );
         assert!(!is_refused());
+    });
+}
+
+/// An application that accepts every connection, and serves none: its workers wait for a lock that is
+/// never released.
+const DEADLOCKED: &str = "
+import socket, threading
+listener = socket.create_server(('127.0.0.1', 8080))
+lock = threading.Lock()
+lock.acquire()
+def work(client):
+    lock.acquire()
+    client.sendall(b'done')
+print('ready', flush=True)
+while True:
+    client = listener.accept()[0]
+    threading.Thread(target=work, args=(client,), daemon=True).start()";
+
+#[test]
+fn a_server_that_accepts_and_parks_is_accepted_and_never_healthy() {
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", DEADLOCKED]));
+        server.wait_for_line("ready");
+        let request = ["--send", "GET / HTTP/1.0\\r\\n\\r\\n", "--wait", "300ms"];
+        let json = probe(&request);
+        assert_eq!(json["outcome"], "accepted", "{json:#}");
+        assert_eq!(json["behaviour"], "accepts", "{json:#}");
+        assert_eq!(json["newcomers"][0]["sent_bytes"], 18, "{json:#}");
+        assert_eq!(json["newcomers"][0]["answered_bytes"], 0, "{json:#}");
+
+        let table = doctor(&[&["probe", "--port", "8080"], &request[..]].concat());
+        assert_eq!(table.status.code(), Some(0), "{}", table.stderr);
+        let text = String::from_utf8_lossy(&table.stdout);
+        assert!(text.starts_with("ACCEPTED"), "{text}");
+        assert!(text.contains("accepted is not served"), "{text}");
+        assert!(!text.to_lowercase().contains("healthy"), "{text}");
+    });
+}
+
+/// A server that answers each line with its bytes in another case.
+const ECHO: &str = "
+import socket
+listener = socket.create_server(('127.0.0.1', 8080))
+print('ready', flush=True)
+while True:
+    client = listener.accept()[0]
+    client.sendall(client.recv(100).swapcase())
+    client.close()";
+
+#[test]
+fn bytes_that_come_back_are_an_answer() {
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", ECHO]));
+        server.wait_for_line("ready");
+        let json = probe(&["--send", "\\x41b\\n", "--wait", "5s"]);
+        assert_eq!(json["outcome"], "answered", "{json:#}");
+        assert_eq!(json["behaviour"], "answers", "{json:#}");
+        assert_eq!(json["newcomers"][0]["answered_bytes"], 3, "{json:#}");
+        let table = doctor(&["probe", "--port", "8080", "--send", "x"]);
+        let text = String::from_utf8_lossy(&table.stdout);
+        assert!(text.starts_with("ANSWERED"), "{text}");
+    });
+}
+
+#[test]
+fn a_payload_that_never_ends_is_refused_at_once() {
+    in_private_network(|| {
+        let _server = start_server(&["healthy"]);
+        let folder = tempfile::tempdir().expect("there is room");
+        let fifo = folder.path().join("fifo");
+        let made = Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        let fifo = fifo.to_str().expect("temporary paths are UTF-8");
+        for payload in [fifo, "/dev/zero"] {
+            let run = doctor(&["probe", "--port", "8080", "--payload", payload]);
+            assert!(
+                run.complaint().contains("not an ordinary file"),
+                "{}",
+                run.stderr
+            );
+        }
+        let unknown = doctor(&["probe", "--port", "8080", "--send", "\\q"]);
+        assert!(
+            unknown.complaint().contains("unknown escape"),
+            "{}",
+            unknown.stderr
+        );
     });
 }

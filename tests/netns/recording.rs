@@ -1,5 +1,8 @@
 //! A look that was saved, and is looked at again, elsewhere and later.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -9,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::incident::{Incident, QUEUED};
 use crate::support::{
-    DEFAULT_GRACE, Program, Report, doctor, example, in_private_network, outlast, run,
-    wait_for_queue,
+    DEFAULT_GRACE, Program, Report, doctor, doctor_command, example, in_private_network, outlast,
+    run, wait_for_queue,
 };
 
 fn temporary_folder() -> TempDir {
@@ -208,4 +211,40 @@ fn assert_refused_file(file: &Path) {
         "{} does not name the file",
         run.stderr
     );
+}
+
+#[test]
+fn a_recording_is_its_owners_alone_and_follows_no_planted_link() {
+    in_private_network(|| {
+        let folder = temporary_folder();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "untouched").expect("the folder is ours");
+        let file = folder.path().join("incident.recording");
+        let partial = folder.path().join("incident.recording.partial");
+        for planted in [&file, &partial] {
+            symlink(&victim, planted).expect("the folder is ours");
+        }
+        record(&file, &[]);
+        let kept = std::fs::read_to_string(&victim).expect("the file is ours");
+        assert_eq!(kept, "untouched");
+        let written = std::fs::symlink_metadata(&file).expect("it was written");
+        assert!(written.is_file());
+        assert_eq!(written.permissions().mode() & 0o777, 0o600);
+        let entries = std::fs::read_dir(folder.path()).expect("the folder is ours");
+        assert_eq!(entries.count(), 3, "nothing unfinished is left");
+        replay(&file);
+    });
+}
+
+#[test]
+fn a_recording_may_have_a_name_that_is_not_text() {
+    in_private_network(|| {
+        let folder = temporary_folder();
+        let file = folder.path().join(OsStr::from_bytes(b"incident-\xe9"));
+        let mut recorded = doctor_command(&["record", "--port", "8080", "-o"]);
+        let recorded = run(recorded.arg(&file));
+        assert_eq!(recorded.status.code(), Some(0), "{}", recorded.stderr);
+        let mut replayed = doctor_command(&["scan", "--format", "json", "--from"]);
+        run(replayed.arg(&file)).report();
+    });
 }

@@ -1,99 +1,107 @@
-//! Brings back what earlier runs left in force, or what one of them did not get to finish.
+//! Brings back what earlier runs left in force, or did not get to finish.
 
-use std::io;
-use std::path::Path;
-
-use super::journal::{Journal, Record};
-use super::registration::{Registration, living_thread, read_registrations, read_start, same_mask};
-use super::worker::{Worker, note};
-use super::{Deed, Fault, Outcome};
+use super::fault::Fault;
+use super::helper::GuardedHelper;
+use super::journal::{Journal, JournalRecord};
+use super::options::Folders;
+use super::outcome::{Relief, ReliefOutcome, StepLog};
+use super::process::living_thread;
+use super::verify::{Standing, read_standing, verify_then_forget};
 use crate::collect::kernel::Kernel;
 use crate::model::{Inode, Pid};
 
-/// The records about these listeners, or without any about these processes, that are in force: the
-/// process lives, and its registration is neither as it was nor as the server made it since.
+/// Returns the records about these listeners, or without any about these processes, that are in force
+/// or of which that cannot be told.
 ///
 /// # Errors
 ///
 /// When the journal cannot be read.
-pub fn pending(journal: &Journal, inodes: &[Inode], pids: &[Pid]) -> io::Result<Vec<Record>> {
-    let mut found = journal.read()?;
+pub fn pending(
+    kernel: &mut dyn Kernel,
+    journal: &Journal,
+    inodes: &[Inode],
+    pids: &[Pid],
+) -> Result<Vec<JournalRecord>, Fault> {
+    let mut found = read_journal(journal)?;
     found.retain(|record| {
+        let listener = &record.registration.listener;
         let is_its = |inode: &Inode| {
             inode
                 .number()
-                .is_some_and(|n| u64::from(n) == record.grip.inode)
+                .is_some_and(|number| u64::from(number) == listener.inode)
         };
         let is_meant = if inodes.is_empty() {
-            pids.contains(&record.grip.pid)
+            pids.contains(&listener.pid)
         } else {
             inodes.iter().any(is_its)
         };
-        is_meant && is_in_force(record)
+        is_meant && read_standing(kernel, record).map_or(true, is_in_force)
     });
     Ok(found)
 }
 
-/// What cannot be read is taken to be.
-fn is_in_force(record: &Record) -> bool {
-    let grip = &record.grip;
-    let procfs = Path::new("/proc");
-    if read_start(procfs, grip.pid).ok() != Some(grip.started) {
-        return false;
+fn is_in_force(standing: Standing) -> bool {
+    match standing {
+        Standing::InForce => true,
+        Standing::AsBefore | Standing::MadeAnew | Standing::Gone => false,
     }
-    let read = || {
-        let tid = living_thread(procfs, grip.pid)?;
-        read_registrations(procfs, grip.pid, tid, grip.epoll_fd)
-    };
-    read().map_or(true, |found| {
-        let is_spare = |one: &Registration| {
-            one.target_fd == grip.spare && one.inode == grip.inode && one.data == grip.data
-        };
-        let changed = |one: &Registration| {
-            grip.is(one)
-                && same_mask(one.events, record.in_force)
-                && !same_mask(one.events, grip.events)
-        };
-        found.iter().any(|one| is_spare(one) || changed(one))
-    })
 }
 
-/// Forgets what is in force no more.
+/// Forgets what is verified not to be in force any more.
 ///
 /// # Errors
 ///
 /// When the journal cannot be read or changed.
-pub fn tidy(journal: &Journal) -> io::Result<()> {
-    journal.tidy(is_in_force)
+pub fn tidy(kernel: &mut dyn Kernel, journal: &Journal) -> Result<(), Fault> {
+    for record in read_journal(journal)? {
+        if read_standing(kernel, &record).is_ok_and(|standing| !is_in_force(standing)) {
+            verify_then_forget(kernel, journal, &record)?;
+        }
+    }
+    journal
+        .remove_unfinished()
+        .map_err(|error| unusable(&error))
+}
+
+fn read_journal(journal: &Journal) -> Result<Vec<JournalRecord>, Fault> {
+    journal.read().map_err(|error| unusable(&error))
+}
+
+fn unusable(error: &std::io::Error) -> Fault {
+    Fault::Failed(error.to_string())
 }
 
 /// Restores each registration as the server made it.
-pub fn undo(kernel: &mut dyn Kernel, records: &[Record], journal: &Journal) -> Deed {
-    let mut log = Vec::new();
+pub fn undo(kernel: &mut dyn Kernel, records: &[JournalRecord], folders: Folders) -> Relief {
+    let mut log = StepLog::default();
     let mut failure = None;
     for record in records {
-        let result = restore(record, journal);
+        let result = restore(kernel, record, folders);
         let text = result
             .as_ref()
             .map(|mask| format!("the mask is {mask:x}, as it was"));
-        note(kernel, &mut log, "undo", record.grip.name(), text);
+        log.note(kernel, "undo", record.registration.name(), text);
         failure = result.err().or(failure);
     }
-    match failure {
-        Some(fault) => Deed::failed(&fault, log),
-        None => Deed::new(
-            Outcome::Undone,
-            "the listener is registered as the server did it",
-            log,
-        ),
-    }
+    let ended = match failure {
+        Some(fault) => Err(fault),
+        None => Ok((
+            ReliefOutcome::Undone,
+            "the listener is registered as the server did it".to_owned(),
+        )),
+    };
+    Relief::ended(ended, log)
 }
 
-fn restore(record: &Record, journal: &Journal) -> Result<u32, Fault> {
-    let mut grip = record.grip.clone();
-    grip.tid = living_thread(Path::new("/proc"), grip.pid)?;
-    let mut worker = Worker::start(&grip, journal)?;
-    let mask = worker.restore()?;
-    worker.forget()?;
+fn restore(
+    kernel: &mut dyn Kernel,
+    record: &JournalRecord,
+    folders: Folders,
+) -> Result<u32, Fault> {
+    let mut record = record.clone();
+    record.registration.listener.tid = living_thread(kernel, record.registration.listener.pid)?;
+    let mut helper = GuardedHelper::resume(&record, folders)?;
+    let mask = helper.restore()?;
+    helper.forget(kernel)?;
     Ok(mask)
 }

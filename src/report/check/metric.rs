@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::correlate::{Place, age};
+use crate::correlate::Place;
+use crate::correlate::age::{self, Age, Maturity};
 use crate::report::{ConnectionRow, ListenerRow, Report};
 
 /// What a threshold can be set on. The higher, the worse.
@@ -18,6 +19,8 @@ pub enum Metric {
     QueueLength,
     /// How long the oldest connection is in `CLOSE_WAIT`, or has waited to be accepted.
     Age,
+    /// Accepted connections in `CLOSE_WAIT` at the listener that has the most of them.
+    AcceptedCloseWait,
 }
 
 /// What a metric is counted in. Amounts are whole numbers of it.
@@ -33,11 +36,12 @@ pub enum Unit {
 
 impl Metric {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::CloseWait,
         Self::QueueFill,
         Self::QueueLength,
         Self::Age,
+        Self::AcceptedCloseWait,
     ];
 
     /// Its name as thresholds have it. The two of accept queues are told apart by their unit.
@@ -46,13 +50,14 @@ impl Metric {
             Self::CloseWait => "close-wait",
             Self::QueueFill | Self::QueueLength => "queue",
             Self::Age => "age",
+            Self::AcceptedCloseWait => "accepted-close-wait",
         }
     }
 
     /// What it is counted in.
     pub fn unit(self) -> Unit {
         match self {
-            Self::CloseWait | Self::QueueLength => Unit::Connections,
+            Self::CloseWait | Self::QueueLength | Self::AcceptedCloseWait => Unit::Connections,
             Self::QueueFill => Unit::Percent,
             Self::Age => Unit::Milliseconds,
         }
@@ -69,6 +74,7 @@ impl Metric {
             Self::QueueFill => queue_fill(&report.listeners),
             Self::QueueLength => queue_length(&report.listeners),
             Self::Age => oldest_age(report),
+            Self::AcceptedCloseWait => accepted_close_wait(&report.listeners),
         }
     }
 }
@@ -147,6 +153,24 @@ fn percent(length: u32, limit: u32) -> u64 {
     (u64::from(length) * 100).div_ceil(u64::from(limit.max(1)))
 }
 
+/// Of a listener whose connections cannot be told from another's there may be any number.
+fn accepted_close_wait(listeners: &[ListenerRow]) -> Measurement {
+    let counted = |row: &ListenerRow| Some((row.accepted?.close_wait, row.listener.local));
+    let most = listeners.iter().filter_map(counted).max();
+    let uncounted = listeners
+        .iter()
+        .filter(|row| row.accepted.is_none())
+        .count();
+    let at_least = most.map_or(0, |(number, _)| number as u64);
+    Measurement {
+        at_least,
+        at_most: (uncounted == 0).then_some(at_least),
+        doubt: (uncounted > 0)
+            .then(|| format!("listeners whose accepted connections are not known: {uncounted}")),
+        place: most.map(|(_, local)| local),
+    }
+}
+
 /// Ages are intervals (see [`age::since_fin`]), and so is the greatest of them.
 fn oldest_age(report: &Report) -> Measurement {
     let mut oldest = Oldest::default();
@@ -177,7 +201,7 @@ fn oldest_age(report: &Report) -> Measurement {
 struct Oldest {
     at_least: (Duration, Option<SocketAddr>),
     at_most: Duration,
-    /// Connections without any clock.
+    /// Connections whose age nothing bounds.
     ageless: usize,
     /// Connections that no socket list shows.
     unseen: u32,
@@ -185,24 +209,27 @@ struct Oldest {
 
 impl Oldest {
     fn add(&mut self, row: &ConnectionRow, grace: Duration) {
-        let (at_least, at_most) = match row.place {
+        let age = match row.place {
             Place::AcceptQueue(_) => {
                 let waited = age::waiting(row.connection);
-                (waited, waited)
+                Age {
+                    at_least: waited,
+                    at_most: waited,
+                }
             }
-            Place::Accepted(_) | Place::Undecided | Place::Orphan => {
-                (row.age.at_least, row.age.at_most)
-            }
+            Place::Accepted(_) | Place::Undecided | Place::Orphan => row.age,
         };
-        let Some(at_least) = at_least else {
-            self.ageless += 1;
+        if let Some(at_least) = age.at_least {
+            self.at_least = self.at_least.max((at_least, Some(row.connection.local)));
+        }
+        // Below the grace period connections come and go on every healthy server, and so has one
+        // that a second look did not see any more.
+        if age.judge(grace) == Maturity::Young || row.ended {
             return;
-        };
-        self.at_least = self.at_least.max((at_least, Some(row.connection.local)));
-        // Keep-alive hides the age of a connection that closes this instant, too. On a healthy
-        // server such ones come and go; who outlasts the grace period may be as old as it can be.
-        if at_least >= grace {
-            self.at_most = self.at_most.max(at_most.unwrap_or(Duration::MAX));
+        }
+        match age.at_most {
+            Some(at_most) => self.at_most = self.at_most.max(at_most),
+            None => self.ageless += 1,
         }
     }
 
@@ -322,14 +349,14 @@ mod tests {
     }
 
     #[test]
-    fn keep_alive_hides_the_age_of_a_server_and_not_of_one_who_just_came() {
+    fn keep_alive_hides_the_age_however_young_its_last_answer_is() {
         let probed = |acked_ms| {
             let mut connection = accepted(90_000);
             connection.timer = Reading::Known(Timer::KeepAlive(Duration::from_secs(1)));
             connection.ages = Some(TcpAges::from_millis(90_000, 90_000, acked_ms));
             connection
         };
-        for (acked_ms, at_most) in [(2999, 2999), (3000, 90_000)] {
+        for (acked_ms, at_most) in [(400, 90_000), (3000, 90_000)] {
             with_report(&look(0, 128, vec![probed(acked_ms)]), |report| {
                 let age = Metric::Age.measure(report);
                 assert_eq!(

@@ -46,13 +46,14 @@ const FINDINGS: [(&str, &[Cause]); 9] = [
     ("dead-descriptor", &[Cause::NotClosed]),
 ];
 
-const CLAIMS: [Claim; 6] = [
+const CLAIMS: [Claim; 7] = [
     Claim::SingleThread,
     Claim::ManyThreads,
     Claim::EndRead,
     Claim::HasClients,
     Claim::HandsOn,
     Claim::Helper,
+    Claim::Grows,
 ];
 
 fn software(runtime: Runtime, library: Option<Library>, server: Option<Server>) -> Software {

@@ -171,6 +171,8 @@ fn two_capabilities_are_enough_for_another_users_server() {
         let _clients = stick(&server, 4);
         let before = listener_lines(server.pid());
         let (_folder, doctor) = doctor_for_everybody();
+        let state = tempfile::tempdir().expect("there is room");
+        std::os::unix::fs::chown(state.path(), Some(65534), None).expect("we are root");
         let run = run(Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .args([
@@ -179,7 +181,9 @@ fn two_capabilities_are_enough_for_another_users_server() {
                 "--",
             ])
             .arg(doctor)
-            .args(["relieve", "--port", "8080", "--min-age", "300ms", "--yes"]));
+            .args(["relieve", "--port", "8080", "--min-age", "300ms", "--yes"])
+            .arg("--state")
+            .arg(state.path()));
         let text = String::from_utf8_lossy(&run.stdout).into_owned() + &run.stderr;
         assert!(text.starts_with("RELIEVED"), "{text}");
         assert_eq!(queue().length, 0);

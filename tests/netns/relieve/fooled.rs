@@ -146,19 +146,20 @@ fn a_target_that_ends_midway_is_said_and_its_port_is_free() {
     });
 }
 
-/// Tells a helper one thing.
-fn ask_hand(order: &Value, command: &str) -> Value {
-    let mut hand = doctor_command(&["hand", &order.to_string()])
+/// Asks a helper process one thing.
+fn ask_helper(registration: &Value, request: &str) -> Value {
+    let task = json!({ "registration": registration }).to_string();
+    let mut helper = doctor_command(&["helper", "/proc", &task])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("the doctor is built");
-    let mut input = hand.stdin.take().expect("it is piped");
+    let mut input = helper.stdin.take().expect("it is piped");
     input
-        .write_all(format!("{command}\n").as_bytes())
+        .write_all(format!("{request}\n").as_bytes())
         .expect("it listens");
     drop(input);
-    let output = hand.wait_with_output().expect("it is our child");
+    let output = helper.wait_with_output().expect("it is our child");
     serde_json::from_slice(&output.stdout).expect("it answers")
 }
 
@@ -180,27 +181,29 @@ fn each_part_of_the_identity_is_checked() {
             .and_then(|(_, fields)| fields.split_whitespace().nth(19)?.parse().ok())
             .expect("field 22");
         let right = json!({
-            "pid": pid, "tid": pid, "started": started, "epoll_fd": 4, "target_fd": 3,
-            "through_fd": 3, "events": field("events: "), "data": field("data:"),
-            "inode": field("ino:"), "device": field("sdev:"), "spare": 100,
+            "listener": {
+                "pid": pid, "tid": pid, "started": started, "fd": 3, "inode": field("ino:"),
+            },
+            "epoll_fd": 4, "target_fd": 3, "events": field("events: "), "data": field("data:"),
+            "device": field("sdev:"), "spare": 100,
         });
         let again = format!(
             r#"{{"set":{{"events":{},"guard":false}}}}"#,
             field("events: ")
         );
         for (part, value) in [
-            ("started", json!(started + 1)),
-            ("inode", json!(field("ino:") + 1)),
-            ("device", json!(field("sdev:") + 1)),
-            ("data", json!(field("data:") + 1)),
-            ("events", json!(1)),
-            ("target_fd", json!(7)),
-            ("through_fd", json!(4)),
-            ("epoll_fd", json!(3)),
+            ("/listener/started", json!(started + 1)),
+            ("/listener/inode", json!(field("ino:") + 1)),
+            ("/listener/fd", json!(4)),
+            ("/device", json!(field("sdev:") + 1)),
+            ("/data", json!(field("data:") + 1)),
+            ("/events", json!(1)),
+            ("/target_fd", json!(7)),
+            ("/epoll_fd", json!(3)),
         ] {
             let mut wrong = right.clone();
-            wrong[part] = value;
-            let answer = ask_hand(&wrong, &again);
+            *wrong.pointer_mut(part).expect("the part is there") = value;
+            let answer = ask_helper(&wrong, &again);
             assert!(
                 answer["fault"].is_object() || answer["fault"] == "gone",
                 "{part}: {answer}"
@@ -208,7 +211,7 @@ fn each_part_of_the_identity_is_checked() {
             assert_eq!(queue().length, 2, "{part}");
             assert_eq!(listener_lines(pid), before, "{part}");
         }
-        let answer = ask_hand(&right, &again);
+        let answer = ask_helper(&right, &again);
         assert_eq!(answer["done"], field("events: "), "{answer}");
         wait_for_queue(1);
         drop(clients);

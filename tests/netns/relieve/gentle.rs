@@ -461,7 +461,7 @@ fn a_healthy_server_is_left_alone() {
         let server = start_server(&["healthy", "--trigger", "edge"]);
         let before = registrations(server.pid());
         let json = Aid::new().comes_to("nothing_to_do", &["--yes"]);
-        assert!(headline(&json).contains("nobody waits"), "{json:#}");
+        assert!(headline(&json).contains("no connection waits"), "{json:#}");
         assert_eq!(registrations(server.pid()), before);
     });
 }

@@ -86,10 +86,10 @@ fn killed_at_any_step_of_level_it_leaves_nothing_half_registered() {
 }
 
 /// `relieve --method level`, from the moment on from which it watches.
-fn watching(aid: &Aid, server: u32, before: &[String]) -> Child {
+pub(super) fn watching(aid: &Aid, server: u32, before: &[String], watch: &str) -> Child {
     let arguments = aid.arguments(&["--port", "8080", "--yes", "--method", "level"]);
     let relieve = doctor_command(&arguments)
-        .arg("--watch=20s")
+        .args(["--watch", watch])
         .stdout(Stdio::null())
         .spawn()
         .expect("the doctor is built");
@@ -104,7 +104,7 @@ fn killed_while_it_watches_it_brings_back_the_edge() {
         let _clients = stick(&server, 6);
         let before = listener_lines(server.pid());
         let aid = Aid::new();
-        let mut relieve = watching(&aid, server.pid(), &before);
+        let mut relieve = watching(&aid, server.pid(), &before, "20s");
         wait_for_queue(0);
         relieve.kill().expect("it is our child");
         relieve.wait().expect("it is our child");
@@ -121,7 +121,7 @@ fn killed_with_its_helper_while_it_watches_it_can_be_undone() {
         let _clients = stick(&server, 6);
         let before = listener_lines(server.pid());
         let aid = Aid::new();
-        let mut relieve = watching(&aid, server.pid(), &before);
+        let mut relieve = watching(&aid, server.pid(), &before, "20s");
         let helper = helper().expect("it is watching");
         stop(helper);
         relieve.kill().expect("it is our child");

@@ -1,0 +1,33 @@
+//! What is read beyond the suspicious connections themselves, to judge them by it.
+
+use super::looker::Looker;
+use crate::collect::proc;
+use crate::collect::sock_diag::Wanted;
+use crate::correlate::{self, Triage};
+use crate::model::{InodeSet, OpenConnections, Snapshot};
+
+impl Looker<'_> {
+    /// How long the machine is up, where connections were left open: the ages of their processes are
+    /// told by it.
+    pub(super) fn read_uptime(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
+        if !seen.connections.is_empty() {
+            snapshot.waits.uptime = proc::read_uptime(self.kernel);
+        }
+    }
+
+    /// What the programs of suspicious listeners have accepted, unless all connections were read anyway.
+    pub(super) fn read_open(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
+        if !snapshot.waits.connections.is_empty() {
+            return;
+        }
+        let ports = correlate::ports_of_interest(snapshot, seen);
+        if ports.is_empty() {
+            return;
+        }
+        let nobody = InodeSet::default();
+        let connections = self.connections(snapshot.source, Wanted::Every, &ports, &nobody);
+        snapshot.open = connections
+            .ok()
+            .map(|connections| OpenConnections { ports, connections });
+    }
+}
