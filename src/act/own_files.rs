@@ -190,10 +190,8 @@ fn open_special(path: &Path) -> io::Result<Option<File>> {
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // `/dev/stdout` may lead to an ordinary file; the link itself must stay.
-    let is_system_path = path.starts_with("/dev") || path.starts_with("/proc");
     match FileType::from_raw_mode(target.st_mode) {
-        FileType::RegularFile if !is_system_path => return Ok(None),
+        FileType::RegularFile => return own_output(&target),
         FileType::Directory => return Err(Errno::ISDIR.into()),
         _ => {}
     }
@@ -205,6 +203,21 @@ fn open_special(path: &Path) -> io::Result<Option<File>> {
     }
     let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(Some(rustix::fs::open(path, flags, Mode::empty())?.into()))
+}
+
+/// Returns our standard output or error, where the path leads to it (`/dev/stdout`) and it is an
+/// ordinary file: what is named is the stream, and no file to replace.
+fn own_output(target: &Stat) -> io::Result<Option<File>> {
+    for stream in [rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        let Ok(own) = rustix::fs::fstat(stream) else {
+            // It is closed.
+            continue;
+        };
+        if (own.st_dev, own.st_ino) == (target.st_dev, target.st_ino) {
+            return Ok(Some(stream.try_clone_to_owned()?.into()));
+        }
+    }
+    Ok(None)
 }
 
 fn is_link(stat: &Stat) -> bool {

@@ -16,7 +16,9 @@ use super::overdue::{is_stuck_writer, maturity};
 use super::owners::Owners;
 use super::pending::{self, HalfClosers};
 use super::reader::{Reader, Suspects};
-use super::{relay, siblings};
+use super::relay::{self, OtherSide};
+use super::siblings;
+use super::waits::Facts;
 use crate::model::{Connection, Holder, Inode, Pid, Snapshot, TcpState};
 
 /// Connections of one kind in the same hands.
@@ -63,10 +65,7 @@ pub enum LeakKind {
     /// The peer has closed, and our end is not closed, read or not.
     NotClosed(Rc<Reader>),
     /// The peer has closed one side of a relay, which waits for the other side to close, too.
-    Relay {
-        /// How many connections of the other side wait for their peer.
-        other_side: usize,
-    },
+    Relay(OtherSide),
     /// The peer has closed its direction only, and what we send still flows.
     HalfClosed,
     /// The peer has closed its direction only, and waits for an answer that is being worked on.
@@ -108,7 +107,9 @@ pub(super) fn leaks<'a>(
     for leak in &mut leaks {
         leak.most_in_one = leak.connections.len();
     }
-    relay::pair_half_closed(&mut leaks);
+    if !leaks.is_empty() {
+        relay::pair(&mut leaks, &Facts::of(snapshot), grace);
+    }
     let mut leaks = siblings::join(leaks, snapshot);
     leaks.sort_by(|a, b| {
         (&a.pids, a.endpoint, a.connections.len()).cmp(&(&b.pids, b.endpoint, b.connections.len()))

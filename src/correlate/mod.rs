@@ -42,6 +42,7 @@ pub use mptcp::join_subflows;
 pub use outage::Outage;
 pub use owners::Owners;
 pub use reader::Reader;
+pub use relay::{OtherSide, Pairing};
 pub use threads::ThreadRecord;
 pub use triage::{
     Triage, foresees_exhaustion, may_wait, needs_unaccepted, threads_to_watch, triage,

@@ -70,7 +70,7 @@ fn is_unanswered(connection: &Connection) -> bool {
     };
     // The kernel counts the FIN as a byte.
     let asked = traffic.received_bytes() > 1 && connection.recv_q <= 1;
-    let never_sent = traffic.acknowledged_bytes() == 0 && connection.send_q == 0;
+    let never_sent = traffic.acknowledged_bytes_of_accepted() == 0 && connection.send_q == 0;
     asked && (never_sent || ages.last_data_sent() > ages.last_data_recv())
 }
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn client(inode: u32) -> Connection {
-        let server = request(51, 1);
+        let server = request(51, 0);
         Connection {
             state: TcpState::FinWait2,
             local: server.remote,
@@ -157,19 +157,19 @@ mod tests {
 
     #[test]
     fn a_client_that_is_still_there_waits_for_its_answer() {
-        assert!(awaited(&request(51, 1), Some(client(9))));
-        assert!(!awaited(&request(51, 1), None));
-        assert!(!awaited(&request(51, 1), Some(client(0))));
+        assert!(awaited(&request(51, 0), Some(client(9))));
+        assert!(!awaited(&request(51, 0), None));
+        assert!(!awaited(&request(51, 0), Some(client(0))));
     }
 
     #[test]
     fn nothing_asked_or_answered_or_unread_is_not_awaited() {
-        assert!(!awaited(&request(1, 1), Some(client(9))));
-        assert!(!awaited(&request(51, 20), Some(client(9))));
-        let mut unread = request(51, 1);
+        assert!(!awaited(&request(1, 0), Some(client(9))));
+        assert!(!awaited(&request(51, 1), Some(client(9))));
+        let mut unread = request(51, 0);
         unread.recv_q = 2;
         assert!(!awaited(&unread, Some(client(9))));
-        let mut long_ago = request(51, 1);
+        let mut long_ago = request(51, 0);
         long_ago.ages = Some(TcpAges::from_millis(30_000, 30_000, 30_000));
         assert!(!awaited(&long_ago, Some(client(9))));
     }

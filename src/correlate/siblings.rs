@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::leak::{Endpoint, Leak, LeakKind};
 use super::reader::Reader;
+use super::relay::Pairing;
 use crate::model::{Pid, Process, Snapshot};
 
 /// A program and the process that its family of processes descends from.
@@ -94,18 +95,27 @@ fn is_alike(one: &LeakKind, other: &LeakKind) -> bool {
             }
             (one, other) => one == other,
         },
-        (LeakKind::Relay { .. }, LeakKind::Relay { .. }) => true,
+        (LeakKind::Relay(one), LeakKind::Relay(other)) => {
+            (one.end, one.told_by) == (other.end, other.told_by)
+        }
         (one, other) => one == other,
     }
 }
 
 /// Adds the leak of a sibling; the text goes on speaking of the first.
 fn absorb<'a>(first: &mut Leak<'a>, other: Leak<'a>) {
-    if let (LeakKind::Relay { other_side }, LeakKind::Relay { other_side: others }) =
-        (&mut first.kind, &other.kind)
-    {
-        *other_side += others;
+    let same_hands = first.pids == other.pids;
+    if let (LeakKind::Relay(one), LeakKind::Relay(others)) = (&mut first.kind, &other.kind) {
+        // What a process passed on was counted for all of it.
+        if !(same_hands && one.told_by == Pairing::PassedOn) {
+            one.connections += others.connections;
+        }
     }
+    first.most_in_one = if same_hands {
+        first.most_in_one + other.most_in_one
+    } else {
+        first.most_in_one.max(other.most_in_one)
+    };
     for pid in other.pids {
         if !first.pids.contains(&pid) {
             first.pids.push(pid);
@@ -114,7 +124,6 @@ fn absorb<'a>(first: &mut Leak<'a>, other: Leak<'a>) {
     first.connections.extend(other.connections);
     first.ages.extend(other.ages);
     first.overdue += other.overdue;
-    first.most_in_one = first.most_in_one.max(other.most_in_one);
     first.young.extend(other.young);
 }
 

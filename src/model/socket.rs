@@ -245,9 +245,16 @@ impl Traffic {
         self.received
     }
 
-    /// Bytes that we sent and the peer's kernel acknowledged. The kernel counts our SYN as one.
+    /// Bytes that we sent and the peer's kernel acknowledged, at least: of a connection that we opened
+    /// the kernel counts the SYN as one.
     pub fn acknowledged_bytes(self) -> u32 {
         self.acknowledged.saturating_sub(1)
+    }
+
+    /// Bytes that we sent and the peer's kernel acknowledged, on a connection that came in: its SYN is
+    /// not counted.
+    pub fn acknowledged_bytes_of_accepted(self) -> u32 {
+        self.acknowledged
     }
 }
 

@@ -177,6 +177,57 @@ fn a_relay_that_waits_for_its_other_side_is_recognised() {
             "{:#}",
             report.json()
         );
+        // A port selects what is reported, not what explains it.
+        let on_port = scan(&["--port", "8080"]).report();
+        let found = finding(&on_port, "relay-pair");
+        assert!(says(&found, "127.0.0.1:9000"), "{found:#}");
+    });
+}
+
+/// Sends a byte on the one and reads it on the other.
+fn pass_on(from: &mut TcpStream, to: &mut TcpStream) {
+    from.write_all(b"x").expect("it is connected");
+    to.read_exact(&mut [0]).expect("the byte comes");
+}
+
+#[test]
+fn a_relay_that_does_not_pass_on_the_end_of_one_side_is_recognised() {
+    in_private_network(|| {
+        let backend = TcpListener::bind("127.0.0.1:9000").expect("the port is free");
+        let (_downstream, mut from_client, mut client) = pair();
+        let mut to_backend = TcpStream::connect("127.0.0.1:9000").expect("the backend listens");
+        let (mut served, _) = backend.accept().expect("the relay has connected");
+        pass_on(&mut client, &mut from_client);
+        pass_on(&mut to_backend, &mut served);
+        pass_on(&mut served, &mut to_backend);
+        pass_on(&mut from_client, &mut client);
+        drop(client);
+        let end = from_client.read(&mut [0]).expect("the client has closed");
+        assert_eq!(end, 0);
+        outlast(SHORT_GRACE);
+        let report = scan(&["--port", "8080"]).report();
+        let found = finding(&report, "relay-pair");
+        assert_eq!(found["confidence"], "likely", "{found:#}");
+        assert_blames(&found, &[me()]);
+        assert!(says(&found, "127.0.0.1:9000"), "{found:#}");
+    });
+}
+
+#[test]
+fn a_server_with_an_idle_connection_of_its_own_is_no_relay() {
+    in_private_network(|| {
+        let database = TcpListener::bind("127.0.0.1:9000").expect("the port is free");
+        let mut asks = TcpStream::connect("127.0.0.1:9000").expect("the database listens");
+        let (mut answers, _) = database.accept().expect("the server has connected");
+        pass_on(&mut asks, &mut answers);
+        pass_on(&mut answers, &mut asks);
+        let (_listener, mut server, mut client) = pair();
+        pass_on(&mut client, &mut server);
+        drop(client);
+        let end = server.read(&mut [0]).expect("the client has closed");
+        assert_eq!(end, 0);
+        let report = report();
+        assert_blames(&finding(&report, "unclosed-after-eof"), &[me()]);
     });
 }
 

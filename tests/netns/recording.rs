@@ -248,3 +248,19 @@ fn a_recording_may_have_a_name_that_is_not_text() {
         run(replayed.arg(&file)).report();
     });
 }
+
+#[test]
+fn standard_output_stays_the_file_that_it_is() {
+    in_private_network(|| {
+        let folder = temporary_folder();
+        let file = folder.path().join("redirected");
+        let redirected = std::fs::File::create(&file).expect("the folder is ours");
+        let arguments = ["record", "--port", "8080", "-o", "/dev/stdout"];
+        let status = doctor_command(&arguments)
+            .stdout(redirected)
+            .status()
+            .expect("the doctor is built");
+        assert_eq!(status.code(), Some(0));
+        replay(&file);
+    });
+}

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::fault::Fault;
 use super::method::Method;
 use super::registration::{EpollRegistration, ListenerReference};
-use crate::model::Pid;
+use crate::model::{Pid, Process};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,11 @@ impl std::error::Error for Unplanned {}
 /// Says why there is no plan.
 pub(super) fn impossible(why: impl Into<String>) -> Unplanned {
     Unplanned::Impossible(why.into())
+}
+
+/// Returns what messages call a process.
+pub(super) fn name(process: &Process) -> String {
+    format!("{}[{}]", process.command, process.pid)
 }
 
 /// Says that a process could not be read.

@@ -1,5 +1,7 @@
 //! The helper process that reaches into a server's epoll set, and how `relieve` talks to it.
 
+mod accept;
+mod change;
 mod client;
 mod descriptor_at;
 mod guarded;

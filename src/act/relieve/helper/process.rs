@@ -10,16 +10,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, Sender};
-use std::time::Duration;
 
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::epoll;
 use rustix::fs::FileType;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::SocketFlags;
 use rustix::process::{PidfdGetfdFlags, Resource, getrlimit, pidfd_getfd, setrlimit};
 
+use super::accept::accept_and_close;
+use super::change::{Change, Duplicates, mask};
 use super::descriptor_at::duplicate_at;
 use super::protocol::{HelperRequest, HelperResponse, HelperTask};
 use crate::act::relieve::fault::Fault;
@@ -100,22 +98,6 @@ struct Helper {
 enum Work {
     Registration(Change),
     Listener(ListenerReference),
-}
-
-/// A registration, and what was done to it.
-#[derive(Clone)]
-struct Change {
-    registration: EpollRegistration,
-    /// The mask that the registration should have now.
-    current: u32,
-    /// Whether it is restored when the input ends.
-    guarded: bool,
-}
-
-/// Duplicates of the server's descriptors.
-struct Duplicates {
-    epoll: OwnedFd,
-    listener: OwnedFd,
 }
 
 impl Helper {
@@ -303,121 +285,9 @@ impl Helper {
         Ok(parse_entries(&bytes))
     }
 
-    /// Accepts one connection and closes it. No flag of the listener is touched: the flags belong to
-    /// the server as well. A call that blocks means that the server has just taken the last
-    /// connection, and that the next one may be alive: then this process ends.
     fn accept(&mut self, reference: &ListenerReference) -> Result<HelperResponse, Fault> {
         let process = self.process(reference)?;
         let listener = self.listener(&process, reference)?;
-        let mut polled = [PollFd::new(&listener, PollFlags::IN)];
-        if rustix::event::poll(&mut polled, Some(&Timespec::default()))? == 0 {
-            return Ok(HelperResponse::Empty);
-        }
-        let _ended = end_after(LONGEST_ACCEPT)?;
-        let (connection, client) =
-            match rustix::net::acceptfrom_with(&listener, SocketFlags::CLOEXEC) {
-                Ok(accepted) => accepted,
-                Err(Errno::AGAIN) => return Ok(HelperResponse::Empty),
-                Err(error) => return Err(error.into()),
-            };
-        let client = client.and_then(|address| std::net::SocketAddr::try_from(address).ok());
-        Ok(HelperResponse::Accepted {
-            client: client.map(|address| address.to_string()),
-            gone: has_gone(&connection)?,
-        })
+        accept_and_close(&listener)
     }
-}
-
-impl Change {
-    fn data(&self) -> EventData {
-        EventData::new_u64(self.registration.data)
-    }
-
-    /// Checks that the set has the registration that was planned with, with the mask that is known.
-    fn expect_as_known(&self, found: &[EpollEntry]) -> Result<(), Fault> {
-        let registration = &self.registration;
-        let Some(one) = found.iter().find(|one| registration.is(one)) else {
-            return Err(Fault::Changed(format!(
-                "epoll fd {} of process {} does not hold the listener any more",
-                registration.epoll_fd, registration.listener.pid
-            )));
-        };
-        if !same_mask(one.events, self.current) {
-            return Err(Fault::Changed(format!(
-                "the server has changed the mask of its listener from {:x} to {:x}",
-                self.current, one.events
-            )));
-        }
-        Ok(())
-    }
-
-    /// Changes the mask. A registration that cannot be modified is removed and added; meanwhile a
-    /// second registration, under a spare number, keeps the listener in the set.
-    fn replace(
-        &self,
-        duplicates: &Duplicates,
-        found: &[EpollEntry],
-        before: u32,
-        events: u32,
-    ) -> Result<(), Fault> {
-        let (epoll, listener) = (&duplicates.epoll, &duplicates.listener);
-        let registration = &self.registration;
-        let data = self.data();
-        let own = duplicate_at(listener, registration.target_fd)?;
-        if !registration.is_exclusive() {
-            epoll::modify(epoll, own.as_fd(), data, mask(events))?;
-            return Ok(());
-        }
-        if found.iter().any(|one| registration.is_spare(one)) {
-            return Err(Fault::Changed(format!(
-                "the number {} is in use in the epoll set",
-                registration.spare
-            )));
-        }
-        let spare = duplicate_at(listener, registration.spare)?;
-        epoll::add(epoll, spare.as_fd(), data, mask(before))?;
-        epoll::delete(epoll, own.as_fd())?;
-        if let Err(error) = epoll::add(epoll, own.as_fd(), data, mask(events)) {
-            // As it was; or else the spare one stays, which serves as well.
-            epoll::add(epoll, own.as_fd(), data, mask(before))?;
-            epoll::delete(epoll, spare.as_fd())?;
-            return Err(error.into());
-        }
-        epoll::delete(epoll, spare.as_fd())?;
-        Ok(())
-    }
-
-    fn remove_spare(&self, duplicates: &Duplicates, found: &[EpollEntry]) -> Result<(), Fault> {
-        if found.iter().any(|one| self.registration.is_spare(one)) {
-            let spare = duplicate_at(&duplicates.listener, self.registration.spare)?;
-            epoll::delete(&duplicates.epoll, spare.as_fd())?;
-        }
-        Ok(())
-    }
-}
-
-fn mask(events: u32) -> EventFlags {
-    EventFlags::from_bits_retain(events)
-}
-
-/// A connection that waits is accepted at once.
-const LONGEST_ACCEPT: Duration = Duration::from_millis(50);
-
-/// Ends this process after a time, unless what is returned is dropped before.
-fn end_after(time: Duration) -> io::Result<Sender<()>> {
-    let (sender, receiver) = std::sync::mpsc::channel::<()>();
-    std::thread::Builder::new().spawn(move || {
-        if receiver.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
-            #[expect(clippy::exit, reason = "nothing else ends a call that blocks")]
-            std::process::exit(1);
-        }
-    })?;
-    Ok(sender)
-}
-
-fn has_gone(connection: &OwnedFd) -> Result<bool, Fault> {
-    let mut polled = [PollFd::new(connection, PollFlags::RDHUP)];
-    rustix::event::poll(&mut polled, Some(&Timespec::default()))?;
-    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-    Ok(polled[0].revents().intersects(gone))
 }

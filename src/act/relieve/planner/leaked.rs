@@ -27,7 +27,7 @@ pub(super) fn close_leaked(
     for leak in analysis.leaks() {
         let wanted = matches!(
             leak.kind,
-            LeakKind::NotClosed(_) | LeakKind::IdlePool | LeakKind::Relay { .. }
+            LeakKind::NotClosed(_) | LeakKind::IdlePool | LeakKind::Relay(_)
         );
         if !wanted || leak.pids != [*pid] {
             continue;

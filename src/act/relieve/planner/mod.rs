@@ -1,5 +1,6 @@
 //! What to do, decided on a look. Reads what identifies a registration, and touches nothing.
 
+mod identify;
 mod leaked;
 mod listener;
 
