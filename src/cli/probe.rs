@@ -1,6 +1,5 @@
 //! `probe`: ask a listener with a connection of our own.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,9 +66,10 @@ const MOST: i64 = 100;
 /// Which listener is meant, and how to look at it.
 #[derive(Args)]
 pub(super) struct WhichListener {
-    /// The listener that a connection to this address reaches.
-    #[arg(value_name = "ADDRESS:PORT", conflicts_with = "port")]
-    pub address: Option<SocketAddr>,
+    /// The listener on this port, or the one that a connection to this address reaches: 8080, :8080,
+    /// 127.0.0.1:8080.
+    #[arg(value_name = "[ADDRESS]:PORT", conflicts_with = "port", value_parser = parse_listener)]
+    pub listener: Option<ListenerChoice>,
 
     /// The listener on this port.
     #[arg(long, short = 'p', value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -100,11 +100,7 @@ pub(super) enum ActFormat {
 impl WhichListener {
     /// The listener that is meant, where one is named.
     pub(super) fn wanted(&self) -> Option<ListenerChoice> {
-        match (self.address, self.port) {
-            (Some(address), _) => Some(ListenerChoice::Address(address)),
-            (None, Some(port)) => Some(ListenerChoice::Port(port)),
-            (None, None) => None,
-        }
+        self.listener.or(self.port.map(ListenerChoice::Port))
     }
 
     /// Goes where it is.
@@ -129,6 +125,17 @@ impl WhichListener {
             ..LookOptions::default()
         };
         Ok(Arc::clone(look::take(kernel, &options)?.analysis()))
+    }
+}
+
+/// Parses a listener as people write it.
+fn parse_listener(text: &str) -> Result<ListenerChoice, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(ListenerChoice::Address(address));
+    }
+    match text.strip_prefix(':').unwrap_or(text).parse() {
+        Ok(port) if port > 0 => Ok(ListenerChoice::Port(port)),
+        _ => Err("a port (8080) or an address with a port (127.0.0.1:8080, [::1]:8080)".to_owned()),
     }
 }
 
@@ -223,4 +230,23 @@ pub(super) fn about(findings: Vec<Finding>, target: &Target) -> Vec<Finding> {
                 && finding.subject.local == Some(target.local)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_named_as_people_write_it() {
+        let port = Ok(ListenerChoice::Port(8080));
+        assert_eq!(parse_listener("8080"), port);
+        assert_eq!(parse_listener(":8080"), port);
+        for text in ["127.0.0.1:8080", "[::1]:8080"] {
+            let address = text.parse().unwrap();
+            assert_eq!(parse_listener(text), Ok(ListenerChoice::Address(address)));
+        }
+        for text in ["0", "", ":", "70000", "nginx", "127.0.0.1", "::8080"] {
+            assert!(parse_listener(text).is_err(), "{text}");
+        }
+    }
 }

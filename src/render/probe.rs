@@ -39,6 +39,9 @@ impl ProbeReport<'_> {
     }
 }
 
+/// How many owners of the listener are named without `--verbose`.
+const OWNERS: usize = 3;
+
 /// Writes the report of a probe.
 ///
 /// # Errors
@@ -56,6 +59,11 @@ pub fn write_probe_table(
         .map(|(pid, _, command)| format!("{}[{pid}]", escape(command)))
         .collect();
     owners.dedup();
+    let more = owners.len().saturating_sub(OWNERS);
+    if more > 0 && !options.all {
+        owners.truncate(OWNERS);
+        owners.push(format!("and {more} more"));
+    }
     writeln!(
         out,
         "{style}{word}{style:#}  {bold}{}{bold:#}  {}",

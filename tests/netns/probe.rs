@@ -79,7 +79,7 @@ fn the_stuck_incident_accepts_one_for_each_new_connection() {
         let stuck = StuckIncident::play(&[]);
         wait_for_queue(8);
         outlast(SHORT_GRACE);
-        let json = probe(&["--count", "2", "--timeout", "400ms"]);
+        let json = probe(&["--count", "3", "--timeout", "400ms"]);
 
         assert_eq!(json["behaviour"], "one_per_newcomer", "{json:#}");
         assert!(
@@ -92,7 +92,7 @@ fn the_stuck_incident_accepts_one_for_each_new_connection() {
         assert_eq!(json["queue"]["before"], 8);
         assert_eq!(json["queue"]["after"], 8);
         assert_eq!(queue().length, 8);
-        assert_eq!(json["left_waiting"], 2);
+        assert_eq!(json["left_waiting"], 3);
         for connection in items(&json["newcomers"]) {
             assert_eq!(connection["taken"], 1, "{connection:#}");
             assert_eq!(connection["waits"], true, "{connection:#}");
