@@ -1,9 +1,8 @@
 #![doc = include_str!("../../docs/findings/idle-pool-connection.md")]
 
-use super::remedies::{Cause, Facts, remedies};
+use super::remedies::{Cause, Claim, Facts, remedies};
 use super::{Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
-use crate::model::Process;
 
 pub(super) const RULE: Rule = Rule {
     id: "idle-pool-connection",
@@ -28,6 +27,8 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         ));
     }
     let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
+    let facts =
+        Facts::of(RULE.id, Cause::Pool, process).with(Claim::Grows, leaks::grows(analysis, leak));
     Some(Finding {
         id: RULE.id,
         severity: leaks::severity(analysis, leak),
@@ -36,7 +37,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         headline: headline(analysis, leak),
         evidence: seen,
         conclusion: Some(conclusion(analysis, leak).to_owned()),
-        remedies: what_to_do(analysis, leak, process),
+        remedies: remedies(&facts),
         connections: leak.connections.len(),
     })
 }
@@ -66,16 +67,4 @@ fn conclusion(analysis: &Analysis, leak: &Leak) -> &'static str {
              leak, whose number grows"
         }
     }
-}
-
-/// A pool that grows is no pool at rest: its own remedies would miss the fault.
-fn what_to_do(analysis: &Analysis, leak: &Leak, process: Option<&Process>) -> Vec<String> {
-    if leaks::grows(analysis, leak) {
-        return vec![
-            "in the code: use one client or session for all requests, and close every response and \
-             every client on all paths, errors too"
-                .to_owned(),
-        ];
-    }
-    remedies(&Facts::of(RULE.id, Cause::Pool, process))
 }

@@ -92,6 +92,8 @@ pub(in crate::rules) enum Claim {
     HandsOn,
     /// A process that has inherited it runs another program than the one it has it from.
     Helper,
+    /// Their number grows.
+    Grows,
     /// The runtime registers everything edge-triggered by itself, and drains it.
     RuntimeEdges,
 }

@@ -319,15 +319,24 @@ pub(super) const REMEDIES: &[Remedy] = &[
         Anyone,
         "make the pool drop idle connections sooner than the server does (its idle timeout below the server's \
          keep-alive timeout)",
-    ),
+    )
+    .unless(&[Claim::Grows]),
+    code(
+        &[POOL],
+        Anyone,
+        "in the code: use one client or session for all requests, and close every response and every client \
+         on all paths, errors too",
+    )
+    .needing(&[Claim::Grows]),
     remedy(
         Topic::Look,
         &[POOL],
         &[],
         Anyone,
-        "if their number grows, responses or streams are not closed on some path: look again with --observe \
-         10s",
-    ),
+        "look again with --observe 10s: if their number grows, responses or sessions are not closed on some \
+         path",
+    )
+    .unless(&[Claim::Grows]),
     code(
         &[DEAD],
         Anyone,
