@@ -335,11 +335,12 @@ fn namespaces_that_come_and_go_are_no_blind_spot() {
         );
         for _ in 0..10 {
             let report = everywhere(&[]);
-            assert_eq!(
-                report["summary"]["verdict"], "healthy",
-                "{:#}",
-                report["blind_spots"]
-            );
+            // Namespaces of other tests are seen as well, and their servers may be sick.
+            let unread = items(&report["blind_spots"]).find(|spot| {
+                let what = spot["what"].as_str().unwrap_or_default();
+                what.starts_with("the network namespace")
+            });
+            assert_eq!(unread, None);
         }
     });
 }
