@@ -327,12 +327,19 @@ impl Acceptor<'_> {
         let examination = self.process.examination.as_ref();
         let shared = examination.is_some_and(|e| e.software.shares_work_among_threads());
         let main = self.living().next()?;
+        let activity = main.usual()?.0;
         let waits_elsewhere = matches!(
-            main.usual()?.0,
+            activity,
             Activity::EpollWait { .. } | Activity::Accept { .. } | Activity::ChildOrSignal { .. }
         );
         if !self.is_sole() && (shared || waits_elsewhere) {
             return self.blocked_thread();
+        }
+        // Many wait for orders of a parent by reading a pipe, and leave the clients to other threads.
+        let reads_pipe = matches!(activity, Activity::OnDescriptor { fd, .. }
+            if threads::is_channel(self.descriptors(), fd));
+        if !self.is_sole() && reads_pipe {
+            return self.blocked_thread().or(Some(main));
         }
         Some(main)
     }

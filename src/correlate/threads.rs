@@ -124,7 +124,7 @@ pub(super) fn is_socket(descriptors: &[Descriptor], fd: u32) -> bool {
         .any(|descriptor| descriptor.fd == fd && descriptor.socket().is_some())
 }
 
-fn is_channel(descriptors: &[Descriptor], fd: u32) -> bool {
+pub(super) fn is_channel(descriptors: &[Descriptor], fd: u32) -> bool {
     descriptors.iter().any(|descriptor| {
         let target = &descriptor.target;
         descriptor.fd == fd && (target.starts_with("pipe:") || target.starts_with("anon_inode:"))

@@ -51,6 +51,10 @@ pub enum Library {
     Uvloop,
     /// gevent.
     Gevent,
+    /// eventlet.
+    Eventlet,
+    /// Twisted.
+    Twisted,
 }
 
 /// The program, or the server that a program brings along.
@@ -165,6 +169,8 @@ impl Library {
             Self::Asyncio => "asyncio",
             Self::Uvloop => "uvloop",
             Self::Gevent => "gevent",
+            Self::Eventlet => "eventlet",
+            Self::Twisted => "Twisted",
         }
     }
 }

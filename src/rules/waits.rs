@@ -438,8 +438,19 @@ fn root_remedy(facts: &Facts, chain: &Chain) -> Option<String> {
         Target::Nap | Target::Events | Target::WorkQueue | Target::Signal | Target::Accept
             if chain.links.len() > 1 =>
         {
-            let pid = root.party.pid()?;
-            format!("find out why {} does not go on", name(facts, pid))
+            let party = name(facts, root.party.pid()?);
+            match &chain.links[chain.links.len() - 2].target {
+                Target::Answer { from } => {
+                    format!("find out why {from}, which is {party}, does not answer")
+                }
+                Target::Connect { to } => {
+                    format!("find out why {to}, which is {party}, does not accept connections")
+                }
+                Target::Room { at } => {
+                    format!("find out why {at}, which is {party}, does not read what it is sent")
+                }
+                _ => format!("find out why {party} does not go on"),
+            }
         }
         Target::Processor if chain.links.len() > 1 => {
             let pid = root.party.pid()?;

@@ -145,18 +145,29 @@ fn recognise_java(evidence: &Evidence, software: &mut Software) {
     software.server = server;
 }
 
-/// The compiled parts of an event library are mapped where a program uses it. asyncio may be loaded by a
-/// program that does not use it, which then has no epoll set of its own.
-fn recognise_python(evidence: &Evidence, software: &mut Software) {
-    let libraries = [
-        ("/gevent/", Library::Gevent),
-        ("/uvloop/", Library::Uvloop),
+/// The compiled parts of an event library are mapped where a program uses it, or those of what it needs:
+/// eventlet has none but greenlet's, Twisted none but zope.interface's. asyncio is loaded by many that do not
+/// use it, eventlet and Twisted among them, and so are the others by a program without an epoll set.
+fn event_library(evidence: &Evidence) -> Option<(&'static str, Library)> {
+    let mapped = |part: &str| evidence.maps.contains(part);
+    let of_its_own = [("/gevent/", Library::Gevent), ("/uvloop/", Library::Uvloop)];
+    if let Some(found) = of_its_own.into_iter().find(|(part, _)| mapped(part)) {
+        return Some(found);
+    }
+    // SQLAlchemy brings greenlet along for asyncio, and is used with eventlet as well.
+    if !evidence.has_epoll || (mapped("/greenlet/") && mapped("/sqlalchemy/")) {
+        return None;
+    }
+    let by_needs = [
+        ("/greenlet/", Library::Eventlet),
+        ("/zope/interface/", Library::Twisted),
         ("/_asyncio.", Library::Asyncio),
     ];
-    let library = libraries.into_iter().find(|(part, library)| {
-        evidence.maps.contains(part) && (*library != Library::Asyncio || evidence.has_epoll)
-    });
-    if let Some((part, library)) = library {
+    by_needs.into_iter().find(|(part, _)| mapped(part))
+}
+
+fn recognise_python(evidence: &Evidence, software: &mut Software) {
+    if let Some((part, library)) = event_library(evidence) {
         software.seen.push(format!("{part} is mapped"));
         software.library = Some(library);
     }
@@ -281,6 +292,15 @@ mod tests {
         assert_eq!(with(asyncio), Some(Library::Asyncio));
         assert_eq!(with(gevent), Some(Library::Gevent));
         assert_eq!(with(&format!("{gevent}{asyncio}")), Some(Library::Gevent));
+        let greenlet = "7f00 /srv/lib/greenlet/_greenlet.cpython-311-x86_64-linux-gnu.so\n";
+        let sqlalchemy = "7f00 /srv/lib/sqlalchemy/cyextension/util.cpython-311.so\n";
+        let zope = "7f00 /srv/lib/zope/interface/_zope_interface_coptimizations.so\n";
+        assert_eq!(
+            with(&format!("{greenlet}{asyncio}")),
+            Some(Library::Eventlet)
+        );
+        assert_eq!(with(&format!("{greenlet}{sqlalchemy}{asyncio}")), None);
+        assert_eq!(with(&format!("{zope}{asyncio}")), Some(Library::Twisted));
         let no_loop = recognise(&Evidence {
             executable: "/usr/bin/python3.11",
             elf: Elf::default(),

@@ -91,6 +91,8 @@ fn all_software() -> Vec<Software> {
         (Runtime::Python, Library::Asyncio),
         (Runtime::Python, Library::Uvloop),
         (Runtime::Python, Library::Gevent),
+        (Runtime::Python, Library::Eventlet),
+        (Runtime::Python, Library::Twisted),
     ]
     .map(|(runtime, library)| software(runtime, Some(library), None));
     let servers = [

@@ -184,6 +184,49 @@ pub(super) const REMEDIES: &[Remedy] = &[
         libraries(&[Library::Gevent]),
         "gevent: gevent.Timeout around every wait of a handler, so that it comes to read and close",
     ),
+    // https://eventlet.readthedocs.io/en/stable/modules/timeout.html and basic_usage.html: serve() takes
+    // `concurrency`, 1000 by default.
+    remedy(
+        Topic::Code,
+        &[BUSY, UNREAD],
+        WORKING,
+        libraries(&[Library::Eventlet]),
+        "eventlet: nothing may block the hub: eventlet.monkey_patch() before other imports; eventlet.Timeout \
+         around every wait",
+    ),
+    code(
+        &[UNWATCHED],
+        libraries(&[Library::Eventlet]),
+        "eventlet: a server stops accepting while its pool (concurrency=, custom_pool=) is full: \
+         eventlet.Timeout in each handler, so that places come free",
+    ),
+    not_working(
+        libraries(&[Library::Eventlet]),
+        "eventlet: eventlet.Timeout around every wait of a handler, so that it comes to read and close",
+    ),
+    // https://docs.twisted.org/en/stable/core/howto/threading.html and producers.html
+    remedy(
+        Topic::Code,
+        &[BUSY, UNREAD],
+        WORKING,
+        libraries(&[Library::Twisted]),
+        "Twisted: nothing may block the reactor: deferToThread() for what does",
+    ),
+    code(
+        &[UNWATCHED],
+        libraries(&[Library::Twisted]),
+        "Twisted: startReading() of the port on every path after stopReading(), errors too",
+    ),
+    not_working(
+        libraries(&[Library::Twisted]),
+        "Twisted: a paused transport sees no end: resumeProducing() on every path after pauseProducing(), and \
+         a time limit (TimeoutMixin)",
+    ),
+    code(
+        &[UNCLOSED],
+        libraries(&[Library::Twisted]),
+        "Twisted: transport.loseConnection() on every path, and a time limit (TimeoutMixin)",
+    ),
     code(
         &[UNCLOSED],
         runtimes(&[Runtime::Python]),

@@ -1,6 +1,6 @@
 //! Servers that a program brings along: which of their options.
 
-use super::super::{Remedy, Whom};
+use super::super::{Claim, Remedy, Whom};
 use super::{BUSY, UNCLOSED, UNREAD, UNWATCHED, code, servers};
 use crate::model::Server;
 
@@ -9,18 +9,27 @@ const UVICORN: Whom = servers(&[Server::Uvicorn]);
 
 pub(super) const REMEDIES: &[Remedy] = &[
     // https://docs.gunicorn.org/en/stable/settings.html
-    code(
+    sync_worker(
         &[BUSY],
-        GUNICORN,
         "gunicorn: a sync worker serves one client at a time: --worker-class gthread with --threads, or an \
          async class; --timeout restarts workers that are stuck",
     ),
-    code(
+    sync_worker(
         &[UNREAD],
-        GUNICORN,
         "gunicorn: --worker-class gthread with --threads, or an async class, so that one slow client does not \
          keep others waiting; --timeout restarts workers that are stuck",
     ),
+    // A gthread worker goes on telling the master that it lives: --timeout does not end it.
+    Remedy {
+        needs: &[Claim::ManyThreads],
+        refuted_by: &[Claim::EventLibrary],
+        ..code(
+            &[BUSY, UNREAD],
+            GUNICORN,
+            "gunicorn: --threads is how many requests a gthread worker serves at once: a time limit for each of \
+             their calls, then more --threads or --workers",
+        )
+    },
     code(
         &[UNCLOSED],
         GUNICORN,
@@ -108,3 +117,12 @@ pub(super) const REMEDIES: &[Remedy] = &[
          at once",
     ),
 ];
+
+/// For a worker of gunicorn that serves one client after the other.
+const fn sync_worker(finding: &'static [&'static str], text: &'static str) -> Remedy {
+    Remedy {
+        needs: &[Claim::SingleThread],
+        refuted_by: &[Claim::EventLibrary],
+        ..code(finding, GUNICORN, text)
+    }
+}
