@@ -45,7 +45,7 @@ pub use leak_types::{Endpoint, Leak, LeakKind, OtherSide, Pairing};
 pub use ledger::{Ledger, ledgers, ports_of_interest};
 pub use matching::{Listeners, same_address};
 pub use mptcp::join_subflows;
-pub use outage::Outage;
+pub use outage::{Lack, Outage};
 pub use owners::Owners;
 pub use place::Place;
 pub use reader::Reader;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::matching::Listeners;
-use super::waits::{Facts, Summary};
+use super::waits::{Facts, Summary, Target};
 use crate::model::{Connection, Holder, Listener, Pid, Snapshot, TcpState};
 
 /// Clients that are connected, have sent something, and are not served.
@@ -15,12 +15,27 @@ pub struct Outage<'a> {
     /// The processes that hold their connections.
     pub pids: Vec<Pid>,
     /// The connections.
-    pub unread: Vec<&'a Connection>,
-    /// How long the oldest request has been unread.
+    pub open: Vec<&'a Connection>,
+    /// What became of their requests.
+    pub lack: Lack,
+    /// How long the oldest request has waited.
     pub oldest: Duration,
     /// What the threads of those processes wait for.
     pub waits: Summary,
 }
+
+/// How far the requests of clients that are not served have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// Nobody has read them.
+    Unread,
+    /// They were read, and nothing was sent since. A finding of its own that is not: the work on a request may
+    /// take its time.
+    Unanswered,
+}
+
+/// One request that takes its time is no outage.
+const FEWEST_UNANSWERED: usize = 2;
 
 /// Finds outages behind `accept`: requests unread for the grace period, and no client of the same listener that
 /// was sent anything meanwhile.
@@ -59,21 +74,71 @@ fn outage<'a>(
     if served_lately {
         return None;
     }
-    let unread: Vec<&Connection> = accepted
-        .into_iter()
-        .filter(|connection| unread_for(connection).is_some_and(|time| time >= grace))
-        .collect();
-    let oldest = unread.iter().filter_map(|one| unread_for(one)).max()?;
-    let pids = holders(facts, &unread);
-    let waits = Summary::of(facts, &pids);
-    let occupied = !waits.groups.is_empty() || !waits.requests.is_empty();
+    let (lack, open, oldest) = unserved(&accepted, grace)?;
+    let pids = holders(facts, &open);
+    let waits = occupation(facts, &pids);
+    let occupied = match lack {
+        Lack::Unread => !waits.groups.is_empty() || !waits.requests.is_empty(),
+        Lack::Unanswered => is_held_up(&waits, grace),
+    };
     (occupied && !pids.is_empty()).then_some(Outage {
         listener,
         pids,
-        unread,
+        open,
+        lack,
         oldest,
         waits,
     })
+}
+
+type Unserved<'a> = (Lack, Vec<&'a Connection>, Duration);
+
+/// The clients whose requests are unread for the grace period, else those whose are unanswered for it.
+fn unserved<'a>(accepted: &[&'a Connection], grace: Duration) -> Option<Unserved<'a>> {
+    let overdue = |since: fn(&Connection) -> Option<Duration>| -> Vec<&'a Connection> {
+        let is_overdue = |one: &&Connection| since(one).is_some_and(|time| time >= grace);
+        accepted.iter().copied().filter(is_overdue).collect()
+    };
+    let longest = |open: &[&Connection], since: fn(&Connection) -> Option<Duration>| {
+        open.iter().filter_map(|one| since(one)).max()
+    };
+    let unread = overdue(unread_for);
+    if let Some(oldest) = longest(&unread, unread_for) {
+        return Some((Lack::Unread, unread, oldest));
+    }
+    let unanswered = overdue(unanswered_for);
+    if unanswered.len() < FEWEST_UNANSWERED {
+        return None;
+    }
+    let oldest = longest(&unanswered, unanswered_for)?;
+    Some((Lack::Unanswered, unanswered, oldest))
+}
+
+/// What the threads of those processes wait for; where they are at rest, those of their children that they hand
+/// the work to.
+fn occupation(facts: &Facts, pids: &[Pid]) -> Summary {
+    let own = Summary::of(facts, pids);
+    if !own.groups.is_empty() || !own.requests.is_empty() {
+        return own;
+    }
+    Summary::of(facts, &facts.children(pids))
+}
+
+/// Whether the work waits for something that is known, and has done so for the grace period where that shows.
+fn is_held_up(waits: &Summary, grace: Duration) -> bool {
+    let long = |since: Option<Duration>| since.is_none_or(|since| since >= grace);
+    let by_threads = waits.groups.iter().any(|group| {
+        long(group.longest)
+            && matches!(
+                group.target,
+                Target::Answer { .. }
+                    | Target::Connect { .. }
+                    | Target::Room { .. }
+                    | Target::FileLock { .. }
+                    | Target::Lock { .. }
+            )
+    });
+    by_threads || waits.requests.iter().any(|one| long(one.longest))
 }
 
 /// How long an open connection has had something to read.
@@ -81,6 +146,18 @@ fn unread_for(connection: &Connection) -> Option<Duration> {
     let ages = connection.ages?;
     let is_unread = connection.state == TcpState::Established && connection.recv_q > 0;
     is_unread.then(|| ages.last_data_recv())
+}
+
+/// How long an open connection has waited for an answer to what was read from it.
+fn unanswered_for(connection: &Connection) -> Option<Duration> {
+    let ages = connection.ages?;
+    let traffic = connection.traffic?;
+    let is_read = connection.state == TcpState::Established
+        && connection.recv_q == 0
+        && traffic.received_bytes() > 0;
+    let sent_since =
+        traffic.acknowledged_bytes() > 0 && ages.last_data_sent() <= ages.last_data_recv();
+    (is_read && connection.send_q == 0 && !sent_since).then(|| ages.last_data_recv())
 }
 
 /// The processes that hold these connections, of those whose descriptors were read.

@@ -2,7 +2,7 @@
 
 use super::evidence::{count, process_names, seconds};
 use super::{Check, Confidence, Finding, Rule, Severity, Subject, SubjectKind, waits};
-use crate::correlate::{Analysis, Outage};
+use crate::correlate::{Analysis, Lack, Outage};
 
 pub(super) const RULE: Rule = Rule {
     id: "accepted-unserved",
@@ -29,13 +29,9 @@ fn check(analysis: &Analysis, outage: &Outage) -> Option<Finding> {
         },
         headline: format!(
             "{} of {} {} accepted by {names} and not read for up to {}: {reason}",
-            count(outage.unread.len(), "request"),
+            count(outage.open.len(), "request"),
             outage.listener.local,
-            if outage.unread.len() == 1 {
-                "is"
-            } else {
-                "are"
-            },
+            if outage.open.len() == 1 { "is" } else { "are" },
             seconds(outage.oldest),
         ),
         evidence: seen,
@@ -47,22 +43,26 @@ fn check(analysis: &Analysis, outage: &Outage) -> Option<Finding> {
                     .to_owned(),
             ))
             .collect(),
-        connections: outage.unread.len(),
+        connections: outage.open.len(),
     })
 }
 
 /// What makes a finding about the same processes an outage, in one line.
 pub(super) fn evidence(outage: &Outage) -> String {
+    let connections = count(outage.open.len(), "open connection");
+    let have = if outage.open.len() == 1 {
+        "has"
+    } else {
+        "have"
+    };
+    let lack = match outage.lack {
+        Lack::Unread => "that nobody has read",
+        Lack::Unanswered => "that was read and not answered",
+    };
     format!(
-        "{} accepted on {} {} sent something that nobody has read for up to {}, and no client there was \
-         sent anything meanwhile: live clients wait",
-        count(outage.unread.len(), "open connection"),
+        "{connections} accepted on {} {have} sent something {lack} for up to {}, and no client there was sent \
+         anything meanwhile: live clients wait",
         outage.listener.local,
-        if outage.unread.len() == 1 {
-            "has"
-        } else {
-            "have"
-        },
         seconds(outage.oldest),
     )
 }

@@ -32,7 +32,7 @@ mod words;
 
 use rule::Check;
 
-use crate::correlate::{Analysis, Outage, StuckListener};
+use crate::correlate::{Analysis, Lack, Outage, StuckListener};
 
 pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
 pub use rule::Rule;
@@ -118,6 +118,9 @@ fn note_outage(analysis: &Analysis, outage: &Outage, findings: &mut Vec<Finding>
     if let Some(finding) = findings.iter_mut().find(speaks_of_it) {
         finding.severity = Severity::Critical;
         finding.evidence.push(accepted_unserved::evidence(outage));
+        return;
+    }
+    if outage.lack == Lack::Unanswered {
         return;
     }
     findings.extend(RULES.iter().filter_map(|rule| match rule.check {

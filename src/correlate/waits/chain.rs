@@ -320,9 +320,9 @@ fn of_children(facts: &Facts, pid: Pid) -> Option<Step> {
         };
         return Some((link, Some(wait)));
     }
-    let wait = summary.threads.first()?.clone();
-    let process = facts.process(wait.pid)?;
-    Some((thread_link(process, &wait, Confidence::Likely), None))
+    let asks = |child: &&Pid| !Summary::of(facts, &[**child]).requests.is_empty();
+    let first = children.iter().find(asks).or(children.first())?;
+    of_process(facts, *first, Confidence::Likely)
 }
 
 fn of_link(facts: &Facts, pid: Pid, name: &str, writes: bool) -> Option<Step> {

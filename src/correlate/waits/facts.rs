@@ -121,6 +121,23 @@ impl<'a> Facts<'a> {
             .collect()
     }
 
+    /// Whether children of the process are known.
+    pub(super) fn has_children(&self, pid: Pid) -> bool {
+        let children = self.snapshot.waits.children.get(&pid);
+        children.is_some_and(|children| !children.is_empty())
+    }
+
+    /// Whether a file with this inode is a listener or a connection.
+    pub(super) fn is_tcp(&self, inode: u64) -> bool {
+        let Some(inode) = u32::try_from(inode).ok().and_then(Inode::new) else {
+            return false;
+        };
+        let sockets = &self.snapshot.sockets;
+        let mut listeners = sockets.listeners.iter().chain(&sockets.other_listeners);
+        self.connections.contains_key(&inode)
+            || listeners.any(|listener| listener.inode == Some(inode))
+    }
+
     /// The text of the link of a descriptor.
     pub(super) fn target_text(process: &'a Process, fd: u32) -> Option<&'a str> {
         let descriptors = &process.examination.as_ref()?.descriptors;

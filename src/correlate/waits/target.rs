@@ -7,7 +7,9 @@ use super::super::activity::Activity;
 use super::super::halt::{Halt, halt};
 use super::super::threads::ThreadRecord;
 use super::facts::{Facts, asked, plain};
-use crate::model::{Connection, FutexKind, Gap, Inode, Pid, Process, Reading, RunState, TcpState};
+use crate::model::{
+    Connection, EpollSet, FutexKind, Gap, Inode, Pid, Process, Reading, RunState, Runtime, TcpState,
+};
 
 /// What a thread waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -240,6 +242,12 @@ fn target_of(
     }
     let target = match activity {
         Activity::Running => Target::Processor,
+        Activity::EpollWait { fd } if is_nested_loop(facts, process, record.tid, *fd) => {
+            Target::Child {
+                pid: None,
+                until_exec: false,
+            }
+        }
         Activity::EpollWait { .. } | Activity::IoUring => Target::Events,
         Activity::Accept { .. } => Target::Accept,
         Activity::Poll { fds, call } => return polled(facts, process, fds.as_deref(), call),
@@ -252,6 +260,33 @@ fn target_of(
         Activity::Unseen(gap) => Target::Unseen(*gap),
     };
     (target, None)
+}
+
+/// Whether the main thread waits for a child in an event loop that it has opened inside of its own one.
+///
+/// `execSync` and its like run the child in a loop of its own on the thread that calls (`src/spawn_sync.cc` of
+/// Node.js): that set knows the pipes of the child, and the one with listener and clients has nobody.
+fn is_nested_loop(facts: &Facts, process: &Process, tid: Pid, fd: u32) -> bool {
+    let Some(examination) = &process.examination else {
+        return false;
+    };
+    let nests = matches!(
+        examination.software.runtime,
+        Runtime::Node | Runtime::Deno | Runtime::Bun
+    );
+    if !nests || tid != process.pid || !facts.has_children(process.pid) {
+        return false;
+    }
+    let serves = |set: &EpollSet| {
+        let watches = set.watches.known().into_iter().flatten();
+        let mut watched = watches.filter_map(|watch| watch.target_inode);
+        watched.any(|inode| facts.is_tcp(inode))
+    };
+    let (own, others): (Vec<&EpollSet>, Vec<&EpollSet>) =
+        examination.epoll_sets.iter().partition(|set| set.fd == fd);
+    own.iter()
+        .all(|set| set.watches.known().is_some() && !serves(set))
+        && others.into_iter().any(serves)
 }
 
 /// A parent in `vfork` sleeps in state D and waits for no disk.
