@@ -182,3 +182,147 @@ fn holders(facts: &Facts, connections: &[&Connection]) -> Vec<Pid> {
     let all: BTreeSet<Pid> = known.into_iter().chain(read).collect();
     all.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::fixtures;
+    use crate::model::{Descriptor, Inode, Process, SocketTable, TcpAges, Traffic, Via};
+
+    const SERVER: Pid = 7;
+    const CHILD: Pid = 8;
+    const GRACE: Duration = Duration::from_secs(3);
+
+    /// A client whose request of 27 bytes came 5 s ago; nothing was sent to it.
+    fn client(inode: u32) -> Connection {
+        Connection {
+            state: TcpState::Established,
+            inode: Inode::new(inode),
+            recv_q: 0,
+            ages: Some(TcpAges::from_millis(5200, 5000, 5200)),
+            traffic: Some(Traffic::from_counters(27, 1)),
+            ..fixtures::waiting_connection(inode)
+        }
+    }
+
+    /// A connection to a service that was asked so long ago.
+    fn request(inode: u32, asked_ms: u32) -> Connection {
+        Connection {
+            local: "10.0.0.1:40000".parse().unwrap(),
+            remote: "10.0.0.7:5432".parse().unwrap(),
+            ages: Some(TcpAges::from_millis(asked_ms, 6000, asked_ms)),
+            traffic: Some(Traffic::from_counters(0, 40)),
+            ..client(inode)
+        }
+    }
+
+    fn process(pid: Pid, inodes: &[u32]) -> Process {
+        let mut process = fixtures::process(pid);
+        let examination = process.examination.as_mut().unwrap();
+        examination.descriptors = inodes
+            .iter()
+            .map(|inode| Descriptor {
+                fd: *inode,
+                target: format!("socket:[{inode}]"),
+            })
+            .collect();
+        process
+    }
+
+    fn look(connections: &[Connection], processes: Vec<Process>) -> Snapshot {
+        let mut snapshot = fixtures::snapshot(SocketTable {
+            listeners: vec![fixtures::listener("127.0.0.1:8080", 5)],
+            ..SocketTable::default()
+        });
+        snapshot.waits.connections = connections.to_vec();
+        for process in processes {
+            snapshot.waits.followed.push(process.pid);
+            for descriptor in &process.examination.as_ref().unwrap().descriptors {
+                snapshot.holders.push(Holder {
+                    inode: descriptor.socket().unwrap(),
+                    pid: process.pid,
+                    fd: Some(descriptor.fd),
+                    via: Via::Table,
+                });
+            }
+            snapshot.processes.insert(process.pid, process);
+        }
+        snapshot.holders.sort_by_key(|holder| holder.inode);
+        snapshot
+    }
+
+    fn found(snapshot: &Snapshot) -> Option<(Lack, Vec<Pid>, usize)> {
+        let facts = Facts::of(snapshot);
+        let outages = outages(snapshot, &facts, GRACE);
+        let outage = outages.first()?;
+        Some((outage.lack, outage.pids.clone(), outage.open.len()))
+    }
+
+    #[test]
+    fn requests_that_were_read_wait_for_a_service_that_does_not_answer() {
+        let look = look(
+            &[client(21), client(22), request(30, 4900)],
+            vec![process(SERVER, &[21, 22, 30])],
+        );
+        assert_eq!(found(&look), Some((Lack::Unanswered, vec![SERVER], 2)));
+    }
+
+    #[test]
+    fn one_request_that_takes_its_time_is_no_outage() {
+        let look = look(
+            &[client(21), request(30, 4900)],
+            vec![process(SERVER, &[21, 30])],
+        );
+        assert_eq!(found(&look), None);
+    }
+
+    #[test]
+    fn nothing_is_held_up_while_the_service_was_asked_a_moment_ago() {
+        let look = look(
+            &[client(21), client(22), request(30, 400)],
+            vec![process(SERVER, &[21, 22, 30])],
+        );
+        assert_eq!(found(&look), None);
+    }
+
+    #[test]
+    fn a_client_that_was_sent_something_meanwhile_refutes_it() {
+        let mut answered = client(23);
+        answered.ages = Some(TcpAges::from_millis(800, 900, 800));
+        answered.traffic = Some(Traffic::from_counters(27, 300));
+        let look = look(
+            &[client(21), client(22), answered, request(30, 4900)],
+            vec![process(SERVER, &[21, 22, 23, 30])],
+        );
+        assert_eq!(found(&look), None);
+    }
+
+    #[test]
+    fn a_client_that_had_its_answer_waits_for_nothing() {
+        let idle = |inode| Connection {
+            ages: Some(TcpAges::from_millis(4990, 5000, 4990)),
+            traffic: Some(Traffic::from_counters(27, 300)),
+            ..client(inode)
+        };
+        let look = look(
+            &[idle(21), idle(22), request(30, 4900)],
+            vec![process(SERVER, &[21, 22, 30])],
+        );
+        assert_eq!(found(&look), None);
+    }
+
+    #[test]
+    fn a_process_at_rest_is_occupied_by_what_its_children_wait_for() {
+        let unread = Connection {
+            recv_q: 27,
+            ..client(21)
+        };
+        let mut look = look(
+            &[unread, request(30, 4900)],
+            vec![process(SERVER, &[21]), process(CHILD, &[30])],
+        );
+        assert_eq!(found(&look), None);
+        look.waits.children.insert(SERVER, vec![CHILD]);
+        assert_eq!(found(&look), Some((Lack::Unread, vec![SERVER], 1)));
+    }
+}

@@ -285,7 +285,8 @@ mod tests {
 
     #[test]
     fn a_library_of_python_is_told_by_its_mapped_parts() {
-        let with = |maps| recognised("/usr/bin/python3.11", "python3 server.py", &[], maps).library;
+        let with =
+            |maps: &str| recognised("/usr/bin/python3.11", "python3 server.py", &[], maps).library;
         let asyncio =
             "7f00 /usr/lib/python3.11/lib-dynload/_asyncio.cpython-311-x86_64-linux-gnu.so";
         let gevent = "7f00 /srv/lib/gevent/_gevent_cevent.cpython-311-x86_64-linux-gnu.so\n";

@@ -473,3 +473,58 @@ fn file_lock(facts: &Facts, process: &Process, path: &str) -> Target {
 fn is_write(call: &str) -> bool {
     call.contains("write") || call.contains("send") || call == "splice"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::fixtures;
+    use crate::correlate::waits::Summary;
+    use crate::model::{EpollWatch, Snapshot, SocketTable, Syscall};
+
+    const EPOLL_WAIT: u32 = 232;
+
+    fn set(fd: u32, inode: u64) -> EpollSet {
+        let watch = EpollWatch {
+            target_fd: 19,
+            events: 0x19,
+            target_inode: Some(inode),
+        };
+        EpollSet {
+            fd,
+            watches: Reading::Known(vec![watch]),
+        }
+    }
+
+    /// The set 14 watches the listener with inode 5, the set 24 a pipe; the main thread waits on one of them.
+    fn waiting_on(fd: u64, children: &[Pid]) -> Target {
+        let mut process = fixtures::process(7);
+        let examination = process.examination.as_mut().unwrap();
+        examination.software.runtime = Runtime::Node;
+        examination.epoll_sets = vec![set(14, 5), set(24, 99)];
+        let call = Syscall::Call {
+            number: EPOLL_WAIT,
+            args: [fd, 0, 0, 0],
+        };
+        examination.threads = Reading::Known(vec![fixtures::thread(7, RunState::Sleeping, call)]);
+        let mut snapshot: Snapshot = fixtures::snapshot(SocketTable {
+            listeners: vec![fixtures::listener("127.0.0.1:8080", 5)],
+            ..SocketTable::default()
+        });
+        snapshot.processes.insert(7, process);
+        snapshot.waits.children.insert(7, children.to_vec());
+        let facts = Facts::of(&snapshot);
+        let summary = Summary::of(&facts, &[7]);
+        summary.threads[0].target.clone()
+    }
+
+    #[test]
+    fn a_loop_inside_of_the_loop_waits_for_a_child() {
+        let child = Target::Child {
+            pid: None,
+            until_exec: false,
+        };
+        assert_eq!(waiting_on(24, &[8]), child);
+        assert_eq!(waiting_on(24, &[]), Target::Events);
+        assert_eq!(waiting_on(14, &[8]), Target::Events);
+    }
+}
