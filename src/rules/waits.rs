@@ -26,7 +26,11 @@ pub(super) fn evidence(facts: &Facts, waits: &Summary, grace: Duration) -> Vec<S
         .filter_map(|group| service_of(&group.target))
         .collect();
     let requests = open_requests(waits, grace).filter(|requests| !told.contains(&requests.to));
-    lines.extend(requests.take(SHOWN).map(requests_sentence));
+    for open in requests.take(SHOWN) {
+        lines.push(requests_sentence(open));
+        let chain = Chain::of_requests(facts, waits, open);
+        lines.extend(chain.iter().flat_map(|chain| chain_sentences(facts, chain)));
+    }
     lines
 }
 
@@ -414,7 +418,9 @@ pub(super) fn first_remedy(facts: &Facts, waits: &Summary, grace: Duration) -> O
     let root = group.and_then(|group| root_remedy(facts, &Chain::of(facts, waits, group)));
     root.or_else(|| {
         let requests = open_requests(waits, grace).next()?;
-        Some(format!("find out why {} does not answer", requests.to))
+        Chain::of_requests(facts, waits, requests)
+            .and_then(|chain| root_remedy(facts, &chain))
+            .or_else(|| Some(format!("find out why {} does not answer", requests.to)))
     })
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::facts::{Facts, plain};
-use super::summary::{Group, Summary};
+use super::facts::{Facts, asked, plain};
+use super::summary::{Group, Requests, Summary};
 use super::target::{Target, ThreadWait};
 use crate::model::{Access, Confidence, Connection, Inode, Pid, Process};
 
@@ -81,6 +81,20 @@ impl Party {
 }
 
 impl Chain {
+    /// Follows the requests of event loops, which have no thread of their own, to the root.
+    pub fn of_requests(facts: &Facts, summary: &Summary, requests: &Requests) -> Option<Self> {
+        let pids: BTreeSet<Pid> = summary.threads.iter().map(|wait| wait.pid).collect();
+        let mut processes = pids.into_iter().filter_map(|pid| facts.process(pid));
+        let (process, wait) = processes
+            .find_map(|process| Some((process, request_wait(facts, process, requests.to)?)))?;
+        let mut chain = Self {
+            links: vec![thread_link(process, &wait, Confidence::Certain)],
+            cycle: false,
+        };
+        chain.follow(facts, wait, &mut BTreeSet::new());
+        Some(chain)
+    }
+
     /// Follows a group of threads to the root.
     pub fn of(facts: &Facts, summary: &Summary, group: &Group) -> Self {
         let mut chain = Self {
@@ -105,20 +119,24 @@ impl Chain {
             .iter()
             .map(|wait| (wait.pid, wait.tid))
             .collect();
-        let mut wait = group.members[0].clone();
-        while chain.links.len() < MOST_LINKS {
+        chain.follow(facts, group.members[0].clone(), &mut seen);
+        chain
+    }
+
+    fn follow(&mut self, facts: &Facts, first: ThreadWait, seen: &mut BTreeSet<(Pid, Pid)>) {
+        let mut wait = first;
+        while self.links.len() < MOST_LINKS {
             let Some((link, next)) = next_link(facts, &wait) else {
                 break;
             };
-            chain.links.push(link);
+            self.links.push(link);
             let Some(next) = next else { break };
             if !seen.insert((next.pid, next.tid)) {
-                chain.cycle = true;
+                self.cycle = true;
                 break;
             }
             wait = next;
         }
-        chain
     }
 
     /// The last link: the root.
@@ -176,9 +194,12 @@ fn of_connection(facts: &Facts, connection: &Connection) -> Option<Step> {
         return of_process(facts, pid, Confidence::Certain);
     }
     let listener = listener_of(facts, connection)?;
-    let pid = holder_of(facts, listener)?;
-    // It has not accepted the connection, or has not got it at all.
-    of_process(facts, pid, Confidence::Likely)
+    // It has not accepted the connection, or has not got it at all. Of several that hold the listener one that
+    // cannot go on tells more than their master.
+    let holders = holders_of(facts, listener);
+    let blocked = |pid: &&Pid| !Summary::of(facts, &[**pid]).groups.is_empty();
+    let pid = holders.iter().find(blocked).or(holders.first())?;
+    of_process(facts, *pid, Confidence::Likely)
 }
 
 fn listener_of(facts: &Facts, connection: &Connection) -> Option<Inode> {
@@ -196,26 +217,32 @@ fn listener_of(facts: &Facts, connection: &Connection) -> Option<Inode> {
 }
 
 fn holder_of(facts: &Facts, inode: Inode) -> Option<Pid> {
-    let found = facts.snapshot.waits.holders.iter();
-    let known = facts.snapshot.holders.iter();
-    found
-        .chain(known)
-        .find(|holder| holder.inode == inode)
-        .map(|holder| holder.pid)
-        .or_else(|| holder_by_descriptor(facts, inode))
+    holders_of(facts, inode).into_iter().next()
 }
 
-fn holder_by_descriptor(facts: &Facts, inode: Inode) -> Option<Pid> {
+/// Those found for this socket first, then those whose descriptors show it.
+fn holders_of(facts: &Facts, inode: Inode) -> Vec<Pid> {
+    let found = facts.snapshot.waits.holders.iter();
+    let known = found.chain(&facts.snapshot.holders);
+    let pids: Vec<Pid> = known
+        .filter(|holder| holder.inode == inode)
+        .map(|holder| holder.pid)
+        .collect();
+    if !pids.is_empty() {
+        return pids;
+    }
     let followed = facts.snapshot.waits.followed.iter();
+    let holds = |process: &&Process| {
+        let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
+        descriptors
+            .filter_map(crate::model::Descriptor::socket)
+            .any(|held| held == inode)
+    };
     followed
         .filter_map(|pid| facts.process(*pid))
-        .find(|process| {
-            let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
-            descriptors
-                .filter_map(crate::model::Descriptor::socket)
-                .any(|held| held == inode)
-        })
+        .filter(holds)
         .map(|process| process.pid)
+        .collect()
 }
 
 fn of_thread(facts: &Facts, pid: Pid, tid: Pid) -> Option<Step> {
@@ -272,13 +299,21 @@ fn request_wait(facts: &Facts, process: &Process, to: std::net::SocketAddr) -> O
     let requests = summary.requests.iter().find(|requests| requests.to == to)?;
     let first = summary.threads.first()?;
     let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
-    let fd = descriptors
-        .filter(|one| {
-            let connection = one.socket().and_then(|inode| facts.connection(inode));
-            connection.is_some_and(|connection| plain(connection.remote) == to)
-        })
-        .map(|one| one.fd)
-        .next();
+    let open: Vec<(u32, &Connection)> = descriptors
+        .filter_map(|one| Some((one.fd, facts.connection(one.socket()?)?)))
+        .filter(|(_, connection)| plain(connection.remote) == to && asked(connection).is_some())
+        .collect();
+    // Who has accepted one is surer than who should accept another.
+    let is_accepted = |(_, connection): &&(u32, &Connection)| {
+        facts
+            .other_end(connection)
+            .is_some_and(|other| other.inode.is_some())
+    };
+    let fd = open
+        .iter()
+        .find(is_accepted)
+        .or(open.first())
+        .map(|(fd, _)| *fd);
     Some(ThreadWait {
         fd,
         target: Target::Answer { from: to },

@@ -279,8 +279,8 @@ fn is_nested_loop(facts: &Facts, process: &Process, tid: Pid, fd: u32) -> bool {
     }
     let serves = |set: &EpollSet| {
         let watches = set.watches.known().into_iter().flatten();
-        let mut watched = watches.filter_map(|watch| watch.target_inode);
-        watched.any(|inode| facts.is_tcp(inode))
+        let mut targets = watches.filter_map(|watch| watch.target_inode);
+        targets.any(|inode| facts.is_tcp(inode))
     };
     let (own, others): (Vec<&EpollSet>, Vec<&EpollSet>) =
         examination.epoll_sets.iter().partition(|set| set.fd == fd);

@@ -84,8 +84,6 @@ pub(in crate::rules) enum Claim {
     SingleThread,
     /// The program has several threads.
     ManyThreads,
-    /// An event library waits on behalf of the program.
-    EventLibrary,
     /// The end of the stream was read.
     EndRead,
     /// Connections that were accepted from the listener are open.
@@ -129,9 +127,6 @@ impl Facts {
             0 | 1 => Claim::SingleThread,
             _ => Claim::ManyThreads,
         }));
-        if software.library.is_some() {
-            claims.push(Claim::EventLibrary);
-        }
         if software.registers_edge_triggered() {
             claims.push(Claim::RuntimeEdges);
         }

@@ -31,6 +31,8 @@ enum Whom {
     Runtimes(&'static [Runtime]),
     Libraries(&'static [Library]),
     Servers(&'static [Server]),
+    /// Servers whose process waits without an event library.
+    BlockingServers(&'static [Server]),
 }
 
 /// One line of advice.
@@ -62,6 +64,10 @@ impl Whom {
             Self::Runtimes(of) => of.contains(&software.runtime).then_some(1),
             Self::Libraries(of) => of.contains(&software.library?).then_some(2),
             Self::Servers(of) => of.contains(&software.server?).then_some(3),
+            Self::BlockingServers(of) => {
+                let blocks = software.library.is_none();
+                (blocks && of.contains(&software.server?)).then_some(3)
+            }
         }
     }
 }
@@ -81,7 +87,8 @@ impl Remedy {
             return None;
         }
         // Nobody can change the code of a program that he did not write.
-        let by_author = is_code && !matches!(self.whom, Whom::Servers(_));
+        let by_author =
+            is_code && !matches!(self.whom, Whom::Servers(_) | Whom::BlockingServers(_));
         if by_author && facts.software.is_product() {
             return None;
         }

@@ -191,7 +191,10 @@ fn may_say(word: &str, facts: &Facts) -> bool {
     let python = software.runtime == Runtime::Python;
     match word {
         "epoll_ctl" | "EPOLL" | "EAGAIN" | "SOCK_CLOEXEC" => own_calls,
-        "settimeout" => python && software.library.is_none() && software.server.is_none(),
+        "settimeout" => {
+            let blocks = matches!(software.server, None | Some(Server::Gunicorn));
+            python && software.library.is_none() && blocks
+        }
         "asyncio" => {
             matches!(software.library, Some(Library::Asyncio | Library::Uvloop))
                 || software.server == Some(Server::Uvicorn)

@@ -5,6 +5,7 @@ use super::{BUSY, UNCLOSED, UNREAD, UNWATCHED, code, servers};
 use crate::model::Server;
 
 const GUNICORN: Whom = servers(&[Server::Gunicorn]);
+const BLOCKING_GUNICORN: Whom = Whom::BlockingServers(&[Server::Gunicorn]);
 const UVICORN: Whom = servers(&[Server::Uvicorn]);
 
 pub(super) const REMEDIES: &[Remedy] = &[
@@ -22,10 +23,9 @@ pub(super) const REMEDIES: &[Remedy] = &[
     // A gthread worker goes on telling the master that it lives: --timeout does not end it.
     Remedy {
         needs: &[Claim::ManyThreads],
-        refuted_by: &[Claim::EventLibrary],
         ..code(
             &[BUSY, UNREAD],
-            GUNICORN,
+            BLOCKING_GUNICORN,
             "gunicorn: --threads is how many requests a gthread worker serves at once: a time limit for each of \
              their calls, then more --threads or --workers",
         )
@@ -122,7 +122,6 @@ pub(super) const REMEDIES: &[Remedy] = &[
 const fn sync_worker(finding: &'static [&'static str], text: &'static str) -> Remedy {
     Remedy {
         needs: &[Claim::SingleThread],
-        refuted_by: &[Claim::EventLibrary],
-        ..code(finding, GUNICORN, text)
+        ..code(finding, BLOCKING_GUNICORN, text)
     }
 }
