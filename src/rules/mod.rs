@@ -217,7 +217,7 @@ mod tests {
             "leaks",
             "rule",
             "thresholds",
-            "wait_chain",
+            "wait-chain",
             "waits",
             "words",
         ] {
