@@ -207,7 +207,8 @@ pub(super) fn wait_of(
         tid: record.tid,
         name: record.command.clone(),
         call: activity.call_name().to_owned(),
-        fd: descriptor_of(&activity),
+        fd: descriptor_of(&activity)
+            .or_else(|| polled_connection(facts, process, &activity, &target)),
         target,
         since,
         constant,
@@ -328,10 +329,11 @@ fn polled(facts: &Facts, process: &Process, fds: Option<&[u32]>, call: &str) -> 
     }
 }
 
-/// A thread that polls several connections to one service, all of them asked, waits for it.
+/// A thread that polls several connections to one service, all of them asked, waits for it, whatever it has
+/// beside them to be woken by.
 fn same_service(facts: &Facts, process: &Process, fds: &[u32]) -> Option<Found> {
     let mut found: Option<Found> = None;
-    for fd in fds {
+    for fd in fds.iter().filter(|fd| !is_alarm(facts, process, **fd)) {
         let inode = Facts::socket_of(process, *fd)?;
         let one = on_connection(facts, facts.connection(inode)?, "poll");
         match (&one.0, &mut found) {
@@ -341,6 +343,43 @@ fn same_service(facts: &Facts, process: &Process, fds: &[u32]) -> Option<Found> 
         }
     }
     found
+}
+
+/// What another thread or a signal handler of the same process wakes a poll with: a pipe, an eventfd, or a pair
+/// of unix sockets that the process has both ends of.
+fn is_alarm(facts: &Facts, process: &Process, fd: u32) -> bool {
+    let text = Facts::target_text(process, fd).unwrap_or_default();
+    if text.starts_with("pipe:") || text.starts_with("anon_inode:") {
+        return true;
+    }
+    let number = Facts::socket_of(process, fd).and_then(crate::model::Inode::number);
+    let peer = number
+        .and_then(|number| facts.unix_socket(number))
+        .and_then(|unix| unix.peer);
+    let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
+    peer.is_some_and(|peer| {
+        descriptors
+            .filter_map(|one| one.socket()?.number())
+            .any(|number| number == peer)
+    })
+}
+
+/// The connection to a service among the descriptors that a thread polls.
+fn polled_connection(
+    facts: &Facts,
+    process: &Process,
+    activity: &Activity,
+    target: &Target,
+) -> Option<u32> {
+    let (Activity::Poll { fds: Some(fds), .. }, Target::Answer { from }) = (activity, target)
+    else {
+        return None;
+    };
+    fds.iter().copied().find(|fd| {
+        let inode = Facts::socket_of(process, *fd);
+        let connection = inode.and_then(|inode| facts.connection(inode));
+        connection.is_some_and(|connection| plain(connection.remote) == *from)
+    })
 }
 
 fn on_descriptor(facts: &Facts, process: &Process, fd: u32, call: &str) -> Found {
