@@ -7,6 +7,7 @@ use super::super::activity::Activity;
 use super::super::halt::{Halt, halt};
 use super::super::threads::ThreadRecord;
 use super::facts::{Facts, asked, plain};
+use super::polled::{polled, polled_connection};
 use crate::model::{Connection, FutexKind, Gap, Inode, Pid, Process, Reading, RunState, TcpState};
 
 /// What a thread waits for.
@@ -228,7 +229,7 @@ fn descriptor_of(activity: &Activity) -> Option<u32> {
     }
 }
 
-type Found = (Target, Option<Duration>);
+pub(super) type Found = (Target, Option<Duration>);
 
 fn target_of(
     facts: &Facts,
@@ -310,79 +311,7 @@ fn child_or_signal(process: &Process, tid: Pid, call: &str) -> Target {
     }
 }
 
-fn polled(facts: &Facts, process: &Process, fds: Option<&[u32]>, call: &str) -> Found {
-    match fds {
-        // It polls to write, or lets time pass.
-        Some([]) => (Target::Nap, None),
-        Some([one]) => {
-            let found = on_descriptor(facts, process, *one, call);
-            match found.0 {
-                // An event loop with one descriptor is one all the same.
-                Target::Other(_) | Target::Pipe { writes: false, .. } | Target::News { .. } => {
-                    (Target::Events, None)
-                }
-                _ => found,
-            }
-        }
-        Some(several) => same_service(facts, process, several).unwrap_or((Target::Events, None)),
-        None => (Target::Unseen(Gap::NotPermitted), None),
-    }
-}
-
-/// A thread that polls several connections to one service, all of them asked, waits for it, whatever it has
-/// beside them to be woken by.
-fn same_service(facts: &Facts, process: &Process, fds: &[u32]) -> Option<Found> {
-    let mut found: Option<Found> = None;
-    for fd in fds.iter().filter(|fd| !is_alarm(facts, process, **fd)) {
-        let inode = Facts::socket_of(process, *fd)?;
-        let one = on_connection(facts, facts.connection(inode)?, "poll");
-        match (&one.0, &mut found) {
-            (Target::Answer { .. }, None) => found = Some(one),
-            (target, Some((known, longest))) if target == known => *longest = one.1.max(*longest),
-            _ => return None,
-        }
-    }
-    found
-}
-
-/// What another thread or a signal handler of the same process wakes a poll with: a pipe, an eventfd, or a pair
-/// of unix sockets that the process has both ends of.
-fn is_alarm(facts: &Facts, process: &Process, fd: u32) -> bool {
-    let text = Facts::target_text(process, fd).unwrap_or_default();
-    if text.starts_with("pipe:") || text.starts_with("anon_inode:") {
-        return true;
-    }
-    let number = Facts::socket_of(process, fd).and_then(crate::model::Inode::number);
-    let peer = number
-        .and_then(|number| facts.unix_socket(number))
-        .and_then(|unix| unix.peer);
-    let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);
-    peer.is_some_and(|peer| {
-        descriptors
-            .filter_map(|one| one.socket()?.number())
-            .any(|number| number == peer)
-    })
-}
-
-/// The connection to a service among the descriptors that a thread polls.
-fn polled_connection(
-    facts: &Facts,
-    process: &Process,
-    activity: &Activity,
-    target: &Target,
-) -> Option<u32> {
-    let (Activity::Poll { fds: Some(fds), .. }, Target::Answer { from }) = (activity, target)
-    else {
-        return None;
-    };
-    fds.iter().copied().find(|fd| {
-        let inode = Facts::socket_of(process, *fd);
-        let connection = inode.and_then(|inode| facts.connection(inode));
-        connection.is_some_and(|connection| plain(connection.remote) == *from)
-    })
-}
-
-fn on_descriptor(facts: &Facts, process: &Process, fd: u32, call: &str) -> Found {
+pub(super) fn on_descriptor(facts: &Facts, process: &Process, fd: u32, call: &str) -> Found {
     let Some(text) = Facts::target_text(process, fd) else {
         return (Target::Other(format!("{call} on fd {fd}")), None);
     };
@@ -409,7 +338,7 @@ fn on_descriptor(facts: &Facts, process: &Process, fd: u32, call: &str) -> Found
     (Target::Other(format!("{call} on {text}")), None)
 }
 
-fn on_connection(facts: &Facts, connection: &Connection, call: &str) -> Found {
+pub(super) fn on_connection(facts: &Facts, connection: &Connection, call: &str) -> Found {
     let remote = plain(connection.remote);
     if connection.state == TcpState::SynSent {
         return (Target::Connect { to: remote }, None);
