@@ -80,8 +80,20 @@ impl<'a> Watches<'a> {
 
     /// Tells how a registration is noticed.
     pub(super) fn describe(&self, epoll_fd: u32, registration: EpollWatch) -> Watch {
+        let (reached_by, edges_on_the_way) = self.noticed_by(epoll_fd);
+        Watch {
+            epoll_fd,
+            registration,
+            reached_by,
+            edge_triggered: registration.edge_triggered() || edges_on_the_way,
+        }
+    }
+
+    /// The sets on which a waiting thread notices what happens in this one, and whether one on the way reports a
+    /// change only once.
+    pub(super) fn noticed_by(&self, epoll_fd: u32) -> (Vec<u32>, bool) {
         let mut reached_by = vec![epoll_fd];
-        let mut edge_triggered = registration.edge_triggered();
+        let mut edge_triggered = false;
         let mut seen = HashSet::from([epoll_fd]);
         let mut next = 0;
         while let Some(inner) = reached_by.get(next).copied() {
@@ -93,12 +105,7 @@ impl<'a> Watches<'a> {
                 }
             }
         }
-        Watch {
-            epoll_fd,
-            registration,
-            reached_by,
-            edge_triggered,
-        }
+        (reached_by, edge_triggered)
     }
 
     /// Registrations of an epoll set in another. All sets share one inode, so the number tells.
