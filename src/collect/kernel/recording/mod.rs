@@ -1,6 +1,7 @@
 //! Recordings: what was asked of a kernel and what it answered, written to a file and read back.
 
 mod format;
+mod names;
 mod recorded;
 mod recorder;
 mod redact;
