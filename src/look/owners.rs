@@ -122,7 +122,11 @@ impl Looker<'_> {
         snapshot.hidden = Some(HiddenSearch {
             in_flight: hidden.in_flight,
         });
-        snapshot.coverage.hidden = Extent::up_to((!hidden.complete).then_some(Gap::BudgetUsedUp));
+        snapshot.coverage.hidden = if hidden.failed {
+            Extent::Partly(Gap::Failed)
+        } else {
+            Extent::up_to((!hidden.complete).then_some(Gap::BudgetUsedUp))
+        };
         one_for_each_process(hidden.threads, hidden.ring_owners)
     }
 
