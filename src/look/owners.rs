@@ -149,6 +149,10 @@ impl Looker<'_> {
     ) {
         let suspects = seen.suspects(snapshot);
         for table in tables.iter().filter(|table| suspects.contains(&table.pid)) {
+            if self.kernel.is_out_of_time() {
+                snapshot.blind_spots.push(blind_spots::out_of_time());
+                return;
+            }
             let process = snapshot.processes.get(&table.pid);
             let command_line = process.and_then(|process| process.command_line.known());
             let command_line = command_line.map_or("", String::as_str);

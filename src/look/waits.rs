@@ -40,6 +40,9 @@ impl Looker<'_> {
         }
         let mut budget = MOST_DESCRIPTORS_IN_ALL;
         for _ in 0..MOST_LINKS {
+            if self.kernel.is_out_of_time() {
+                break;
+            }
             self.read_what_they_wait_for(snapshot, &front, &mut budget);
             let next = waits::next(snapshot, &front);
             front = self.resolve(snapshot, next);
@@ -192,7 +195,7 @@ impl Looker<'_> {
             snapshot.waits.not_followed.push(more);
             new = new.into_iter().take(room).collect();
         }
-        new.retain(|pid| self.examine_followed(snapshot, *pid));
+        new.retain(|pid| !self.kernel.is_out_of_time() && self.examine_followed(snapshot, *pid));
         new
     }
 

@@ -87,6 +87,7 @@ fn parse_origin(paths: impl Iterator<Item = String>) -> Origin {
     let mut origin = Origin::default();
     for path in paths {
         let mut before = "";
+        origin.unit = unit(&path).or(origin.unit);
         for part in path.split('/') {
             let stem = part.strip_suffix(".scope").unwrap_or(part);
             let scope = SCOPES.iter().find_map(|(prefix, runtime)| {
@@ -102,13 +103,32 @@ fn parse_origin(paths: impl Iterator<Item = String>) -> Origin {
             if let Some(uid) = pod_uid(part) {
                 origin.pod = Some(uid);
             }
-            if part.ends_with(".service") {
-                origin.unit = Some(part.to_owned());
-            }
             before = part;
         }
     }
     origin
+}
+
+/// The unit that a manager started, with the manager where it is a user's: `nginx.service (user 1000)`.
+///
+/// The system's manager owns the path down to the first service or scope. `user@UID.service` is the manager of a
+/// user, who names what is below it as he likes; and below its own service each program does.
+fn unit(path: &str) -> Option<String> {
+    let kind = |part: &str| part.rsplit_once('.').map(|(_, kind)| kind.to_owned());
+    let is_unit = |part: &&str| matches!(kind(part).as_deref(), Some("service" | "scope"));
+    let service = |part: &str| part.ends_with(".service").then(|| part.to_owned());
+    let mut parts = path.split('/');
+    let first = parts.by_ref().find(is_unit)?;
+    let user = first
+        .strip_prefix("user@")
+        .and_then(|rest| rest.strip_suffix(".service"));
+    let Some(uid) = user else {
+        return service(first);
+    };
+    match parts.find(is_unit).and_then(service) {
+        Some(own) => Some(format!("{own} (user {uid})")),
+        None => service(first),
+    }
 }
 
 /// Without systemd the folder above a container's tells the runtime.
@@ -182,5 +202,21 @@ mod tests {
         let unit = origin("/system.slice/nginx.service");
         assert_eq!(unit.unit.as_deref(), Some("nginx.service"));
         assert_eq!(origin("/user.slice"), Origin::default());
+    }
+
+    #[test]
+    fn a_unit_is_named_by_the_manager_that_owns_it() {
+        let unit = |path: &str| origin(path).unit;
+        let users = "/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service";
+        assert_eq!(unit(users).as_deref(), Some("nginx.service (user 1000)"));
+        // A container is no service, whatever runs in it.
+        assert_eq!(
+            unit("/system.slice/docker-1.scope/system.slice/nginx.service"),
+            None
+        );
+        let below = "/system.slice/web.service/nginx.service";
+        assert_eq!(unit(below).as_deref(), Some("web.service"));
+        let manager = "/user.slice/user-1000.slice/user@1000.service/init.scope";
+        assert_eq!(unit(manager).as_deref(), Some("user@1000.service"));
     }
 }

@@ -172,8 +172,8 @@ impl Meter {
     ///
     /// When all that is read may take more memory than a recording is allowed.
     fn charge(&self, bytes: &[u8]) -> io::Result<()> {
-        let commas = bytes.iter().filter(|byte| **byte == b',').count() as u64;
-        let charge = bytes.len() as u64 + commas * ELEMENT_BYTES;
+        let pieces = bytes.split(|byte| *byte == b',').count() as u64;
+        let charge = bytes.len() as u64 + pieces.saturating_sub(1) * ELEMENT_BYTES;
         let underway = self.underway.get().saturating_add(charge);
         self.underway.set(underway);
         if underway > self.most.saturating_sub(self.kept.get()) {
