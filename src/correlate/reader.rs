@@ -78,7 +78,7 @@ pub(super) struct Suspects<'a> {
 
 struct Suspect<'a> {
     process: &'a Process,
-    watches: Watches<'a>,
+    watches: Watches,
     threads: Vec<ThreadRecord>,
     waits: Summary,
     at_work: bool,

@@ -6,6 +6,7 @@ mod recorded;
 mod recorder;
 mod redact;
 mod scrub;
+mod stream;
 
 pub use format::{Header, RecordedManner, RecordedScope, RecordingError};
 pub use recorded::RecordedKernel;
