@@ -81,6 +81,7 @@ impl Case {
                 waits: Summary::default(),
                 loops: BTreeSet::new(),
                 state,
+                has_clients: false,
             })
             .collect();
         rules(&analysis, &stuck)
@@ -199,7 +200,7 @@ fn a_stall_is_certain_from_the_fewest_looks_over_the_shortest_span_on() {
     let case = Case::of(vec![asleep(PROOF_LOOKS, PROOF_LOOKS)]);
     assert_eq!(case.cause().confidence, Confidence::Certain);
     let short = Case {
-        span: PROOF_SPAN - Duration::from_millis(1),
+        span: PROOF_SPAN.saturating_sub(Duration::from_millis(1)),
         ..case.clone()
     };
     assert_eq!(short.cause().confidence, Confidence::Likely);

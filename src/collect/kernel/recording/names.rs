@@ -50,7 +50,11 @@ pub(super) fn redact_maps(bytes: &[u8]) -> Vec<u8> {
         .lines()
         .filter_map(|line| line.find('/').map(|at| &line[at..]));
     let names: BTreeSet<String> = files.map(redact_mapped).collect();
-    let mut kept: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let mut kept = String::new();
+    for name in &names {
+        kept.push_str(name);
+        kept.push('\n');
+    }
     if kept.is_empty() && !text.is_empty() {
         kept.push('\n');
     }
