@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::loops;
 use super::matching::Listeners;
+use super::threads;
 use super::waits::{Facts, Summary, Target};
 use crate::model::{Connection, Holder, Listener, Pid, Snapshot, TcpState};
 
@@ -22,6 +24,8 @@ pub struct Outage<'a> {
     pub oldest: Duration,
     /// What the threads of those processes wait for.
     pub waits: Summary,
+    /// How many epoll sets with clients there are on which no thread waits.
+    pub unattended: usize,
 }
 
 /// How far the requests of clients that are not served have come.
@@ -66,7 +70,7 @@ fn outage<'a>(
     let served_lately = accepted.iter().any(|connection| {
         let sent = connection
             .traffic
-            .is_some_and(|traffic| traffic.acknowledged_bytes() > 0);
+            .is_some_and(|traffic| traffic.acknowledged_bytes_of_accepted() > 0);
         sent && connection
             .ages
             .is_some_and(|ages| ages.last_data_sent() < grace)
@@ -77,8 +81,9 @@ fn outage<'a>(
     let (lack, open, oldest) = unserved(&accepted, grace)?;
     let pids = holders(facts, &open);
     let waits = occupation(facts, &pids);
+    let unattended = unattended(snapshot, facts, &pids);
     let occupied = match lack {
-        Lack::Unread => !waits.groups.is_empty() || !waits.requests.is_empty(),
+        Lack::Unread => !waits.groups.is_empty() || !waits.requests.is_empty() || unattended > 0,
         Lack::Unanswered => is_held_up(&waits, grace),
     };
     (occupied && !pids.is_empty()).then_some(Outage {
@@ -88,6 +93,7 @@ fn outage<'a>(
         lack,
         oldest,
         waits,
+        unattended,
     })
 }
 
@@ -141,6 +147,14 @@ fn is_held_up(waits: &Summary, grace: Duration) -> bool {
     by_threads || waits.requests.iter().any(|one| long(one.longest))
 }
 
+/// How many event loops of these processes do something else than to wait for their clients.
+fn unattended(snapshot: &Snapshot, facts: &Facts, pids: &[Pid]) -> usize {
+    let processes = pids.iter().filter_map(|pid| facts.process(*pid));
+    processes
+        .map(|process| loops::unattended(facts, process, &threads::records(process, snapshot)))
+        .sum()
+}
+
 /// How long an open connection has had something to read.
 fn unread_for(connection: &Connection) -> Option<Duration> {
     let ages = connection.ages?;
@@ -156,7 +170,7 @@ fn unanswered_for(connection: &Connection) -> Option<Duration> {
         && connection.recv_q == 0
         && traffic.received_bytes() > 0;
     let sent_since =
-        traffic.acknowledged_bytes() > 0 && ages.last_data_sent() <= ages.last_data_recv();
+        traffic.acknowledged_bytes_of_accepted() > 0 && ages.last_data_sent() <= ages.last_data_recv();
     (is_read && connection.send_q == 0 && !sent_since).then(|| ages.last_data_recv())
 }
 

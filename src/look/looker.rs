@@ -244,6 +244,12 @@ impl Looker<'_> {
         {
             spots.push(blind_spots::missing_sockets(gap));
         }
+        let not_followed = &snapshot.waits.not_followed;
+        spots.extend(
+            not_followed
+                .iter()
+                .map(|what| blind_spots::not_followed(what)),
+        );
         // Only what was watched can have stood still without telling for how long.
         if !seen.listeners.is_empty() && snapshot.source == SocketSource::InetDiag {
             let unknown = correlate::unknown_waits(snapshot, self.options.grace);

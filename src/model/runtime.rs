@@ -160,6 +160,26 @@ impl Runtime {
 }
 
 impl Library {
+    /// Folders of the paths that a program of Python has mapped, by which libraries are told apart.
+    pub const MAPPED_FOLDERS: [&str; 5] = [
+        Self::GEVENT,
+        Self::UVLOOP,
+        Self::GREENLET,
+        Self::SQLALCHEMY,
+        Self::ZOPE_INTERFACE,
+    ];
+
+    /// The compiled parts of gevent.
+    pub const GEVENT: &str = "/gevent/";
+    /// The compiled parts of uvloop.
+    pub const UVLOOP: &str = "/uvloop/";
+    /// Those of greenlet, which eventlet and gevent need.
+    pub const GREENLET: &str = "/greenlet/";
+    /// Those of SQLAlchemy, which brings greenlet along.
+    pub const SQLALCHEMY: &str = "/sqlalchemy/";
+    /// Those of zope.interface, which Twisted needs.
+    pub const ZOPE_INTERFACE: &str = "/zope/interface/";
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -176,6 +196,20 @@ impl Library {
 }
 
 impl Server {
+    /// What in the command line of a program in the language names the server; the first that is found counts.
+    ///
+    /// gunicorn with the workers of uvicorn has the event loop of uvicorn.
+    pub const COMMAND_LINE_MARKERS: [(Runtime, &str, Self); 8] = [
+        (Runtime::Python, "uvicorn", Self::Uvicorn),
+        (Runtime::Python, "gunicorn", Self::Gunicorn),
+        (Runtime::Python, "hypercorn", Self::Hypercorn),
+        (Runtime::Python, "daphne", Self::Daphne),
+        (Runtime::Python, "uwsgi", Self::Uwsgi),
+        (Runtime::Ruby, "puma", Self::Puma),
+        (Runtime::Ruby, "unicorn", Self::Unicorn),
+        (Runtime::Beam, "rabbit", Self::RabbitMq),
+    ];
+
     /// Its name, as its own documentation writes it.
     pub fn name(self) -> &'static str {
         match self {

@@ -150,17 +150,20 @@ fn recognise_java(evidence: &Evidence, software: &mut Software) {
 /// use it, eventlet and Twisted among them, and so are the others by a program without an epoll set.
 fn event_library(evidence: &Evidence) -> Option<(&'static str, Library)> {
     let mapped = |part: &str| evidence.maps.contains(part);
-    let of_its_own = [("/gevent/", Library::Gevent), ("/uvloop/", Library::Uvloop)];
+    let of_its_own = [
+        (Library::GEVENT, Library::Gevent),
+        (Library::UVLOOP, Library::Uvloop),
+    ];
     if let Some(found) = of_its_own.into_iter().find(|(part, _)| mapped(part)) {
         return Some(found);
     }
     // SQLAlchemy brings greenlet along for asyncio, and is used with eventlet as well.
-    if !evidence.has_epoll || (mapped("/greenlet/") && mapped("/sqlalchemy/")) {
+    if !evidence.has_epoll || (mapped(Library::GREENLET) && mapped(Library::SQLALCHEMY)) {
         return None;
     }
     let by_needs = [
-        ("/greenlet/", Library::Eventlet),
-        ("/zope/interface/", Library::Twisted),
+        (Library::GREENLET, Library::Eventlet),
+        (Library::ZOPE_INTERFACE, Library::Twisted),
         ("/_asyncio.", Library::Asyncio),
     ];
     by_needs.into_iter().find(|(part, _)| mapped(part))
@@ -171,33 +174,25 @@ fn recognise_python(evidence: &Evidence, software: &mut Software) {
         software.seen.push(format!("{part} is mapped"));
         software.library = Some(library);
     }
-    // gunicorn with the workers of uvicorn has the event loop of uvicorn.
-    let servers = [
-        ("uvicorn", Server::Uvicorn),
-        ("gunicorn", Server::Gunicorn),
-        ("hypercorn", Server::Hypercorn),
-        ("daphne", Server::Daphne),
-        ("uwsgi", Server::Uwsgi),
-    ];
-    let server = servers
-        .into_iter()
-        .find(|(name, _)| evidence.command_line.contains(name));
+    let server = named_in(evidence.command_line, Runtime::Python);
     if let Some((name, server)) = server {
         software.seen.push(format!("command line with {name}"));
         software.server = Some(server);
     }
 }
 
+/// The first server of the language that the command line names.
+fn named_in(command_line: &str, runtime: Runtime) -> Option<(&'static str, Server)> {
+    let markers = Server::COMMAND_LINE_MARKERS.into_iter();
+    let mut of_runtime = markers.filter(|(of, _, _)| *of == runtime);
+    let (_, marker, server) = of_runtime.find(|(_, marker, _)| command_line.contains(marker))?;
+    Some((marker, server))
+}
+
 fn recognise_ruby(evidence: &Evidence, software: &mut Software) {
-    let puma = evidence.thread(&["puma "]).is_some() || evidence.command_line.contains("puma");
-    software.server = if puma {
-        Some(Server::Puma)
-    } else {
-        evidence
-            .command_line
-            .contains("unicorn")
-            .then_some(Server::Unicorn)
-    };
+    let by_thread = evidence.thread(&["puma "]).map(|_| Server::Puma);
+    software.server = by_thread
+        .or_else(|| named_in(evidence.command_line, Runtime::Ruby).map(|(_, server)| server));
 }
 
 fn recognise_php(name: &str, software: &mut Software) {
@@ -205,10 +200,7 @@ fn recognise_php(name: &str, software: &mut Software) {
 }
 
 fn recognise_beam(evidence: &Evidence, software: &mut Software) {
-    software.server = evidence
-        .command_line
-        .contains("rabbit")
-        .then_some(Server::RabbitMq);
+    software.server = named_in(evidence.command_line, Runtime::Beam).map(|(_, server)| server);
 }
 
 /// Programs that are compiled show no more than the threads and the shared files of their library.
