@@ -168,7 +168,7 @@ fn children<'m>(
     })
 }
 
-/// Tells whether code takes something from the module of this name below it.
+/// Returns whether code takes something from the module of this name below it.
 fn names(code: &str, module: &str) -> bool {
     code.match_indices(&format!("{module}::")).any(|(at, _)| {
         !code[..at].ends_with(|before: char| before.is_alphanumeric() || "_:".contains(before))

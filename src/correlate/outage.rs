@@ -1,4 +1,4 @@
-//! Live clients whose requests nobody reads, at listeners of the processes that are looked into.
+//! Live clients whose requests stay unread, at the listeners of the examined processes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,8 +22,8 @@ pub struct Outage<'a> {
     pub waits: Summary,
 }
 
-/// Finds outages behind `accept`: requests unread for the grace period, and no client of the same listener that
-/// was sent anything meanwhile.
+/// Finds outages behind `accept`: requests stay unread for the grace period, and meanwhile nothing was sent to any
+/// client of the same listener.
 pub(super) fn outages<'a>(
     snapshot: &'a Snapshot,
     facts: &Facts<'a>,
@@ -83,7 +83,7 @@ fn unread_for(connection: &Connection) -> Option<Duration> {
     is_unread.then(|| ages.last_data_recv())
 }
 
-/// The processes that hold these connections, of those whose descriptors were read.
+/// Returns the processes that hold these connections, among those whose descriptors were read.
 fn holders(facts: &Facts, connections: &[&Connection]) -> Vec<Pid> {
     let wanted: BTreeSet<_> = connections.iter().filter_map(|one| one.inode).collect();
     let known: BTreeSet<Pid> = facts

@@ -28,7 +28,7 @@ pub(super) struct DeadScan {
     pub extent: Extent,
 }
 
-/// Tells whether so many sockets are missing in the tables that it is worth a search; `walked` says
+/// Returns whether so many sockets are missing in the tables that it is worth a search; `walked` says
 /// whether this look walks through the descriptors anyway.
 ///
 /// # Errors

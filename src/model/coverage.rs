@@ -18,7 +18,7 @@ pub enum Extent {
 }
 
 impl Extent {
-    /// Tells whether it was read to its end.
+    /// Returns whether it was read to its end.
     pub fn is_whole(self) -> bool {
         self == Self::Whole
     }

@@ -212,7 +212,7 @@ impl EpollWatch {
     const ONESHOT: u32 = 1 << 30;
     const ET: u32 = 1 << 31;
 
-    /// Tells whether it watches the socket with this inode.
+    /// Returns whether it watches the socket with this inode.
     pub fn watches(self, inode: Inode) -> bool {
         inode
             .number()

@@ -65,7 +65,7 @@ pub enum SocketSource {
 }
 
 impl SocketSource {
-    /// Tells whether somebody copied it: there is nothing more to be asked.
+    /// Returns whether somebody copied it: there is nothing more to be asked.
     pub fn is_text(self) -> bool {
         self == Self::Text
     }

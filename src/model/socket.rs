@@ -38,7 +38,7 @@ impl Inode {
         self.0.get().try_into().ok()
     }
 
-    /// Tells whether it stands in for an inode that was not shown.
+    /// Returns whether it stands in for an inode that was not shown.
     pub fn is_stand_in(self) -> bool {
         self.number().is_none()
     }
@@ -201,7 +201,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Tells whether it is an MPTCP connection.
+    /// Returns whether it is an MPTCP connection.
     pub fn is_mptcp(self) -> bool {
         matches!(self, Self::Mptcp { .. })
     }

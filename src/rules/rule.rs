@@ -21,7 +21,7 @@ impl Rule {
 }
 
 pub(super) enum Check {
-    /// Why connections wait at a listener; at most one such rule speaks for a listener.
+    /// Why connections wait at a listener; at most one such rule is reported for a listener.
     Cause(fn(&Analysis, &StuckListener) -> Option<Finding>),
     /// What else is wrong with a listener's queue.
     Queue(fn(&Analysis, &StuckListener) -> Option<Finding>),

@@ -72,7 +72,7 @@ fn waiting_crowd() -> Incident {
     incident
 }
 
-/// Tells whether a blind spot is about this, and which command would show it.
+/// Returns whether a blind spot is about this, and which command would show it.
 fn misses(report: &Report, what: &str, remedy: &str) -> bool {
     let contains = |spot: &Value, field: &str, part: &str| {
         spot[field].as_str().is_some_and(|text| text.contains(part))

@@ -96,7 +96,7 @@ fn begins_row(text: &str) -> bool {
     netstat::is_protocol(word) || net_tcp::is_number_of_row(word) || parse_state(word).is_some()
 }
 
-/// Tells whether a line has what only rows have: two addresses with ports, or one and a state.
+/// Returns whether a line has what only rows have: two addresses with ports, or one and a state.
 pub(super) fn looks_like_row(line: &str) -> bool {
     let mut addresses = 0;
     let mut states = 0;

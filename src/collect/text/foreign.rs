@@ -25,7 +25,7 @@ pub(super) fn what(lines: &[&str]) -> Option<NoTable> {
     None
 }
 
-/// Tells whether a line is of a kind.
+/// Returns whether a line is of a kind.
 type Test = fn(&str) -> bool;
 
 /// Systems and what tells each; the first that fits is the one.

@@ -56,14 +56,14 @@ fn take_queues<'w, 'a>(words: &'w [&'a str]) -> (Option<(u32, u32)>, &'w [&'a st
     }
 }
 
-/// Tells whether one of the first words is an address.
+/// Returns whether one of the first words is an address.
 fn is_row_start(rest: &[&str]) -> bool {
     rest.iter()
         .take(3)
         .any(|word| parse_endpoint(word).is_some())
 }
 
-/// Tells whether words are what another line of the row before has: a process, or a timer.
+/// Returns whether words are what another line of the row before has: a process, or a timer.
 pub(super) fn is_rest_of_row(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (before, timer) = split_timer(&words);

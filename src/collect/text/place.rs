@@ -69,7 +69,7 @@ pub(super) fn groups(tables: Vec<Table>) -> Vec<(Option<String>, Vec<Table>)> {
     groups
 }
 
-/// Tells whether a line stands between tables of several places or moments.
+/// Returns whether a line stands between tables of several places or moments.
 pub(super) fn tells_place_or_time(line: &str) -> bool {
     separator(line).is_some() || has_time(line)
 }
@@ -182,7 +182,7 @@ fn is_kind(word: &str) -> bool {
     KINDS.contains(&word.as_str())
 }
 
-/// Tells whether a short line has a time of day: what `date`, `watch` and a loop print.
+/// Returns whether a short line has a time of day: what `date`, `watch` and a loop print.
 fn has_time(line: &str) -> bool {
     const LONGEST: usize = 120;
     line.len() <= LONGEST && line.split([' ', 'T', '[', ']', ',']).any(is_time)

@@ -83,7 +83,7 @@ impl Metric {
         measured.or_more("the text does not show every socket")
     }
 
-    /// Tells whether everything that it counts is shown.
+    /// Returns whether everything that it counts is shown.
     fn is_covered(self, coverage: Coverage) -> bool {
         match self {
             Self::CloseWait => coverage.close_wait.is_whole(),

@@ -112,7 +112,7 @@ impl Evaluation {
 }
 
 impl Measurement {
-    /// Tells whether it is above a limit, where that can be told.
+    /// Returns whether it is above a limit, where that can be told.
     fn is_above(&self, limit: u64) -> Option<bool> {
         if self.at_least > limit {
             return Some(true);

@@ -33,7 +33,7 @@ pub(crate) fn connect_many(clients: usize) -> Vec<TcpStream> {
     (0..clients).map(|_| connect()).collect()
 }
 
-/// Tells whether the kernel drops one more connection, as it does when the accept queue is full.
+/// Returns whether the kernel drops one more connection, as it does when the accept queue is full.
 pub(crate) fn is_refused() -> bool {
     TcpStream::connect_timeout(&listener_address(), Duration::from_millis(100)).is_err()
 }

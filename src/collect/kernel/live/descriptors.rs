@@ -120,7 +120,7 @@ fn add_table(found: &mut DescriptorTables, procfs: &Path, pid: Pid, wanted: &Ino
     }
 }
 
-/// Tells whether an error says that a process, or a descriptor of it, is not there any more.
+/// Returns whether an error says that a process, or a descriptor of it, is not there any more.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::collect::sockstat::parse_sockstat;
 use crate::model::Pid;
 
-/// Tells whether a process is known to be in another network namespace than the calling thread.
+/// Returns whether a process is known to be in another network namespace than the calling thread.
 pub(super) fn is_elsewhere(procfs: &Path, pid: Pid) -> bool {
     let file = |of: String| {
         fs::metadata(procfs.join(of).join("net/sockstat"))

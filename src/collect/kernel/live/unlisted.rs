@@ -190,7 +190,7 @@ fn sockets(directory: &OwnedFd, fds: &[u32]) -> Vec<(u32, Inode)> {
         .collect()
 }
 
-/// Tells whether a socket's protocol is TCP, over IPv4 or IPv6; no other attribute tells of a
+/// Returns whether a socket's protocol is TCP, over IPv4 or IPv6; no other attribute tells of a
 /// socket that is not in a table.
 fn is_tcp(path: &Path) -> bool {
     let mut name = [0_u8; 32];

@@ -180,7 +180,7 @@ pub(super) enum Question {
 }
 
 impl Question {
-    /// Tells whether the answer depends on the network namespace that was entered.
+    /// Returns whether the answer depends on the network namespace that was entered.
     pub(super) fn depends_on_netns(&self) -> bool {
         match self {
             Self::Sockets(_) | Self::UnixSockets => true,

@@ -55,7 +55,7 @@ impl RecordedKernel {
         &self.header
     }
 
-    /// Tells whether all of the given ports were in the recording's scope.
+    /// Returns whether all of the given ports were in the recording's scope.
     pub fn covers(&self, ports: &[PortRange]) -> bool {
         let recorded = &self.header.scope.ports;
         recorded.is_empty()
