@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{Manner, output};
+use super::{OutputOptions, output};
 use crate::render::page;
 use crate::rules::{self, RULES};
 
@@ -14,15 +14,15 @@ pub(super) struct ExplainArgs {
     id: Option<String>,
 }
 
-pub(super) fn run(arguments: &ExplainArgs, manner: Manner) -> Result<()> {
+pub(super) fn run(arguments: &ExplainArgs, output_options: OutputOptions) -> Result<()> {
     let Some(id) = &arguments.id else {
-        output::with_stdout(manner.color, |out| page::write_list(out))?;
+        output::with_stdout(output_options.color, |out| page::write_list(out))?;
         return Ok(());
     };
     let Some(rule) = rules::find(id) else {
         let known: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
         bail!("there is no finding `{id}`; there are {}", known.join(", "));
     };
-    output::with_stdout(manner.color, |out| page::write_page(rule, out))?;
+    output::with_stdout(output_options.color, |out| page::write_page(rule, out))?;
     Ok(())
 }

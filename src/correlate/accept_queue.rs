@@ -184,8 +184,8 @@ fn choose(
     {
         return Some(one);
     }
-    // It waits where somebody waits: at the only queue that is not empty, or, when it waited
-    // through the whole look, at the only one that never was.
+    // It waits in the only queue that is not empty or, when it waited during the whole look, in the
+    // only one that never was empty.
     let waited = age::waiting(connection);
     if waited.is_some_and(|waited| waited > lengths.span) {
         return only(&|index| queues[index].trend.shortest > 0);

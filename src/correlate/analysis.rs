@@ -42,7 +42,7 @@ pub struct StuckListener<'a> {
     pub listener: &'a Listener,
     /// Its queue.
     pub queue: &'a AcceptQueue,
-    /// How long somebody has waited in it.
+    /// How long connections have waited in it.
     pub waiting: Waiting,
     /// The processes that would accept.
     pub acceptors: Vec<Acceptor<'a>>,

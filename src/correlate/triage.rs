@@ -80,13 +80,13 @@ impl Triage {
 pub fn triage(snapshot: &Snapshot, grace: Duration) -> Triage {
     let reconciled = reconcile(snapshot, grace);
     let listeners = &snapshot.sockets.listeners;
-    let mut attention = Triage::default();
+    let mut found = Triage::default();
     for (listener, queue) in listeners.iter().zip(&reconciled.queues) {
         if is_suspicious(listener, queue, snapshot, &reconciled.places, grace) {
-            attention.listeners.extend(listener.inode);
+            found.listeners.extend(listener.inode);
             let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
-            attention.missing_members |= visible < queue.length && queue.group.is_empty();
-            attention.second_look |= queue.unknown_waits;
+            found.missing_members |= visible < queue.length && queue.group.is_empty();
+            found.second_look |= queue.unknown_waits;
         }
     }
     for (connection, place) in snapshot.sockets.connections.iter().zip(&reconciled.places) {
@@ -94,21 +94,21 @@ pub fn triage(snapshot: &Snapshot, grace: Duration) -> Triage {
             continue;
         };
         if connection.state == TcpState::FinWait2 {
-            attention.half_closed.insert(*inode);
+            found.half_closed.insert(*inode);
             if age::quiet_for(connection, grace) {
-                attention.connections.insert(*inode);
+                found.connections.insert(*inode);
             }
         }
         if connection.state == TcpState::CloseWait {
-            attention.closed_by_peer.insert(*inode);
-            attention.second_look |= needs_second_look(connection, grace);
+            found.closed_by_peer.insert(*inode);
+            found.second_look |= needs_second_look(connection, grace);
             let age = age::since_fin(connection);
             if maturity(connection, age, grace) != Maturity::Young {
-                attention.connections.insert(*inode);
+                found.connections.insert(*inode);
             }
         }
     }
-    attention
+    found
 }
 
 /// A queue is suspicious when a connection in it has waited too long or may have, when it holds

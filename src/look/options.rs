@@ -11,13 +11,13 @@ use crate::rules::thresholds;
 pub struct LookOptions {
     /// What the look is restricted to.
     pub scope: Scope,
-    /// The age from which on an untended connection is stuck.
+    /// The age from which on an unserved connection is stuck.
     pub grace: Duration,
     /// How long to watch suspicious listeners.
     pub observe: Duration,
     /// Whether the user asked to observe, and not just to look.
     pub observe_asked: bool,
-    /// How long a look may take, beside the time it was told to observe; then it reports what it has.
+    /// How long a look may take, in addition to the time of observation; then it reports what it has.
     pub timeout: Duration,
     /// Whether owners are wanted even where nothing is suspicious.
     pub inventory: bool,

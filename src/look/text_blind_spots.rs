@@ -9,7 +9,7 @@ use crate::model::{BlindSpot, Connection, Listener, TcpState};
 /// The command that shows the most.
 const BEST: &str = "as root: ss -tanpoie";
 
-/// What of a text is not used.
+/// The parts of a text that are not used.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unused {
     /// Lines that begin like rows and cannot be read.
@@ -22,7 +22,7 @@ pub(super) struct Unused {
     pub places: usize,
 }
 
-/// Tells what a text leaves open, of what would matter.
+/// Returns the relevant facts that a text does not show.
 pub(super) fn of(analysis: &Analysis, tables: &[TableSummary], unused: Unused) -> Vec<BlindSpot> {
     let spots = [
         undecided(analysis, tables),

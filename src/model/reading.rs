@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Reading<T> {
     /// The kernel answered.
     Known(T),
-    /// It did not, and this is why.
+    /// It is missing, for this reason.
     Unknown(Gap),
 }
 
@@ -28,7 +28,7 @@ pub enum Gap {
     NotLookedAt,
     /// The text that was pasted does not show it.
     NotShown,
-    /// It ends before its end, or changed while it was read.
+    /// It is cut off, or changed while it was read.
     CutOff,
     /// The look had no time, or no room, left for it.
     BudgetUsedUp,
@@ -47,7 +47,7 @@ impl<T> Reading<T> {
         }
     }
 
-    /// Tells why the value is missing, where it is.
+    /// Returns why the value is missing, if it is.
     pub fn gap(&self) -> Option<Gap> {
         match self {
             Self::Known(_) => None,

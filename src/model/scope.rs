@@ -101,7 +101,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The name that reports use for the namespace of whoever looks.
+    /// The name that reports use for the caller's namespace.
     pub const CURRENT_NETNS: &str = "current";
 
     /// Returns whether the port is in scope.

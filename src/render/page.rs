@@ -22,7 +22,7 @@ pub fn write_list(out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the page of a rule: its Markdown as it is, with headings set off where colours are on.
+/// Writes the page of a rule: its Markdown as it is, with bold headings if colours are on.
 ///
 /// # Errors
 ///

@@ -265,7 +265,7 @@ pub struct HiddenDescriptors {
     pub complete: bool,
 }
 
-/// Who holds pipes, terminals, files and unix sockets.
+/// Which processes hold pipes, terminals, files and unix sockets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkHolders {
     /// The descriptors.

@@ -1,4 +1,4 @@
-//! What stands above a table and tells what it leaves out: the command, and the header.
+//! The lines above a table that show what it leaves out: the command, and the header.
 
 use super::state::parse_state;
 use crate::model::TcpState;
@@ -241,7 +241,7 @@ pub(super) struct Headline {
     pub part: Option<Part>,
 }
 
-/// Tells what part a headline of `netstat` speaks of, in the languages of net-tools.
+/// Returns the part that a headline of `netstat` names, in the languages of net-tools.
 pub(super) fn headline(line: &str) -> Option<Headline> {
     const HEADLINES: [&str; 7] = [
         "Active Internet connections",

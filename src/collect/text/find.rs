@@ -80,7 +80,7 @@ fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(move |word| (word.as_ptr() as usize - base, word))
 }
 
-/// The length of what is glued to a row, as in `12:LISTEN` and `file.txt:tcp`.
+/// Returns the length of a prefix that is attached to a row, as in `12:LISTEN` and `file.txt:tcp`.
 fn glued_prefix(word: &str) -> usize {
     if net_tcp::is_number_of_row(word) {
         return 0;

@@ -38,7 +38,7 @@ pub(super) fn recognise(line: &str) -> Line {
     }
 }
 
-/// `tcp`, `tcp6`, in whatever case, and as other systems have it.
+/// `tcp`, `tcp6`, in any case, and the forms of other systems.
 pub(super) fn is_protocol(word: &str) -> bool {
     ["tcp", "tcp4", "tcp6", "tcp46"]
         .iter()

@@ -1,4 +1,4 @@
-//! Where and when a table was taken: what a prompt, a command or a line between tables tells.
+//! Where and when a table was taken, by the prompt, the command or a line between tables.
 
 use super::command::{after_prompt, is_tool};
 use super::table::Table;

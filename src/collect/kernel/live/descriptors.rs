@@ -92,7 +92,7 @@ pub(super) fn read_tables(procfs: &Path, pids: &[Pid], wanted: &InodeSet) -> Des
         }
         found
     });
-    // Whoever finished first came first.
+    // The order so far is that in which threads finished.
     found.tables.sort_by_key(|table| table.pid);
     found.refused.sort_unstable();
     found.failed.sort_unstable();

@@ -1,7 +1,7 @@
 //! How many TCP sockets of the machine are nowhere to be seen, and whether a process that may not be read can
 //! hold one of this network namespace.
 //!
-//! `/proc/PID/net` may be read of every process, whoever it belongs to. Each network namespace has files of
+//! `/proc/PID/net` may be read for every process, whatever its user. Each network namespace has files of
 //! its own there, so their inodes tell the namespaces apart (`fs/proc/proc_net.c`).
 
 use std::collections::HashSet;

@@ -17,10 +17,10 @@ use super::unaccounted;
 use crate::collect::kernel::{SocketEnds, UnlistedSocket, UnlistedSockets, UnlistedTable};
 use crate::model::{Inode, InodeSet, Pid};
 
-/// So many descriptors are looked at in all, at some 2 us each.
+/// The most descriptors that are read in all, at some 2 us each.
 const MOST_DESCRIPTORS: usize = 200_000;
 
-/// And so many sockets are asked, at some 4 us each, where their states are known already.
+/// The most sockets that are asked, at some 4 us each, if their states are known already.
 #[cfg(feature = "bpf")]
 const MOST_ASKED: usize = 50_000;
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::super::{find, lsof, place};
 use super::PlainLine;
 
-/// Nobody has a terminal narrower than this.
+/// No terminal is narrower than this.
 const NARROWEST: usize = 40;
 
 /// A broken line goes on in at most this many more.
