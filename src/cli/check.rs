@@ -56,7 +56,8 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &CheckArgs, output_options: OutputOptions) -> Result<ExitStatus> {
-    check(arguments, output_options).or_else(|error| tell_failure(arguments.format, error, output_options))
+    check(arguments, output_options)
+        .or_else(|error| tell_failure(arguments.format, error, output_options))
 }
 
 fn check(arguments: &CheckArgs, output_options: OutputOptions) -> Result<ExitStatus> {

@@ -7,10 +7,10 @@
 mod check;
 mod exit_status;
 mod explain;
-mod output_options;
 mod offline;
 mod options;
 mod output;
+mod output_options;
 mod probe;
 mod record;
 mod relieve;

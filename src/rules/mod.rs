@@ -35,7 +35,7 @@ use rule::Check;
 use crate::correlate::{Analysis, Outage, StuckListener};
 
 pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
-pub use rule::Rule;
+pub use rule::{Rule, summary_of};
 
 /// All rules, in the order of their names.
 pub static RULES: &[Rule] = &[

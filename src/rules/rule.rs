@@ -14,10 +14,15 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The sentence below the title of its page.
+    /// Returns the sentence below the title of its page.
     pub fn summary(&self) -> &'static str {
-        self.page.lines().nth(2).unwrap_or_default()
+        summary_of(self.page)
     }
+}
+
+/// Returns the sentence below the title of a page.
+pub fn summary_of(page: &str) -> &str {
+    page.lines().nth(2).unwrap_or_default()
 }
 
 pub(super) enum Check {

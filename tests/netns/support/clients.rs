@@ -145,6 +145,6 @@ fn come_and_go(port: u16, counter: &Counter) {
     while !counter.enough.load(Ordering::Relaxed) {
         talk(&mut connect_to(port));
         let visits = counter.visits.fetch_add(1, Ordering::Relaxed);
-        assert!(visits < Load::MOST_VISITS, "nobody ended this load");
+        assert!(visits < Load::MOST_VISITS, "this load was never ended");
     }
 }

@@ -162,7 +162,7 @@ fn skip(test: &str, reason: &str) {
     say_loudly(&line);
 }
 
-/// Writes past the test runner, which shows what a passing test prints to nobody.
+/// Writes past the test runner, which hides what a passing test prints.
 fn say_loudly(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("stderr is there");
 }

@@ -29,7 +29,7 @@ impl Report {
         &self.json
     }
 
-    /// The findings that somebody has to act on.
+    /// The findings that require action.
     pub(crate) fn above_info(&self) -> Vec<&Value> {
         items(&self.json["findings"])
             .filter(|finding| finding["severity"] != "info")

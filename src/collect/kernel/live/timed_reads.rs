@@ -158,9 +158,15 @@ mod tests {
         assert_eq!(timed_reads.left_behind.load(Ordering::Relaxed), 1);
         let again = timed_reads.ask(7, || Ok(b"too late".to_vec()));
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert_eq!(timed_reads.ask(8, || Ok(b"other".to_vec())).unwrap(), b"other");
+        assert_eq!(
+            timed_reads.ask(8, || Ok(b"other".to_vec())).unwrap(),
+            b"other"
+        );
         timed_reads.begin_look();
-        assert_eq!(timed_reads.ask(7, || Ok(b"next".to_vec())).unwrap(), b"next");
+        assert_eq!(
+            timed_reads.ask(7, || Ok(b"next".to_vec())).unwrap(),
+            b"next"
+        );
         drop(sender);
         while timed_reads.left_behind.load(Ordering::Relaxed) > 0 {
             thread::yield_now();
@@ -168,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_memory_or_files_of_others_may_block() {
+    fn reads_of_memory_or_files_of_another_process_may_block() {
         assert_eq!(may_block("7/cmdline"), Some(7));
         assert_eq!(may_block("7/task/8/exe"), Some(7));
         assert_eq!(may_block("7/root/etc/hosts"), Some(7));
