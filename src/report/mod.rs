@@ -87,7 +87,7 @@ pub enum Verdict {
     Healthy,
     /// Something is wrong; no client is affected yet.
     Degraded,
-    /// Clients are hurt now.
+    /// Clients are affected now.
     Critical,
     /// Nothing was found, and something could hide in a blind spot, or something that was asked for is
     /// not there.

@@ -31,7 +31,7 @@ const MOST_BYTES: u64 = 2 << 30;
 /// The first line of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// [`FORMAT`].
+    /// The name and version of the format.
     pub recording: String,
     /// The program's version that wrote it.
     pub tool_version: String,
