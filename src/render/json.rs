@@ -3,8 +3,8 @@
 //! Its structs are its own: a change of a model type must not change the wire by accident. Field
 //! names, ids and units are promises; more fields may come.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
@@ -12,16 +12,18 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use super::escape::is_dangerous;
 use super::json_check::CheckV1;
+use super::json_types::{ConfidenceV1, SeverityV1, millis};
+use super::json_waits::WaitsV1;
 use crate::correlate::{Activity, Place};
 use crate::model::{
-    Absent, Asked, BlindSpot, Holder, HolderSource, Library, Namespace, PortRange, Reading,
+    Absent, Asked, BlindSpot, Holder, HolderSource, Library, Namespace, Pid, PortRange, Reading,
     RunState, Server, Software, Via,
 };
 use crate::report::{
     Check, ConnectionRow, ListenerRow, Oldest, Origin, OriginKind, ProcessRow, Report, Source,
     Verdict,
 };
-use crate::rules::{Confidence, Finding, Severity, SubjectKind};
+use crate::rules::{Finding, Severity, SubjectKind, WaitChain};
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "closewait-doctor.report/v1";
@@ -263,42 +265,9 @@ struct FindingV1<'a> {
     remedies: &'a [String],
     /// How many connections it covers.
     connections: usize,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum SeverityV1 {
-    Critical,
-    Warning,
-    Info,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ConfidenceV1 {
-    Certain,
-    Likely,
-    Possible,
-}
-
-impl From<Severity> for SeverityV1 {
-    fn from(severity: Severity) -> Self {
-        match severity {
-            Severity::Critical => Self::Critical,
-            Severity::Warning => Self::Warning,
-            Severity::Info => Self::Info,
-        }
-    }
-}
-
-impl From<Confidence> for ConfidenceV1 {
-    fn from(confidence: Confidence) -> Self {
-        match confidence {
-            Confidence::Certain => Self::Certain,
-            Confidence::Likely => Self::Likely,
-            Confidence::Possible => Self::Possible,
-        }
-    }
+    /// Who waits for whom, from the accused processes to the root; null where they are not blocked, or that was
+    /// not followed.
+    waits: Option<WaitsV1>,
 }
 
 /// What a finding is about.
@@ -494,6 +463,9 @@ struct ThreadV1<'a> {
     syscall: Option<String>,
     /// What it waits for, in words, or the kernel function it sleeps in.
     waiting_on: Option<String>,
+    /// What it waits for in the end, where its waits were followed: a service, a lock and its holder, a child, a
+    /// pipe.
+    waits_for: Option<String>,
 }
 
 /// Writes the report as one JSON object, indented, and a newline; with a limit, of the connections
@@ -577,6 +549,7 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
         oldest.into_rows()
     });
     let listed = rows.as_ref().map_or(all, Vec::len);
+    let thread_waits = report.thread_waits();
     ReportV1 {
         schema: SCHEMA,
         tool_version: env!("CARGO_PKG_VERSION"),
@@ -615,7 +588,11 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
         absent: report.absent.iter().map(convert_absent).collect(),
         blind_spots: report.blind_spots.iter().map(BlindSpotV1::from).collect(),
         summary: summary(report),
-        findings: report.findings.iter().map(convert_finding).collect(),
+        findings: report
+            .findings
+            .iter()
+            .map(|finding| convert_finding(finding, report.waits(finding)))
+            .collect(),
         listeners: report
             .listeners
             .iter()
@@ -623,7 +600,11 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
             .collect(),
         connections: ListedV1 { report, rows },
         connections_omitted: all - listed,
-        processes: report.processes.iter().map(convert_process).collect(),
+        processes: report
+            .processes
+            .iter()
+            .map(|row| convert_process(row, &thread_waits))
+            .collect(),
         check: None,
     }
 }
@@ -676,7 +657,7 @@ fn summary(report: &Report) -> SummaryV1 {
     }
 }
 
-fn convert_finding(finding: &Finding) -> FindingV1<'_> {
+fn convert_finding(finding: &Finding, waits: Option<WaitChain>) -> FindingV1<'_> {
     FindingV1 {
         id: finding.id,
         severity: finding.severity.into(),
@@ -698,6 +679,7 @@ fn convert_finding(finding: &Finding) -> FindingV1<'_> {
         conclusion: finding.conclusion.as_deref(),
         remedies: &finding.remedies,
         connections: finding.connections,
+        waits: waits.map(WaitsV1::from),
     }
 }
 
@@ -781,7 +763,10 @@ fn owners<'a>(report: &'a Report, holders: &[Holder]) -> Vec<OwnerV1<'a>> {
         .collect()
 }
 
-fn convert_process(row: &ProcessRow) -> ProcessV1<'_> {
+fn convert_process<'a>(
+    row: &'a ProcessRow,
+    thread_waits: &BTreeMap<(Pid, Pid), String>,
+) -> ProcessV1<'a> {
     let process = row.process();
     let examination = process.examination.as_ref();
     let software = examination.map(|examination| &examination.software);
@@ -812,6 +797,7 @@ fn convert_process(row: &ProcessRow) -> ProcessV1<'_> {
                 state: state_name(thread.state),
                 syscall: syscall_name(&activity),
                 waiting_on: waiting_on(&activity, thread.wchan.known()),
+                waits_for: thread_waits.get(&(process.pid, thread.tid)).cloned(),
             })
             .collect(),
         close_wait: row.close_wait,
@@ -842,10 +828,6 @@ fn waiting_on(activity: &Activity, wchan: Option<&String>) -> Option<String> {
         | Activity::Other(_)
         | Activity::OutsideCalls => wchan.cloned(),
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl From<PortRange> for PortV1 {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::json::{ConfidenceV1, SeverityV1, schema_of, write_value};
+use super::json::{schema_of, write_value};
+use super::json_types::{ConfidenceV1, SeverityV1};
 use super::probe::ProbeReport;
 use crate::act::probe::{self, AssessedFinding, Closed, ProbeConnection, ProbeOutcome, Refusal};
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::json::{ConfidenceV1, SeverityV1, schema_of, write_value};
+use super::json::{schema_of, write_value};
+use super::json_types::{ConfidenceV1, SeverityV1};
 use super::relieve::{ReliefReport, ServerState};
 use crate::act::relieve::ReliefPlan;
 

@@ -8,6 +8,8 @@ mod json;
 mod json_check;
 mod json_probe;
 mod json_relieve;
+mod json_types;
+mod json_waits;
 mod junit;
 mod line;
 pub mod page;

@@ -5,7 +5,7 @@ mod check;
 mod oldest;
 mod origin;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::model::{
     Absent, BlindSpot, Connection, Coverage, Holder, HolderSource, Host, Listener, Namespace, Pid,
     Process, Scope, SocketSource, TcpState, Thread,
 };
-use crate::rules::{self, Finding, Severity};
+use crate::rules::{self, Finding, Severity, WaitChain};
 
 pub use absent::absent_sentence;
 pub use check::{
@@ -279,6 +279,19 @@ impl Report {
         merged.absent = absent::merge(merged.absent, &other.absent);
         merged.verdict = verdict(&merged.findings, &merged.blind_spots, &merged.absent);
         merged
+    }
+
+    /// Who waits for whom behind a finding of this report.
+    pub fn waits(&self, finding: &Finding) -> Option<WaitChain> {
+        let mut analyses = self.analyses.iter();
+        let its = analyses.find(|one| one.snapshot.namespace.name == finding.subject.netns)?;
+        rules::wait_chain(its, finding)
+    }
+
+    /// What the threads of the processes that were followed wait for, in words.
+    pub fn thread_waits(&self) -> BTreeMap<(Pid, Pid), String> {
+        let analyses = self.analyses.iter();
+        analyses.flat_map(|one| rules::thread_waits(one)).collect()
     }
 
     /// Connections in `CLOSE_WAIT`, and those that wait in a queue. There can be very many, so a row is

@@ -75,7 +75,7 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         ),
         headline: headline(analysis, stuck, &busy),
         evidence: seen,
-        conclusion: None,
+        conclusion: waits::conclusion(&stuck.facts, &stuck.waits),
         remedies: remedies(
             &Facts::of(RULE.id, cause(first), Some(first.acceptor.process)).thread(first.tid),
         ),

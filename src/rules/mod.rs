@@ -27,6 +27,7 @@ pub mod thresholds;
 mod unattributed_close_wait;
 mod unclosed_after_eof;
 mod unread_eof;
+mod wait_chain;
 mod waits;
 mod words;
 
@@ -36,6 +37,7 @@ use crate::correlate::{Analysis, Outage, StuckListener};
 
 pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
 pub use rule::{Rule, summary_of};
+pub use wait_chain::{WaitChain, WaitLink, thread_waits, wait_chain};
 
 /// All rules, in the order of their names.
 pub static RULES: &[Rule] = &[
@@ -215,6 +217,7 @@ mod tests {
             "leaks",
             "rule",
             "thresholds",
+            "wait-chain",
             "waits",
             "words",
         ] {

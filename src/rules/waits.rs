@@ -418,7 +418,42 @@ pub(super) fn first_remedy(facts: &Facts, waits: &Summary, grace: Duration) -> O
     })
 }
 
-/// The end of a chain as the subject of a remedy, if the user can look into it.
+/// Returns the service that the link before the root waits for.
+fn service_before(chain: &Chain) -> Option<std::net::SocketAddr> {
+    let before = chain.links.len().checked_sub(2)?;
+    service_of(&chain.links.get(before)?.target)
+}
+
+/// Returns what the chain amounts to, if it has more than one link or leads to another service.
+pub(super) fn conclusion(facts: &Facts, waits: &Summary) -> Option<String> {
+    let group = waits.foreign()?;
+    let chain = Chain::of(facts, waits, group);
+    if chain.cycle {
+        return Some("they wait for each other: none of them can go on".to_owned());
+    }
+    let root = chain.root();
+    let what = match (&root.target, service_before(&chain)) {
+        (Target::Answer { from }, _) => format!("{from} does not answer"),
+        (Target::Connect { to }, _) => format!("{to} does not accept connections"),
+        (Target::Room { at }, _) => format!("{at} does not read what it is sent"),
+        (_, Some(service)) => {
+            let pid = root.party.pid()?;
+            format!(
+                "{service}, which is {} on this host, does not answer",
+                name(facts, pid)
+            )
+        }
+        _ => return None,
+    };
+    Some(match chain.links[0].target {
+        Target::FileLock { .. } | Target::Lock { .. } => {
+            format!("{what}, and the lock makes one slow request stop all who need it")
+        }
+        _ => what,
+    })
+}
+
+/// What to do about the end of a chain, if the user can look into it.
 fn root_remedy(facts: &Facts, chain: &Chain) -> Option<String> {
     let root = chain.root();
     if chain.cycle {
@@ -438,8 +473,11 @@ fn root_remedy(facts: &Facts, chain: &Chain) -> Option<String> {
         Target::Nap | Target::Events | Target::WorkQueue | Target::Signal | Target::Accept
             if chain.links.len() > 1 =>
         {
-            let pid = root.party.pid()?;
-            format!("find out why {} does not go on", name(facts, pid))
+            let holder = name(facts, root.party.pid()?);
+            match service_before(chain) {
+                Some(service) => format!("find out why {holder} does not answer at {service}"),
+                None => format!("find out why {holder} does not go on"),
+            }
         }
         Target::Processor if chain.links.len() > 1 => {
             let pid = root.party.pid()?;
