@@ -28,7 +28,7 @@ use output_options::OutputOptions;
 
 pub use exit_status::ExitStatus;
 
-/// Explains CLOSE_WAIT: which connections are stuck, who should have accepted or closed them, why
+/// Explains CLOSE_WAIT: which connections are stuck, which process should have accepted or closed them, why
 /// it does not, and what to do.
 #[derive(Parser)]
 #[command(name = "closewait-doctor", version, max_term_width = 100)]

@@ -16,7 +16,7 @@ use crate::report::Report;
 use crate::rules::Severity;
 
 /// Look once: findings with evidence and remedy, listeners with their accept queues, CLOSE_WAIT
-/// connections, and who holds them.
+/// connections, and the processes that hold them.
 #[derive(Args)]
 pub(super) struct ScanArgs {
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(super) struct ScanArgs {
     from: Option<PathBuf>,
 
     /// List at most this many connections, the oldest [default: in a table five of each kind, in JSON
-    /// all]. Whatever is counted stays counted.
+/// all]. Totals count all of them.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
 
