@@ -15,7 +15,7 @@ pub enum ExitStatus {
     Success,
     /// 1: something is wrong; no client is affected yet.
     Warning,
-    /// 2: clients are hurt now. Never anything else, so usage errors are 3.
+    /// 2: clients are affected now. Never anything else, so usage errors are 3.
     Critical,
     /// 3: it could not look, or not tell whether something is wrong, or was asked for something it
     /// does not understand.

@@ -32,7 +32,7 @@ pub(super) struct ScanArgs {
     from: Option<PathBuf>,
 
     /// List at most this many connections, the oldest [default: in a table five of each kind, in JSON
-/// all]. Totals count all of them.
+    /// all]. Totals count all of them.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
 

@@ -166,7 +166,7 @@ pub(super) fn refused_namespace(name: &str, error: &impl ToString) -> BlindSpot 
 /// Processes could not be listed.
 pub(super) fn no_processes(error: &KernelError, matters: bool) -> BlindSpot {
     BlindSpot {
-        what: "who holds the sockets".to_owned(),
+        what: "which processes hold the sockets".to_owned(),
         why: error.to_string(),
         remedy: match error.kind {
             Kind::NotFound => "name the mount of procfs with --procfs".to_owned(),

@@ -113,10 +113,10 @@ fn owners(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot> {
     });
     let what = match (unheld, leaked) {
         (None, 0) => return None,
-        (Some(names), 0) => format!("who holds the listener {names}"),
-        (None, leaked) => format!("who holds {}", plural(leaked, "connection")),
+        (Some(names), 0) => format!("which process holds the listener {names}"),
+        (None, leaked) => format!("which process holds {}", plural(leaked, "connection")),
         (Some(names), leaked) => format!(
-            "who holds the listener {names} and {}",
+            "which process holds the listener {names} and {}",
             plural(leaked, "connection")
         ),
     };
@@ -140,7 +140,7 @@ fn threads(analysis: &Analysis) -> Option<BlindSpot> {
     (stuck || undecided || !analysis.leaks().is_empty()).then(|| {
         spot(
             "what threads wait for, epoll sets, and descriptor limits".to_owned(),
-            "no table of sockets has them, and they tell why nobody accepts or reads",
+            "no table of sockets has them, and they show why connections are not accepted or read",
             "as root on that host: closewait-doctor scan, or record -o FILE and send the file",
         )
     })

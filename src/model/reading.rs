@@ -91,7 +91,7 @@ impl fmt::Display for Gap {
             Self::NotShown => "the text does not show it",
             Self::CutOff => "it was cut off, or changed while it was read",
             Self::BudgetUsedUp => "there is more of it than a look reads",
-            Self::NoAnswer => "no answer came in time: another process or a dead mount holds it up",
+            Self::NoAnswer => "no answer came in time: another process or a dead mount blocks it",
             Self::Failed => "reading failed",
         })
     }

@@ -22,7 +22,7 @@ pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
 pub(super) use live::hidden::parse_in_flight;
 pub use recording::{
-    Header, RecordedKernel, RecordedManner, RecordedScope, Recorder, RecordingError,
+    Header, RecordedKernel, RecordedOptions, RecordedScope, Recorder, RecordingError,
 };
 
 /// What can be asked of a kernel.

@@ -41,9 +41,9 @@ pub struct Header {
     pub host: RecordedHost,
     /// What the look was restricted to.
     pub scope: RecordedScope,
-    /// How it was looked.
+    /// How the look was made.
     #[serde(flatten)]
-    pub manner: RecordedManner,
+    pub options: RecordedOptions,
     /// Whether addresses and command lines were replaced.
     pub redacted: bool,
 }
@@ -54,7 +54,7 @@ impl Header {
         taken_at: String,
         host: &Host,
         scope: &Scope,
-        manner: RecordedManner,
+        options: RecordedOptions,
         redacted: bool,
     ) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl Header {
             taken_at,
             host: host.into(),
             scope: scope.into(),
-            manner,
+            options,
             redacted,
         }
     }
@@ -71,7 +71,7 @@ impl Header {
 
 /// How a recorded look was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordedManner {
+pub struct RecordedOptions {
     /// Connections younger than this were left alone.
     pub min_age_ms: u64,
     /// How long suspicious listeners were watched.

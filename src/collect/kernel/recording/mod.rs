@@ -6,6 +6,6 @@ mod recorder;
 mod redact;
 mod scrub;
 
-pub use format::{Header, RecordedManner, RecordedScope, RecordingError};
+pub use format::{Header, RecordedOptions, RecordedScope, RecordingError};
 pub use recorded::RecordedKernel;
 pub use recorder::Recorder;
