@@ -84,20 +84,20 @@ pub fn diagnose(analysis: &Analysis) -> Vec<Finding> {
         findings.extend(cause(analysis, &stuck).map(|found| root_first(analysis, &stuck, found)));
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
             Check::Queue(check) => check(analysis, &stuck),
-            _ => None,
+            Check::Cause(_) | Check::Leak(_) | Check::Dead(_) | Check::Outage(_) => None,
         }));
     }
     for leak in analysis.leaks() {
         let of_leak = RULES.iter().filter_map(|rule| match rule.check {
             Check::Leak(check) => check(analysis, &leak),
-            _ => None,
+            Check::Cause(_) | Check::Queue(_) | Check::Dead(_) | Check::Outage(_) => None,
         });
         findings.extend(of_leak.map(|found| waits::explain_leak(analysis, found)));
     }
     for dead in &analysis.snapshot.dead {
         findings.extend(RULES.iter().filter_map(|rule| match rule.check {
             Check::Dead(check) => check(analysis, dead),
-            _ => None,
+            Check::Cause(_) | Check::Queue(_) | Check::Leak(_) | Check::Outage(_) => None,
         }));
     }
     for outage in analysis.outages() {
@@ -124,7 +124,7 @@ fn note_outage(analysis: &Analysis, outage: &Outage, findings: &mut Vec<Finding>
     }
     findings.extend(RULES.iter().filter_map(|rule| match rule.check {
         Check::Outage(check) => check(analysis, outage),
-        _ => None,
+        Check::Cause(_) | Check::Queue(_) | Check::Leak(_) | Check::Dead(_) => None,
     }));
 }
 
@@ -147,7 +147,7 @@ fn root_first(analysis: &Analysis, stuck: &StuckListener, mut finding: Finding) 
 fn cause(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     CAUSES.iter().find_map(|rule| match rule.check {
         Check::Cause(check) => check(analysis, stuck),
-        _ => None,
+        Check::Queue(_) | Check::Leak(_) | Check::Dead(_) | Check::Outage(_) => None,
     })
 }
 

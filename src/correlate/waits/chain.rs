@@ -175,24 +175,10 @@ fn of_connection(facts: &Facts, connection: &Connection) -> Option<Step> {
         let pid = holder_of(facts, inode)?;
         return of_process(facts, pid, Confidence::Certain);
     }
-    let listener = listener_of(facts, connection)?;
+    let listener = facts.listener_of(connection)?;
     let pid = holder_of(facts, listener)?;
     // It has not accepted the connection, or has not got it at all.
     of_process(facts, pid, Confidence::Likely)
-}
-
-fn listener_of(facts: &Facts, connection: &Connection) -> Option<Inode> {
-    let sockets = &facts.snapshot.sockets;
-    let remote = plain(connection.remote);
-    let mut listeners = sockets.listeners.iter().chain(&sockets.other_listeners);
-    let fits = |local: std::net::SocketAddr| {
-        local.port() == remote.port()
-            && (plain(local).ip() == remote.ip() || local.ip().is_unspecified())
-    };
-    let is_local = remote.ip().is_loopback() || remote.ip() == plain(connection.local).ip();
-    listeners
-        .find(|listener| is_local && fits(listener.local))
-        .and_then(|listener| listener.inode)
 }
 
 fn holder_of(facts: &Facts, inode: Inode) -> Option<Pid> {

@@ -99,6 +99,19 @@ impl<'a> Facts<'a> {
         self.by_ends.get(&(remote, local)).copied()
     }
 
+    /// The listener of this host that a connection of ours leads to, by its address.
+    pub(super) fn listener_of(&self, connection: &Connection) -> Option<Inode> {
+        let sockets = &self.snapshot.sockets;
+        let wanted = plain(connection.remote);
+        let is_here = wanted.ip().is_loopback() || wanted.ip() == plain(connection.local).ip();
+        let fits = |local: SocketAddr| {
+            local.port() == wanted.port()
+                && (plain(local).ip() == wanted.ip() || (local.ip().is_unspecified() && is_here))
+        };
+        let mut listeners = sockets.listeners.iter().chain(&sockets.other_listeners);
+        listeners.find(|one| fits(one.local))?.inode
+    }
+
     /// The connections of a process, accepted and opened, of those of its descriptors that were read.
     pub fn connections_of(&self, process: &Process) -> Vec<&'a Connection> {
         let descriptors = process.examination.iter().flat_map(|e| &e.descriptors);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::activity::{self, Activity};
 use super::super::threads;
-use super::facts::{Facts, asked, plain, threads as threads_of};
+use super::facts::{Facts, asked, threads as threads_of};
 use super::target::{Target, ThreadWait, wait_of};
 use crate::model::{Connection, Inode, InodeSet, Pid, Process, Snapshot, Thread, UnixSocket};
 
@@ -212,26 +212,9 @@ fn unix_end(facts: &Facts, inode: u32) -> Option<String> {
 /// The other end on this host, or the listener that has not accepted it.
 fn note_connection(facts: &Facts, connection: &Connection, next: &mut Next) {
     let other = facts.other_end(connection).and_then(|other| other.inode);
-    let inode = other.or_else(|| listener_at(facts, connection));
+    let inode = other.or_else(|| facts.listener_of(connection));
     next.sockets
         .extend(inode.filter(|inode| !is_held_by_known(facts, *inode)));
-}
-
-fn listener_at(facts: &Facts, connection: &Connection) -> Option<Inode> {
-    let sockets = &facts.snapshot.sockets;
-    let wanted = plain(connection.remote);
-    let is_here = |address: std::net::IpAddr| {
-        address.is_loopback() || address == connection.local.ip().to_canonical()
-    };
-    let mut listeners = sockets.listeners.iter().chain(&sockets.other_listeners);
-    let fits = |local: std::net::SocketAddr| {
-        local.port() == wanted.port()
-            && (plain(local).ip() == wanted.ip()
-                || (local.ip().is_unspecified() && is_here(wanted.ip())))
-    };
-    listeners
-        .find(|one| fits(one.local))
-        .and_then(|one| one.inode)
 }
 
 fn is_held_by_known(facts: &Facts, inode: Inode) -> bool {
