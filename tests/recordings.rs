@@ -82,6 +82,16 @@ fn every_recording_is_answered_as_it_was() {
 }
 
 #[test]
+fn every_finding_has_a_sick_recording_and_a_silent_one() {
+    for rule in closewait_doctor::rules::RULES {
+        for kind in ["sick.rec", "silent.rec"] {
+            let file = folder().join(rule.id).join(kind);
+            assert!(file.is_file(), "{} is missing", file.display());
+        }
+    }
+}
+
+#[test]
 fn a_sick_recording_has_its_finding_and_a_silent_one_has_not() {
     for recording in recordings() {
         let finding = recording.parent().and_then(Path::file_name);

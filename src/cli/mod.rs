@@ -24,6 +24,7 @@ use anstream::ColorChoice;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::collect::rights;
 use output_options::OutputOptions;
 
 pub use exit_status::ExitStatus;
@@ -73,6 +74,10 @@ enum Color {
 
 /// Runs the program with the given arguments, the first of which is its name.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
+    // Before anything is read that the caller names.
+    if let Err(error) = rights::lay_down() {
+        return refuse(&format!("laying down borrowed rights: {error}"));
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -85,6 +90,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         },
         verbose: cli.verbose,
     };
+    if let Err(error) = give_up_rights(&cli.command) {
+        return refuse(&format!("{error:#}"));
+    }
     let outcome = match cli.command {
         Command::Scan(arguments) => scan::run(&arguments, output_options),
         Command::Check(arguments) => check::run(&arguments, output_options),
@@ -102,6 +110,25 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
             ExitStatus::CouldNotLook
         }
     }
+}
+
+/// A recording holds what was read of other people's processes, and relief changes them: neither is done with
+/// rights that the caller has not. The helper process has no business with them at all.
+fn give_up_rights(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Helper { .. } => anyhow::ensure!(
+            !rights::are_borrowed()?,
+            "the helper process does not run with borrowed rights"
+        ),
+        Command::Record(_) | Command::Relieve(_) => rights::give_up()?,
+        Command::Scan(_) | Command::Check(_) | Command::Explain(_) | Command::Probe(_) => {}
+    }
+    Ok(())
+}
+
+fn refuse(why: &str) -> ExitStatus {
+    output::complain(why);
+    ExitStatus::CouldNotLook
 }
 
 /// A command that can only succeed or fail.

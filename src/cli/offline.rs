@@ -23,6 +23,9 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Text may be this long (64 MiB); `ss -tanpoie` prints some 600 bytes for a socket.
 const LONGEST_TEXT: u64 = 64 << 20;
 
+/// So much of a file tells whether it is text at all.
+const BEGINNING: u64 = 4096;
+
 /// Reads a file, or standard input for `-`.
 pub(super) fn read(file: &Path) -> Result<Offline> {
     let mut opened = open(file)?;
@@ -51,14 +54,17 @@ fn open(file: &Path) -> Result<Box<dyn Read>> {
     Ok(Box::new(opened))
 }
 
-fn read_text(file: impl Read) -> Result<Text> {
+fn read_text(mut file: impl Read) -> Result<Text> {
     let mut bytes = Vec::new();
-    file.take(LONGEST_TEXT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LONGEST_TEXT {
-        bail!("text of more than 64 MiB; `ss -tanpoie` of 100,000 sockets is no longer");
-    }
+    file.by_ref().take(BEGINNING).read_to_end(&mut bytes)?;
+    // A device or a sparse file has no end, and is known by its beginning.
     if is_binary(&bytes) {
         return Err(NoTable::Foreign.into());
+    }
+    let left = LONGEST_TEXT + 1 - BEGINNING;
+    file.take(left).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST_TEXT {
+        bail!("text of more than 64 MiB; `ss -tanpoie` of 100,000 sockets is no longer");
     }
     Ok(parse_text(&decode(&bytes))?)
 }

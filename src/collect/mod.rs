@@ -9,6 +9,7 @@
 
 pub mod kernel;
 pub mod proc;
+pub mod rights;
 pub mod sock_diag;
 mod sockstat;
 pub mod text;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acceptor_state::state_of;
 pub use super::acceptor_types::{Acceptor, AcceptorState, Doubt};
 pub use super::halt::{Halt, halt};
+use super::loops::client_loops;
 use super::matching::Listeners;
 use super::roles::{Role, roles};
 pub use super::threads::Unwatched;
@@ -118,30 +119,15 @@ fn acceptor<'a>(
         threads: thread_records(facts.snapshot, process, inode),
         waits: Summary::of(facts, &[process.pid]),
         loops: client_loops(facts, process),
+        has_clients: facts
+            .connections_of(process)
+            .into_iter()
+            .any(|connection| facts.is_accepted_here(connection)),
         fds,
         state: AcceptorState::Serving,
     };
     acceptor.state = state_of(&acceptor, &all_watches);
     acceptor
-}
-
-/// The sets in which a process waits for its clients.
-fn client_loops(facts: &Facts, process: &Process) -> BTreeSet<u32> {
-    let clients: BTreeSet<u64> = facts
-        .connections_of(process)
-        .into_iter()
-        .filter(|connection| facts.is_accepted_here(connection))
-        .filter_map(|connection| connection.inode?.number())
-        .map(u64::from)
-        .collect();
-    let sets = process.examination.iter().flat_map(|e| &e.epoll_sets);
-    sets.filter(|set| {
-        let watches = set.watches.known().into_iter().flatten();
-        let mut targets = watches.filter_map(|watch| watch.target_inode);
-        targets.any(|inode| clients.contains(&inode))
-    })
-    .map(|set| set.fd)
-    .collect()
 }
 
 /// What each thread did while connections waited.

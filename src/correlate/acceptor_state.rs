@@ -8,6 +8,7 @@ use super::activity::Activity;
 use super::halt::halt;
 use super::threads::Unwatched;
 use super::threads::{self, ThreadLook, ThreadRecord, idleness, is_socket, weight};
+use super::waits::Target;
 use super::watch::{Watch, Watches};
 use crate::model::{Descriptor, Gap, Pid, Reading, RunState};
 
@@ -262,6 +263,9 @@ impl Acceptor<'_> {
                 AcceptorState::Unclear(Doubt::Unseen(Gap::NotPermitted))
             }
             Some(activity) => match idleness(&activity, self.descriptors()) {
+                Some(Unwatched::Supervisor) if self.runs_a_child(thread.tid) => {
+                    self.busy(Some(thread))
+                }
                 Some(how) => AcceptorState::Unwatched {
                     how,
                     tid: thread.tid,
@@ -269,6 +273,14 @@ impl Acceptor<'_> {
                 None => self.busy(Some(thread)),
             },
         }
+    }
+
+    /// Whether a thread with a client at hand waits for one given child: it runs a program for it. A supervisor
+    /// waits for any of its children, and has no clients.
+    fn runs_a_child(&self, tid: Pid) -> bool {
+        let wait = self.waits.threads.iter().find(|wait| wait.tid == tid);
+        self.has_clients
+            && wait.is_some_and(|wait| matches!(wait.target, Target::Child { pid: Some(_), .. }))
     }
 
     /// Picks the thread that would accept, in a process that registers the listener nowhere: one

@@ -24,6 +24,8 @@ pub struct Acceptor<'a> {
     pub waits: Summary,
     /// The epoll sets in which connections that it accepted are registered: those of its event loops.
     pub loops: BTreeSet<u32>,
+    /// Whether it holds connections that it, or who started it, has accepted.
+    pub has_clients: bool,
     /// What keeps it from accepting.
     pub state: AcceptorState,
 }

@@ -4,9 +4,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::model::{
-    Connection, Coverage, Examination, Extent, FdLimit, Gap, Host, Inode, Layer, Listener, Pid,
-    Process, Reading, RunState, Snapshot, SocketSource, SocketTable, Software, Syscall, TcpAges,
-    TcpState, Thread, Timer,
+    Connection, Coverage, Examination, Extent, FdLimit, Gap, Holder, Host, Inode, Layer, Listener,
+    Pid, Process, Reading, RunState, Snapshot, SocketSource, SocketTable, Software, Syscall,
+    TcpAges, TcpState, Thread, Timer, Via,
 };
 
 /// A listener with an empty queue of 128 places.
@@ -107,5 +107,30 @@ pub(crate) fn thread(tid: Pid, state: RunState, syscall: Syscall) -> Thread {
         syscall: Reading::Known(syscall),
         polled_fds: None,
         wchan: Reading::Unknown(Gap::NotLookedAt),
+    }
+}
+
+/// A connection that was accepted at port 8080 and that its peer has closed so long ago; only its end is unread.
+pub(crate) fn closed_connection(inode: u32, closed_ms: u32) -> Connection {
+    Connection {
+        inode: Inode::new(inode),
+        cookie: NonZeroU64::new(inode.into()),
+        recv_q: 1,
+        remote: (
+            std::net::Ipv4Addr::LOCALHOST,
+            u16::try_from(40000 + inode).unwrap_or(u16::MAX),
+        )
+            .into(),
+        ..waiting_connection(closed_ms)
+    }
+}
+
+/// Descriptor 7 of a process, which refers to a socket.
+pub(crate) fn holder(inode: u32, pid: Pid) -> Holder {
+    Holder {
+        inode: Inode::new(inode).expect("tests name inodes"),
+        pid,
+        fd: Some(7),
+        via: Via::Table,
     }
 }

@@ -16,6 +16,7 @@ mod halt;
 mod leak;
 mod leak_types;
 mod ledger;
+mod loops;
 mod matching;
 mod mptcp;
 mod outage;

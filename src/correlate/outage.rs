@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::loops;
 use super::matching::Listeners;
+use super::threads;
 use super::waits::{Facts, Summary};
 use crate::model::{Connection, Holder, Listener, Pid, Snapshot, TcpState};
 
@@ -20,6 +22,8 @@ pub struct Outage<'a> {
     pub oldest: Duration,
     /// What the threads of those processes wait for.
     pub waits: Summary,
+    /// How many epoll sets with clients there are on which no thread waits.
+    pub unattended: usize,
 }
 
 /// Finds outages behind `accept`: requests stay unread for the grace period, and meanwhile nothing was sent to any
@@ -66,14 +70,24 @@ fn outage<'a>(
     let oldest = unread.iter().filter_map(|one| unread_for(one)).max()?;
     let pids = holders(facts, &unread);
     let waits = Summary::of(facts, &pids);
-    let occupied = !waits.groups.is_empty() || !waits.requests.is_empty();
+    let unattended = unattended(snapshot, facts, &pids);
+    let occupied = !waits.groups.is_empty() || !waits.requests.is_empty() || unattended > 0;
     (occupied && !pids.is_empty()).then_some(Outage {
         listener,
         pids,
         unread,
         oldest,
         waits,
+        unattended,
     })
+}
+
+/// How many event loops of these processes do something else than to wait for their clients.
+fn unattended(snapshot: &Snapshot, facts: &Facts, pids: &[Pid]) -> usize {
+    let processes = pids.iter().filter_map(|pid| facts.process(*pid));
+    processes
+        .map(|process| loops::unattended(facts, process, &threads::records(process, snapshot)))
+        .sum()
 }
 
 /// How long an open connection has had something to read.

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::acceptor::{self, Halt};
 use super::activity::Activity;
+use super::loops;
 use super::pending;
 use super::threads::{self, ThreadRecord};
 use super::waits::{Facts, Summary, Target};
@@ -26,6 +27,8 @@ pub enum Reader {
     NotInSet {
         /// How many sets there are.
         sets: usize,
+        /// How many of those watch other clients, with no thread that waits on them.
+        unattended: usize,
     },
     /// It is in an epoll set, with a mask that wakes for neither data nor end.
     NoInput {
@@ -46,6 +49,8 @@ pub enum Reader {
         /// What it does.
         activity: Activity,
     },
+    /// It is watched, and no thread waits on the set; what it waits for instead does not show.
+    Unattended,
     /// Its process has no epoll set, and this thread does something else.
     NoLoop {
         /// The thread.
@@ -72,10 +77,12 @@ pub(super) struct Suspects<'a> {
 
 struct Suspect<'a> {
     process: &'a Process,
-    watches: Watches<'a>,
+    watches: Watches,
     threads: Vec<ThreadRecord>,
     waits: Summary,
     at_work: bool,
+    /// Sets with clients on which no thread waits.
+    unattended: usize,
     /// Of every connection, where it does not run.
     halted: Option<Rc<Reader>>,
     /// Of connections in no set.
@@ -129,7 +136,10 @@ impl<'a> Suspects<'a> {
         let watches = |reader: &Rc<Reader>| {
             !matches!(
                 **reader,
-                Reader::NotInSet { .. } | Reader::NoLoop { .. } | Reader::NoThread
+                Reader::NotInSet { .. }
+                    | Reader::Unattended
+                    | Reader::NoLoop { .. }
+                    | Reader::NoThread
             )
         };
         if watches(&first) {
@@ -147,6 +157,7 @@ impl<'a> Suspect<'a> {
             watches: Watches::of(process),
             waits: Summary::of(facts, &[process.pid]),
             at_work: pending::is_at_work(process, &threads, &snapshot.host.machine),
+            unattended: loops::unattended(facts, process, &threads),
             threads,
             halted: acceptor::halt(process).map(|halt| Rc::new(Reader::Halted(halt))),
             unwatched: OnceCell::new(),
@@ -190,11 +201,11 @@ impl<'a> Suspect<'a> {
             // Level-triggered, it would have been woken: what was read does not fit together.
             return Reader::Unclear;
         }
-        self.busiest()
-            .map_or(Reader::Unclear, |(tid, activity)| Reader::LoopBusy {
-                tid,
-                activity,
-            })
+        match self.busiest() {
+            Some((tid, activity)) => Reader::LoopBusy { tid, activity },
+            None if self.is_unseen() => Reader::Unclear,
+            None => Reader::Unattended,
+        }
     }
 
     fn unwatched(&self) -> Reader {
@@ -205,6 +216,7 @@ impl<'a> Suspect<'a> {
             let examination = self.process.examination.as_ref();
             return Reader::NotInSet {
                 sets: examination.map_or(0, |examination| examination.epoll_sets.len()),
+                unattended: self.unattended,
             };
         }
         if self.is_unseen() {

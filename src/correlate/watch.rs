@@ -21,27 +21,29 @@ pub struct Watch {
 }
 
 /// All registrations of one process, for looking up many sockets.
-pub(super) struct Watches<'a> {
-    process: &'a Process,
+pub(super) struct Watches {
     by_inode: FxHashMap<u64, Vec<(u32, EpollWatch)>>,
     by_fd: FxHashMap<u32, Vec<(u32, EpollWatch)>>,
+    /// The registrations of sets in other sets, by the inner one.
+    nested: FxHashMap<u32, Vec<(u32, EpollWatch)>>,
     /// Whether every set could be read.
     pub complete: bool,
     /// Whether there is any set.
     pub any: bool,
 }
 
-impl<'a> Watches<'a> {
+impl Watches {
     /// Collects the registrations of an examined process.
-    pub(super) fn of(process: &'a Process) -> Self {
+    pub(super) fn of(process: &Process) -> Self {
         let mut watches = Self {
-            process,
             by_inode: FxHashMap::default(),
             by_fd: FxHashMap::default(),
+            nested: FxHashMap::default(),
             complete: process.examination.is_some(),
             any: false,
         };
         let sets = process.examination.iter().flat_map(|e| &e.epoll_sets);
+        let all_fds: HashSet<u32> = sets.clone().map(|set| set.fd).collect();
         for set in sets {
             watches.any = true;
             let Some(registrations) = set.watches.known() else {
@@ -50,6 +52,11 @@ impl<'a> Watches<'a> {
             };
             for registration in registrations {
                 let entry = (set.fd, *registration);
+                let inner = registration.target_fd;
+                // All sets share one inode, so the number tells.
+                if inner != set.fd && all_fds.contains(&inner) {
+                    watches.nested.entry(inner).or_default().push(entry);
+                }
                 match registration.target_inode {
                     Some(inode) => watches.by_inode.entry(inode).or_default().push(entry),
                     // Before Linux 4.13 there is only the descriptor number to go by.
@@ -80,38 +87,32 @@ impl<'a> Watches<'a> {
 
     /// Tells how a registration is noticed.
     pub(super) fn describe(&self, epoll_fd: u32, registration: EpollWatch) -> Watch {
+        let (reached_by, edges_on_the_way) = self.noticed_by(epoll_fd);
+        Watch {
+            epoll_fd,
+            registration,
+            reached_by,
+            edge_triggered: registration.edge_triggered() || edges_on_the_way,
+        }
+    }
+
+    /// The sets on which a waiting thread notices what happens in this one, and whether one on the way reports a
+    /// change only once.
+    pub(super) fn noticed_by(&self, epoll_fd: u32) -> (Vec<u32>, bool) {
         let mut reached_by = vec![epoll_fd];
-        let mut edge_triggered = registration.edge_triggered();
+        let mut edge_triggered = false;
         let mut seen = HashSet::from([epoll_fd]);
         let mut next = 0;
         while let Some(inner) = reached_by.get(next).copied() {
             next += 1;
-            for (outer, nested) in self.nested_in(inner) {
+            for &(outer, nested) in self.nested.get(&inner).into_iter().flatten() {
                 if nested.wants_input() && seen.insert(outer) {
                     reached_by.push(outer);
                     edge_triggered |= nested.edge_triggered();
                 }
             }
         }
-        Watch {
-            epoll_fd,
-            registration,
-            reached_by,
-            edge_triggered,
-        }
-    }
-
-    /// Registrations of an epoll set in another. All sets share one inode, so the number tells.
-    fn nested_in(&self, inner: u32) -> impl Iterator<Item = (u32, EpollWatch)> {
-        let sets = self.process.examination.iter().flat_map(|e| &e.epoll_sets);
-        sets.filter(move |outer| outer.fd != inner)
-            .filter_map(|outer| Some((outer.fd, outer.watches.known()?)))
-            .flat_map(move |(outer, registrations)| {
-                registrations
-                    .iter()
-                    .filter(move |registration| registration.target_fd == inner)
-                    .map(move |registration| (outer, *registration))
-            })
+        (reached_by, edge_triggered)
     }
 }
 

@@ -52,8 +52,12 @@ impl Looker<'_> {
             return;
         }
         let ports = self.options.scope.ports.clone();
-        let Ok(open) = self.every_connection(snapshot, &ports) else {
-            return;
+        let open = match self.every_connection(snapshot, &ports) {
+            Ok(open) => open,
+            Err(error) => {
+                snapshot.coverage.lacks_sockets(error.gap());
+                return;
+            }
         };
         let open: InodeSet = open.iter().filter_map(|one| one.inode).collect();
         for pid in silent {

@@ -301,6 +301,30 @@ pub(super) fn no_answer(processes: &str) -> BlindSpot {
     }
 }
 
+/// Connections that are open on both ends could not be read: who serves whom is told by them.
+pub(super) fn open_connections(error: &KernelError) -> BlindSpot {
+    BlindSpot {
+        what: "the open connections of suspicious programs".to_owned(),
+        why: error.to_string(),
+        remedy: match error.kind {
+            Kind::NotRecorded => "record again: this recording does not hold them",
+            _ => "look again",
+        }
+        .to_owned(),
+        hides_findings: true,
+    }
+}
+
+/// A chain of waits ends where it could not be read further.
+pub(super) fn not_followed(what: &str) -> BlindSpot {
+    BlindSpot {
+        what: format!("{what}, where a process waits for another"),
+        why: "it could not be read, or there was more than a look follows".to_owned(),
+        remedy: "scan the processes that are named, one by one: --pid PID".to_owned(),
+        hides_findings: false,
+    }
+}
+
 /// The look has used up its time.
 pub(super) fn out_of_time() -> BlindSpot {
     BlindSpot {

@@ -1,5 +1,6 @@
 //! What is read beside the suspicious connections, to judge them.
 
+use super::blind_spots;
 use super::looker::Looker;
 use crate::collect::proc;
 use crate::collect::sock_diag::Wanted;
@@ -26,8 +27,12 @@ impl Looker<'_> {
         }
         let nobody = InodeSet::default();
         let connections = self.connections(snapshot.source, Wanted::Every, &ports, &nobody);
-        snapshot.open = connections
-            .ok()
-            .map(|connections| OpenConnections { ports, connections });
+        match connections {
+            Ok(connections) => snapshot.open = Some(OpenConnections { ports, connections }),
+            Err(error) => {
+                let spot = blind_spots::open_connections(&error);
+                snapshot.blind_spots.push(spot);
+            }
+        }
     }
 }

@@ -244,6 +244,12 @@ impl Looker<'_> {
         {
             spots.push(blind_spots::missing_sockets(gap));
         }
+        let not_followed = &snapshot.waits.not_followed;
+        spots.extend(
+            not_followed
+                .iter()
+                .map(|what| blind_spots::not_followed(what)),
+        );
         // Only a queue that was watched can be known not to have moved.
         if !seen.listeners.is_empty() && snapshot.source == SocketSource::InetDiag {
             let unknown = correlate::unknown_waits(snapshot, self.options.grace);

@@ -122,7 +122,11 @@ impl Looker<'_> {
         snapshot.hidden = Some(HiddenSearch {
             in_flight: hidden.in_flight,
         });
-        snapshot.coverage.hidden = Extent::up_to((!hidden.complete).then_some(Gap::BudgetUsedUp));
+        snapshot.coverage.hidden = if hidden.failed {
+            Extent::Partly(Gap::Failed)
+        } else {
+            Extent::up_to((!hidden.complete).then_some(Gap::BudgetUsedUp))
+        };
         one_for_each_process(hidden.threads, hidden.ring_owners)
     }
 
@@ -145,6 +149,10 @@ impl Looker<'_> {
     ) {
         let suspects = seen.suspects(snapshot);
         for table in tables.iter().filter(|table| suspects.contains(&table.pid)) {
+            if self.kernel.is_out_of_time() {
+                snapshot.blind_spots.push(blind_spots::out_of_time());
+                return;
+            }
             let process = snapshot.processes.get(&table.pid);
             let command_line = process.and_then(|process| process.command_line.known());
             let command_line = command_line.map_or("", String::as_str);

@@ -34,7 +34,8 @@ impl Looker<'_> {
         let before = proc::read_dropped_counters(self.kernel).ok();
         let Some(started) = self.now() else { return };
         while let Some(sample) = self.sample(snapshot, &ports, &threads) {
-            let done = sample.at.saturating_sub(started) >= self.options.observe;
+            let done = sample.at.saturating_sub(started) >= self.options.observe
+                || self.kernel.is_out_of_time();
             snapshot.samples.push(sample);
             if done {
                 break;

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use super::blind_spots;
 use super::looker::Looker;
-use crate::collect::kernel::DescriptorTable;
+use crate::collect::kernel::{self, DescriptorTable, KernelError};
 use crate::collect::proc;
 use crate::collect::sock_diag::Wanted;
 use crate::correlate::Triage;
 use crate::correlate::waits::{self, Next};
-use crate::model::{
-    FutexWait, Holder, InFlight, InodeSet, LinkHolder, Pid, Snapshot, UnixSocket, Via,
-};
+use crate::model::{FutexWait, InFlight, InodeSet, LinkHolder, Pid, Snapshot, UnixSocket, Via};
 
 /// The most links that are followed from the first thread to the last.
 const MOST_LINKS: usize = 4;
@@ -41,6 +40,9 @@ impl Looker<'_> {
         }
         let mut budget = MOST_DESCRIPTORS_IN_ALL;
         for _ in 0..MOST_LINKS {
+            if self.kernel.is_out_of_time() {
+                break;
+            }
             self.read_what_they_wait_for(snapshot, &front, &mut budget);
             let next = waits::next(snapshot, &front);
             front = self.resolve(snapshot, next);
@@ -72,29 +74,28 @@ impl Looker<'_> {
             // Ages of processes are compared with those of connections.
             snapshot.waits.uptime = proc::read_uptime(self.kernel);
         }
-        if needs.connections
-            && let Ok(every) =
-                self.connections(snapshot.source, Wanted::Every, &[], &InodeSet::default())
-        {
-            snapshot.waits.connections = every;
+        if needs.connections {
+            let nobody = InodeSet::default();
+            match self.connections(snapshot.source, Wanted::Every, &[], &nobody) {
+                Ok(every) => snapshot.waits.connections = every,
+                // An outage behind accept shows in connections alone.
+                Err(error) => {
+                    let spot = blind_spots::open_connections(&error);
+                    snapshot.blind_spots.push(spot);
+                }
+            }
         }
-        if needs.locks
-            && let Ok(locks) = proc::read_locks(self.kernel)
-        {
-            snapshot.waits.locks = locks;
+        if needs.locks {
+            match proc::read_locks(self.kernel) {
+                Ok(locks) => snapshot.waits.locks = locks,
+                Err(error) => not_read(snapshot, "who holds locks on files", &error),
+            }
         }
-        if needs.unix_sockets
-            && let Ok(sockets) = self.kernel.unix_sockets()
-        {
-            snapshot.waits.unix_sockets = sockets
-                .into_iter()
-                .map(|socket| UnixSocket {
-                    inode: socket.inode,
-                    peer: socket.peer,
-                    name: socket.name,
-                    waiting: socket.waiting,
-                })
-                .collect();
+        if needs.unix_sockets {
+            match self.kernel.unix_sockets() {
+                Ok(sockets) => snapshot.waits.unix_sockets = unix_sockets(sockets),
+                Err(error) => not_read(snapshot, "who is at the other end of unix sockets", &error),
+            }
         }
     }
 
@@ -155,30 +156,34 @@ impl Looker<'_> {
     /// Finds the processes behind the next links, and reads them.
     fn resolve(&mut self, snapshot: &mut Snapshot, next: Next) -> BTreeSet<Pid> {
         let mut found = next.pids;
-        if !next.sockets.is_empty()
-            && let Ok(tables) = self.kernel.descriptor_tables(&next.sockets)
-        {
-            for table in tables.tables {
-                found.insert(table.pid);
-                let held = super::owners::table_holders(&table, Via::Table);
-                let held: Vec<Holder> = held
-                    .filter(|holder| next.sockets.contains(&holder.inode))
-                    .collect();
-                snapshot.waits.holders.extend(held);
+        if !next.sockets.is_empty() {
+            match self.kernel.descriptor_tables(&next.sockets) {
+                Ok(tables) => {
+                    for table in tables.tables {
+                        found.insert(table.pid);
+                        let held = super::owners::table_holders(&table, Via::Table);
+                        let held = held.filter(|holder| next.sockets.contains(&holder.inode));
+                        snapshot.waits.holders.extend(held);
+                    }
+                }
+                Err(error) => not_read(snapshot, "who is at the other end of connections", &error),
             }
         }
-        if !next.links.is_empty()
-            && let Ok(links) = self.kernel.link_holders(&next.links)
-        {
-            for link in links.holders {
-                found.insert(link.pid);
-                let access = proc::read_access(self.kernel, link.pid, link.fd);
-                snapshot.waits.links.push(LinkHolder {
-                    pid: link.pid,
-                    fd: link.fd,
-                    target: link.target,
-                    access,
-                });
+        if !next.links.is_empty() {
+            match self.kernel.link_holders(&next.links) {
+                Ok(links) => {
+                    for link in links.holders {
+                        found.insert(link.pid);
+                        let access = proc::read_access(self.kernel, link.pid, link.fd);
+                        snapshot.waits.links.push(LinkHolder {
+                            pid: link.pid,
+                            fd: link.fd,
+                            target: link.target,
+                            access,
+                        });
+                    }
+                }
+                Err(error) => not_read(snapshot, "who is at the other end of pipes", &error),
             }
         }
         let known: BTreeSet<Pid> = snapshot.waits.followed.iter().copied().collect();
@@ -190,7 +195,7 @@ impl Looker<'_> {
             snapshot.waits.not_followed.push(more);
             new = new.into_iter().take(room).collect();
         }
-        new.retain(|pid| self.examine_followed(snapshot, *pid));
+        new.retain(|pid| !self.kernel.is_out_of_time() && self.examine_followed(snapshot, *pid));
         new
     }
 
@@ -230,6 +235,24 @@ impl Looker<'_> {
             ..DescriptorTable::default()
         }
     }
+}
+
+/// Notes that a link of a chain could not be read: the chain ends there, and nothing else is lost.
+fn not_read(snapshot: &mut Snapshot, what: &str, error: &KernelError) {
+    snapshot
+        .waits
+        .not_followed
+        .push(format!("{what} ({error})"));
+}
+
+fn unix_sockets(sockets: Vec<kernel::UnixSocket>) -> Vec<UnixSocket> {
+    let kept = |socket: kernel::UnixSocket| UnixSocket {
+        inode: socket.inode,
+        peer: socket.peer,
+        name: socket.name,
+        waiting: socket.waiting,
+    };
+    sockets.into_iter().map(kept).collect()
 }
 
 fn is_examined(snapshot: &Snapshot, pid: Pid) -> bool {

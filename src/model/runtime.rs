@@ -156,6 +156,13 @@ impl Runtime {
 }
 
 impl Library {
+    /// Parts of the paths that a program of Python has mapped where it uses the library.
+    pub const MAPPED_PARTS: [(&str, Self); 3] = [
+        ("/gevent/", Self::Gevent),
+        ("/uvloop/", Self::Uvloop),
+        ("/_asyncio.", Self::Asyncio),
+    ];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -170,6 +177,20 @@ impl Library {
 }
 
 impl Server {
+    /// What in the command line of a program in the language names the server; the first that is found counts.
+    ///
+    /// gunicorn with the workers of uvicorn has the event loop of uvicorn.
+    pub const COMMAND_LINE_MARKERS: [(Runtime, &str, Self); 8] = [
+        (Runtime::Python, "uvicorn", Self::Uvicorn),
+        (Runtime::Python, "gunicorn", Self::Gunicorn),
+        (Runtime::Python, "hypercorn", Self::Hypercorn),
+        (Runtime::Python, "daphne", Self::Daphne),
+        (Runtime::Python, "uwsgi", Self::Uwsgi),
+        (Runtime::Ruby, "puma", Self::Puma),
+        (Runtime::Ruby, "unicorn", Self::Unicorn),
+        (Runtime::Beam, "rabbit", Self::RabbitMq),
+    ];
+
     /// Its name, as its own documentation writes it.
     pub fn name(self) -> &'static str {
         match self {

@@ -13,7 +13,8 @@ pub(super) const RULE: Rule = Rule {
 fn check(analysis: &Analysis, outage: &Outage) -> Option<Finding> {
     let facts = analysis.facts();
     let names = process_names(outage.pids.iter().filter_map(|pid| analysis.process(*pid)));
-    let reason = waits::reason(&facts, &outage.waits, analysis.grace)?;
+    let reason = waits::reason(&facts, &outage.waits, analysis.grace)
+        .or_else(|| (outage.unattended > 0).then(|| away(outage.unattended)))?;
     let mut seen = vec![evidence(outage)];
     seen.extend(waits::evidence(&facts, &outage.waits, analysis.grace));
     Some(Finding {
@@ -49,6 +50,18 @@ fn check(analysis: &Analysis, outage: &Outage) -> Option<Finding> {
             .collect(),
         connections: outage.unread.len(),
     })
+}
+
+/// Event loops that do something else, as a clause.
+pub(super) fn away(sets: usize) -> String {
+    if sets == 1 {
+        "no thread waits on the epoll set that watches its clients: that event loop is blocked or busy"
+            .to_owned()
+    } else {
+        format!(
+            "no thread waits on {sets} epoll sets that watch its clients: those event loops are blocked or busy"
+        )
+    }
 }
 
 /// What makes a finding about the same processes an outage, in one line.

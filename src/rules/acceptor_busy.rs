@@ -230,7 +230,7 @@ fn busy_others(stuck: &StuckListener, busy: &Busy) -> String {
 }
 
 fn cause(busy: &Busy) -> Cause {
-    if is_uninterruptible(busy) {
+    if waits_for_kernel(busy) {
         return Cause::Kernel;
     }
     match busy.activity {
@@ -248,8 +248,14 @@ fn cause(busy: &Busy) -> Cause {
     }
 }
 
-fn is_uninterruptible(busy: &Busy) -> bool {
-    busy.acceptor
-        .thread(busy.tid)
-        .is_some_and(ThreadRecord::is_uninterruptible)
+/// A parent in `vfork` sleeps as if for the kernel, and waits for its child.
+fn waits_for_kernel(busy: &Busy) -> bool {
+    let mut waits = busy.acceptor.waits.threads.iter();
+    let for_child =
+        waits.any(|wait| wait.tid == busy.tid && matches!(wait.target, Target::Child { .. }));
+    !for_child
+        && busy
+            .acceptor
+            .thread(busy.tid)
+            .is_some_and(ThreadRecord::is_uninterruptible)
 }

@@ -8,6 +8,8 @@ mod accept_queue_stranded;
 mod accepted_unserved;
 mod acceptor_busy;
 mod acceptor_stopped;
+#[cfg(test)]
+mod cases;
 mod dead_descriptor;
 mod edge_triggered_stall;
 mod evidence;

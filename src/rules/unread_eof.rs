@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/unread-eof.md")]
 
 use super::remedies::{Cause, Facts, remedies};
-use super::{Check, Confidence, Finding, Rule, leaks, waits};
+use super::{Check, Confidence, Finding, Rule, accepted_unserved, leaks, waits};
 use crate::correlate::acceptor::Halt;
 use crate::correlate::waits::{Group, Summary};
 use crate::correlate::{Analysis, Leak, LeakKind, Reader};
@@ -87,12 +87,23 @@ fn why(analysis: &Analysis, leak: &Leak, reader: &Reader, process: Option<&Proce
             Halt::Traced => "the process is stopped by a debugger".to_owned(),
             Halt::Frozen => "the process is in a frozen cgroup".to_owned(),
         },
-        Reader::NotInSet { sets } => format!(
-            "{they_are} in {}",
-            match sets {
+        Reader::NotInSet { sets, unattended } => {
+            let place = match sets {
                 1 => "no epoll set (it has one)".to_owned(),
                 sets => format!("none of its {sets} epoll sets"),
+            };
+            let blocked = waits
+                .foreign()
+                .filter(|_| is_outage(analysis, leak))
+                .map(|group| waits::group_sentence(&facts, &waits, group));
+            let away = || (*unattended > 0).then(|| accepted_unserved::away(*unattended));
+            match blocked.or_else(away) {
+                Some(clause) => format!("{they_are} in {place}, and {clause}"),
+                None => format!("{they_are} in {place}"),
             }
+        }
+        Reader::Unattended => format!(
+            "{they_are} in an epoll set on which no thread waits: what it waits for is something else"
         ),
         Reader::NoInput { events } => {
             format!(
@@ -117,15 +128,25 @@ fn why(analysis: &Analysis, leak: &Leak, reader: &Reader, process: Option<&Proce
     }
 }
 
+/// Whether live clients of the same processes wait as well.
+fn is_outage(analysis: &Analysis, leak: &Leak) -> bool {
+    let mut stuck = analysis
+        .outages()
+        .into_iter()
+        .flat_map(|outage| outage.pids);
+    stuck.any(|pid| leak.pids.contains(&pid))
+}
+
 fn cause(reader: &Reader) -> Cause {
     match reader {
         Reader::Done | Reader::NotShown => Cause::NotClosed,
         Reader::Halted(_) => Cause::Halted,
+        Reader::NotInSet { unattended, .. } if *unattended > 0 => Cause::LoopBusy,
         Reader::NotInSet { .. } => Cause::LeftOut,
         Reader::NoInput { .. } => Cause::NoInput,
         Reader::SpentOneShot => Cause::SpentOneShot,
         Reader::EdgeConsumed { .. } => Cause::LostEdge,
-        Reader::LoopBusy { .. } => Cause::LoopBusy,
+        Reader::LoopBusy { .. } | Reader::Unattended => Cause::LoopBusy,
         Reader::NoLoop { .. } => Cause::NoLoop,
         Reader::NoThread => Cause::NoThread,
         Reader::OwnerUnknown | Reader::Unclear => Cause::Unclear,

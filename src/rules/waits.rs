@@ -16,9 +16,22 @@ const SHOWN: usize = 3;
 /// What the threads of a service wait for, and where that leads; the largest group first.
 pub(super) fn evidence(facts: &Facts, waits: &Summary, grace: Duration) -> Vec<String> {
     let mut lines = Vec::new();
+    // What one group waits for may be a thread of another, with the same end.
+    let mut passed: BTreeSet<Pid> = BTreeSet::new();
     for group in waits.groups.iter().take(SHOWN) {
+        if group.members.iter().all(|one| passed.contains(&one.tid)) {
+            continue;
+        }
+        let chain = Chain::of(facts, waits, group);
+        passed.extend(
+            chain
+                .links
+                .iter()
+                .skip(1)
+                .filter_map(|link| link.party.tid()),
+        );
         lines.push(group_sentence(facts, waits, group));
-        lines.extend(chain_sentences(facts, &Chain::of(facts, waits, group)));
+        lines.extend(chain_sentences(facts, &chain));
     }
     let told: BTreeSet<_> = waits
         .groups
@@ -222,6 +235,16 @@ pub(super) fn requests_sentence(requests: &Requests) -> String {
             if requests.number == 1 { "has" } else { "have" }
         );
     }
+    if requests.unsent == requests.number {
+        return format!(
+            "{} has not taken all that was sent on {number}{}",
+            requests.to,
+            requests.longest.map_or(String::new(), |longest| format!(
+                ", the last {} ago",
+                seconds(longest)
+            ))
+        );
+    }
     let when = requests.longest.map_or(String::new(), |longest| {
         let which = if requests.number == 1 {
             ""
@@ -310,8 +333,10 @@ fn party(facts: &Facts, party: &Party) -> Option<String> {
             tid,
             command,
             name,
-        } => Some(if tid == pid || name == command {
+        } => Some(if tid == pid {
             format!("{command}[{pid}]")
+        } else if name == command {
+            format!("thread {tid} of {command}[{pid}]")
         } else {
             format!("thread {tid} ({name}) of {command}[{pid}]")
         }),
@@ -414,8 +439,41 @@ pub(super) fn first_remedy(facts: &Facts, waits: &Summary, grace: Duration) -> O
     let root = group.and_then(|group| root_remedy(facts, &Chain::of(facts, waits, group)));
     root.or_else(|| {
         let requests = open_requests(waits, grace).next()?;
-        Some(format!("find out why {} does not answer", requests.to))
+        Some(if requests.unsent == requests.number {
+            format!("find out why {} does not read what it is sent", requests.to)
+        } else {
+            format!("find out why {} does not answer", requests.to)
+        })
     })
+}
+
+/// How a circle of waits is broken, by what they are for.
+fn deadlock_remedy(chain: &Chain) -> &'static str {
+    let is_lock =
+        |link: &Link| matches!(link.target, Target::Lock { .. } | Target::FileLock { .. });
+    let is_request =
+        |link: &Link| matches!(link.target, Target::Answer { .. } | Target::Connect { .. });
+    if chain.links.iter().any(is_lock) {
+        "break the deadlock: take the locks in one order, or give each wait a time limit"
+    } else if chain.links.iter().all(is_request) {
+        "break the deadlock: no request may wait for one that needs the same worker: more workers, a pool of \
+         their own for such calls, and a time limit for each"
+    } else {
+        "break the deadlock: each end reads while it has something to write, or gives each wait a time limit"
+    }
+}
+
+/// What to ask of an idle process at the end of a chain, by what the link before wants from it.
+fn rest_remedy(name: &str, chain: &Chain) -> String {
+    let wanted = chain.links.iter().rev().nth(1).map(|link| &link.target);
+    match wanted {
+        Some(Target::Answer { from }) => format!("find out why {name} does not answer at {from}"),
+        Some(Target::Connect { to }) => format!("find out why {name} does not accept at {to}"),
+        Some(Target::Room { at }) => {
+            format!("find out why {name} does not read what it is sent at {at}")
+        }
+        _ => format!("find out why {name} does not go on"),
+    }
 }
 
 /// Returns the service that the link before the root waits for.
@@ -457,10 +515,7 @@ pub(super) fn conclusion(facts: &Facts, waits: &Summary) -> Option<String> {
 fn root_remedy(facts: &Facts, chain: &Chain) -> Option<String> {
     let root = chain.root();
     if chain.cycle {
-        return Some(
-            "break the deadlock: take the locks in one order, or give each wait a time limit"
-                .to_owned(),
-        );
+        return Some(deadlock_remedy(chain).to_owned());
     }
     Some(match &root.target {
         Target::Answer { from } => format!("find out why {from} does not answer"),
@@ -473,11 +528,8 @@ fn root_remedy(facts: &Facts, chain: &Chain) -> Option<String> {
         Target::Nap | Target::Events | Target::WorkQueue | Target::Signal | Target::Accept
             if chain.links.len() > 1 =>
         {
-            let holder = name(facts, root.party.pid()?);
-            match service_before(chain) {
-                Some(service) => format!("find out why {holder} does not answer at {service}"),
-                None => format!("find out why {holder} does not go on"),
-            }
+            let pid = root.party.pid()?;
+            rest_remedy(&name(facts, pid), chain)
         }
         Target::Processor if chain.links.len() > 1 => {
             let pid = root.party.pid()?;
@@ -495,6 +547,13 @@ fn root_remedy(facts: &Facts, chain: &Chain) -> Option<String> {
         }
         Target::Other(_) if root.party == Party::Nobody => {
             "find out who should hold the other end, and has ended".to_owned()
+        }
+        Target::Other(call) if chain.links.len() > 1 => {
+            let pid = root.party.pid()?;
+            format!(
+                "find out why {} does not return from {call}",
+                name(facts, pid)
+            )
         }
         _ => return None,
     })

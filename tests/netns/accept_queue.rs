@@ -261,6 +261,28 @@ select.select([client], [], [], 60)";
 }
 
 #[test]
+fn a_server_that_runs_a_program_for_its_client_is_busy_and_the_program_is_named() {
+    const SERVER: &str = "
+import socket, subprocess
+listener = socket.create_server(('127.0.0.1', 8080))
+print('ready', flush=True)
+client, _ = listener.accept()
+subprocess.run(['sleep', '60'])";
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", SERVER]));
+        server.wait_for_line("ready");
+        let stuck = Stuck::with_crowd(server, connect_many(1));
+        let report = stuck.report();
+        let finding = report.only("acceptor-busy");
+        assert_blames(finding, &[stuck.server.pid()]);
+        assert!(says(finding, "waits for its child sleep["), "{finding:#}");
+    });
+}
+
+#[test]
 fn no_thread_waits_for_a_listener_that_a_sleeping_child_inherited() {
     in_private_network(|| {
         let server = start_server(&["inherited", "--child", "sleep"]);

@@ -1,9 +1,10 @@
 //! Connections in `CLOSE_WAIT` that a process has accepted.
 
 use std::net::TcpStream;
+use std::process::Command;
 
 use crate::support::{
-    Closed, MESSAGE, Program, SHORT_GRACE, assert_blames, close, connect, doctor,
+    Closed, MESSAGE, Program, SHORT_GRACE, assert_blames, close, connect, doctor, have,
     in_private_network, outlast, says, scan, send, start_server, stop, talk, unread_by_server,
     wait_for_close_waits, wait_until,
 };
@@ -19,7 +20,10 @@ struct Leak {
 impl Leak {
     /// Three clients send a message, and two of them leave as soon as the server has read what it wants of it.
     fn start_server(arguments: &[&str], has_read: impl Fn(u64) -> bool) -> Self {
-        let server = start_server(arguments);
+        Self::of(start_server(arguments), has_read)
+    }
+
+    fn of(server: Program, has_read: impl Fn(u64) -> bool) -> Self {
         let mut clients = [connect(), connect(), connect()];
         for client in &mut clients {
             send(client, MESSAGE);
@@ -93,6 +97,27 @@ fn an_end_is_unread_where_the_mask_asks_for_room_to_write_only() {
     in_private_network(|| {
         Leak::start_server(&["unread-eof", "--because", "watched-for-writing"], at_once)
             .assert_unread("EPOLLIN");
+    });
+}
+
+#[test]
+fn an_end_is_unread_where_the_loop_waits_on_another_set_than_that_of_its_clients() {
+    const SERVER: &str = "
+import select, socket
+listener = socket.create_server(('127.0.0.1', 8080))
+print('ready', flush=True)
+clients, other, pair = select.epoll(), select.epoll(), socket.socketpair()
+accepted = [listener.accept()[0] for _ in range(3)]
+for client in accepted: clients.register(client, select.EPOLLIN)
+other.register(pair[0], select.EPOLLIN)
+other.poll(60)";
+    in_private_network(|| {
+        if !have("python3") {
+            return;
+        }
+        let server = Program::start(Command::new("python3").args(["-c", SERVER]));
+        server.wait_for_line("ready");
+        Leak::of(server, at_once).assert_unread("an epoll set on which no thread waits");
     });
 }
 

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::thread;
 
 use crate::support::{
-    Program, Report, assert_blames, connect, doctor, in_private_network, items, reset, run, says,
+    Program, Report, assert_blames, connect, doctor, have, in_private_network, items, reset, run,
+    says,
 };
 use rustix::net::{AddressFamily, SocketType, bind, connect as connect_socket, socket};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -181,4 +182,42 @@ fn pairs_in_namespace_of(pid: u32) -> (TcpListener, Vec<(TcpStream, TcpStream)>)
     let up = run(Command::new("ip").args(["link", "set", "lo", "up"]));
     assert!(up.status.success(), "{}", up.stderr);
     pairs()
+}
+
+/// What a search for them asks of the kernel. Faults in all of it were injected by hand, at many more places.
+const CALLS: [&str; 7] = [
+    "socket",
+    "sendto",
+    "recvfrom",
+    "getdents64",
+    "openat",
+    "readlinkat",
+    "getxattr",
+];
+
+#[test]
+fn a_system_call_that_fails_once_hides_no_leak() {
+    in_private_network(|| {
+        if !have("strace") {
+            return;
+        }
+        let (_listener, _held) = leak_resets(MANY);
+        for source in ["inet_diag", "procfs"] {
+            for call in CALLS {
+                for (error, when) in [("ENOMEM", 1), ("EACCES", 2), ("ENOMEM", 7)] {
+                    let fault = format!("inject={call}:error={error}:when={when}");
+                    let mut strace = Command::new("strace");
+                    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &fault]);
+                    strace.arg(env!("CARGO_BIN_EXE_closewait-doctor"));
+                    let check = run(strace.args(["check", "--source", source]));
+                    let status = check.status.code();
+                    assert!(
+                        matches!(status, Some(1..=3)),
+                        "{source}, {fault}: {status:?} {}",
+                        String::from_utf8_lossy(&check.stdout)
+                    );
+                }
+            }
+        }
+    });
 }

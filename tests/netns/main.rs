@@ -30,6 +30,7 @@ mod privileges;
 mod probe;
 mod recording;
 mod relieve;
+mod rights;
 mod soak;
 mod support;
 mod text;

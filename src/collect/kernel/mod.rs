@@ -263,6 +263,9 @@ pub struct HiddenDescriptors {
     pub in_flight: Vec<(Pid, u32, u32)>,
     /// Whether all of it could be searched, in the number of descriptors that is allowed for it.
     pub complete: bool,
+    /// Whether some of it could not be read, and nobody forbade it.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 /// Which processes hold pipes, terminals, files and unix sockets.

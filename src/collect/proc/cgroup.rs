@@ -29,10 +29,110 @@ pub(super) fn read_frozen(kernel: &mut dyn Kernel, pid: Pid) -> Reading<bool> {
             }
         }
     }
-    match gap {
-        Some(gap) if !seen => Reading::Unknown(gap),
-        _ => Reading::Known(false),
+    let Some(gap) = gap.filter(|_| !seen) else {
+        return Reading::Known(false);
+    };
+    elsewhere(kernel, &groups).unwrap_or(Reading::Unknown(gap))
+}
+
+/// Where cgroups are mounted in other places than usual: the mounts that we see, then those of process 1, whose files
+/// are read through its root. Nothing where none of them holds the cgroups of the process.
+fn elsewhere(kernel: &mut dyn Kernel, groups: &ProcessCGroups) -> Option<Reading<bool>> {
+    let mut seen = false;
+    for (mounts, root) in [("self/mountinfo", ""), ("1/mountinfo", "1/root")] {
+        let Ok(bytes) = kernel.read(mounts) else {
+            continue;
+        };
+        for mount in parse_mounts(&bytes) {
+            for group in groups {
+                let Some(path) =
+                    mount.path_of(group.hierarchy, &group.controllers, &group.pathname)
+                else {
+                    continue;
+                };
+                for (file, frozen_when) in mount.freezer_files() {
+                    match read_state(kernel, &format!("{root}{path}/{file}"), frozen_when) {
+                        Ok(true) => return Some(Reading::Known(true)),
+                        Ok(false) => seen = true,
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
     }
+    seen.then_some(Reading::Known(false))
+}
+
+/// A mount of a hierarchy of cgroups that can freeze.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    /// The cgroup that is mounted.
+    root: String,
+    /// Where it is mounted.
+    point: String,
+    /// Whether it is of version 2.
+    unified: bool,
+}
+
+impl Mount {
+    /// Where the files of a process's cgroup are, if it is in this hierarchy and below what is mounted.
+    fn path_of(&self, hierarchy: u32, controllers: &[String], group: &str) -> Option<String> {
+        let ours = if self.unified {
+            hierarchy == 0
+        } else {
+            controllers.iter().any(|name| name == "freezer")
+        };
+        if !ours || group == "/" {
+            return None;
+        }
+        let below = group.strip_prefix(self.root.trim_end_matches('/'))?;
+        (below.is_empty() || below.starts_with('/')).then(|| format!("{}{below}", self.point))
+    }
+
+    fn freezer_files(&self) -> &'static [(&'static str, &'static str)] {
+        if self.unified {
+            &[("cgroup.events", "frozen 1")]
+        } else {
+            &[("freezer.state", "FROZEN"), ("freezer.state", "FREEZING")]
+        }
+    }
+}
+
+/// Parses `mountinfo`: `35 24 0:30 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw`.
+fn parse_mounts(bytes: &[u8]) -> Vec<Mount> {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().filter_map(parse_mount).collect()
+}
+
+fn parse_mount(line: &str) -> Option<Mount> {
+    let (place, kind) = line.split_once(" - ")?;
+    let mut place = place.split(' ').skip(3);
+    let (root, point) = (place.next()?, place.next()?);
+    let mut kind = kind.split(' ');
+    let unified = match kind.next()? {
+        "cgroup2" => true,
+        "cgroup" if kind.nth(1)?.split(',').any(|option| option == "freezer") => false,
+        _ => return None,
+    };
+    Some(Mount {
+        root: unescape(root),
+        point: unescape(point),
+        unified,
+    })
+}
+
+/// Blanks and backslashes are written as three octal digits.
+fn unescape(text: &str) -> String {
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (escaped, plain)| {
+        text.replace(escaped, plain)
+    })
 }
 
 /// The files that tell, and the line by which they do. The root of a hierarchy cannot be frozen.
@@ -87,6 +187,7 @@ fn parse_origin(paths: impl Iterator<Item = String>) -> Origin {
     let mut origin = Origin::default();
     for path in paths {
         let mut before = "";
+        origin.unit = unit(&path).or(origin.unit);
         for part in path.split('/') {
             let stem = part.strip_suffix(".scope").unwrap_or(part);
             let scope = SCOPES.iter().find_map(|(prefix, runtime)| {
@@ -102,13 +203,32 @@ fn parse_origin(paths: impl Iterator<Item = String>) -> Origin {
             if let Some(uid) = pod_uid(part) {
                 origin.pod = Some(uid);
             }
-            if part.ends_with(".service") {
-                origin.unit = Some(part.to_owned());
-            }
             before = part;
         }
     }
     origin
+}
+
+/// The unit that a manager started, with the manager where it is a user's: `nginx.service (user 1000)`.
+///
+/// The system's manager owns the path down to the first service or scope. `user@UID.service` is the manager of a
+/// user, who names what is below it as he likes; and below its own service each program does.
+fn unit(path: &str) -> Option<String> {
+    let kind = |part: &str| part.rsplit_once('.').map(|(_, kind)| kind.to_owned());
+    let is_unit = |part: &&str| matches!(kind(part).as_deref(), Some("service" | "scope"));
+    let service = |part: &str| part.ends_with(".service").then(|| part.to_owned());
+    let mut parts = path.split('/');
+    let first = parts.by_ref().find(is_unit)?;
+    let user = first
+        .strip_prefix("user@")
+        .and_then(|rest| rest.strip_suffix(".service"));
+    let Some(uid) = user else {
+        return service(first);
+    };
+    match parts.find(is_unit).and_then(service) {
+        Some(own) => Some(format!("{own} (user {uid})")),
+        None => service(first),
+    }
 }
 
 /// Without systemd the folder above a container's tells the runtime.
@@ -140,6 +260,26 @@ fn pod_uid(part: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mounts_in_other_places_are_found_with_what_they_hold() {
+        let mounts = parse_mounts(
+            b"35 24 0:30 / /mnt/a\\040b rw - cgroup2 none rw,nsdelegate\n\
+              36 24 0:31 /docker /run/freezer rw shared:9 - cgroup freezer rw,freezer\n\
+              37 24 0:32 / /sys/fs/cgroup/cpu rw - cgroup cpu rw,cpu\n\
+              38 24 0:33 / /proc rw - proc proc rw\n",
+        );
+        assert_eq!(mounts.len(), 2);
+        let freezer = ["freezer".to_owned()];
+        let v2 = mounts[0].path_of(0, &[], "/web");
+        assert_eq!(v2.as_deref(), Some("/mnt/a b/web"));
+        let v1 = mounts[1].path_of(6, &freezer, "/docker/abc");
+        assert_eq!(v1.as_deref(), Some("/run/freezer/abc"));
+        for outside in ["/dockerish/abc", "/other", "/"] {
+            assert_eq!(mounts[1].path_of(6, &freezer, outside), None);
+        }
+        assert_eq!(mounts[1].path_of(0, &[], "/docker/abc"), None);
+    }
 
     #[test]
     fn each_hierarchy_has_its_own_freezer_file() {
@@ -182,5 +322,21 @@ mod tests {
         let unit = origin("/system.slice/nginx.service");
         assert_eq!(unit.unit.as_deref(), Some("nginx.service"));
         assert_eq!(origin("/user.slice"), Origin::default());
+    }
+
+    #[test]
+    fn a_unit_is_named_by_the_manager_that_owns_it() {
+        let unit = |path: &str| origin(path).unit;
+        let users = "/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service";
+        assert_eq!(unit(users).as_deref(), Some("nginx.service (user 1000)"));
+        // A container is no service, whatever runs in it.
+        assert_eq!(
+            unit("/system.slice/docker-1.scope/system.slice/nginx.service"),
+            None
+        );
+        let below = "/system.slice/web.service/nginx.service";
+        assert_eq!(unit(below).as_deref(), Some("web.service"));
+        let manager = "/user.slice/user-1000.slice/user@1000.service/init.scope";
+        assert_eq!(unit(manager).as_deref(), Some("user@1000.service"));
     }
 }

@@ -83,11 +83,7 @@ pub fn examine_process(
     });
     Examination {
         threads,
-        epoll_sets: table
-            .epolls
-            .iter()
-            .map(|fd| read_epoll_set(kernel, &base, *fd))
-            .collect(),
+        epoll_sets: read_epoll_sets(kernel, &base, &table.epolls),
         io_urings: table.io_urings.clone(),
         frozen: cgroup::read_frozen(kernel, pid),
         software,
@@ -97,6 +93,10 @@ pub fn examine_process(
         descriptors_complete: false,
     }
 }
+
+/// A command line is kept up to this many bytes. The class path of a large Java program fits; what a process
+/// wrote to fill the memory of whoever looks does not.
+const LONGEST_COMMAND_LINE: usize = 32 * 1024;
 
 /// Most of a table of mappings that is read: libraries are mapped early and come long before that.
 const MOST_MAPS_BYTES: usize = 256 * 1024;
@@ -151,11 +151,14 @@ fn read_threads(kernel: &mut dyn Kernel, pid: Pid, elf: Elf) -> Reading<Vec<Thre
         Ok(tids) => tids,
         Err(error) => return Reading::Unknown(error.gap()),
     };
-    Reading::Known(
-        tids.into_iter()
-            .filter_map(|tid| read_thread(kernel, pid, tid, elf.bits_32))
-            .collect(),
-    )
+    let mut threads = Vec::new();
+    for tid in tids {
+        if kernel.is_out_of_time() {
+            return Reading::Unknown(Gap::BudgetUsedUp);
+        }
+        threads.extend(read_thread(kernel, pid, tid, elf.bits_32));
+    }
+    Reading::Known(threads)
 }
 
 /// Nothing where the thread has ended meanwhile.
@@ -192,6 +195,29 @@ fn read_syscall(kernel: &mut dyn Kernel, pid: Pid, tid: Pid, compat: bool) -> Re
     }
 }
 
+/// So many registrations of one process are kept. They cost some 0.4 us each, and a program with so many
+/// connections in all its sets has other troubles.
+const MOST_WATCHES: usize = 500_000;
+
+/// Reads the sets until the process has had its share; the others are known to be unread.
+fn read_epoll_sets(kernel: &mut dyn Kernel, base: &str, fds: &[u32]) -> Vec<EpollSet> {
+    let mut left = MOST_WATCHES;
+    let mut sets = Vec::new();
+    for fd in fds {
+        let set = if left == 0 || kernel.is_out_of_time() {
+            EpollSet {
+                fd: *fd,
+                watches: Reading::Unknown(Gap::BudgetUsedUp),
+            }
+        } else {
+            read_epoll_set(kernel, base, *fd)
+        };
+        left = left.saturating_sub(set.watches.known().map_or(0, Vec::len));
+        sets.push(set);
+    }
+    sets
+}
+
 fn read_epoll_set(kernel: &mut dyn Kernel, base: &str, fd: u32) -> EpollSet {
     let watches = match kernel.read(&format!("{base}/fdinfo/{fd}")) {
         Ok(bytes) => match parse_epoll_watches(&bytes) {
@@ -213,10 +239,17 @@ fn parse_pid_inside(bytes: &[u8]) -> Option<Pid> {
     ids.skip(1).last()?.parse().ok()
 }
 
-/// Arguments are ended by zero bytes; a title that the process gave itself may be padded with more.
+/// Arguments are ended by zero bytes; a title that the process gave itself may be padded with more. One that is
+/// longer than [`LONGEST_COMMAND_LINE`] is cut there.
 fn parse_command_line(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.trim_end_matches('\0').replace('\0', " ")
+    let kept = &bytes[..bytes.len().min(LONGEST_COMMAND_LINE)];
+    let text = String::from_utf8_lossy(kept);
+    let text = text.trim_end_matches('\0').replace('\0', " ");
+    if kept.len() < bytes.len() {
+        format!("{text}…")
+    } else {
+        text
+    }
 }
 
 fn known_or_gap<T>(

@@ -148,45 +148,33 @@ fn recognise_java(evidence: &Evidence, software: &mut Software) {
 /// The compiled parts of an event library are mapped where a program uses it. asyncio may be loaded by a
 /// program that does not use it, which then has no epoll set of its own.
 fn recognise_python(evidence: &Evidence, software: &mut Software) {
-    let libraries = [
-        ("/gevent/", Library::Gevent),
-        ("/uvloop/", Library::Uvloop),
-        ("/_asyncio.", Library::Asyncio),
-    ];
-    let library = libraries.into_iter().find(|(part, library)| {
-        evidence.maps.contains(part) && (*library != Library::Asyncio || evidence.has_epoll)
+    let library = Library::MAPPED_PARTS.into_iter().find(|(part, library)| {
+        let used = *library != Library::Asyncio || evidence.has_epoll;
+        used && evidence.maps.contains(part)
     });
     if let Some((part, library)) = library {
         software.seen.push(format!("{part} is mapped"));
         software.library = Some(library);
     }
-    // gunicorn with the workers of uvicorn has the event loop of uvicorn.
-    let servers = [
-        ("uvicorn", Server::Uvicorn),
-        ("gunicorn", Server::Gunicorn),
-        ("hypercorn", Server::Hypercorn),
-        ("daphne", Server::Daphne),
-        ("uwsgi", Server::Uwsgi),
-    ];
-    let server = servers
-        .into_iter()
-        .find(|(name, _)| evidence.command_line.contains(name));
+    let server = named_in(evidence.command_line, Runtime::Python);
     if let Some((name, server)) = server {
         software.seen.push(format!("command line with {name}"));
         software.server = Some(server);
     }
 }
 
+/// The first server of the language that the command line names.
+fn named_in(command_line: &str, runtime: Runtime) -> Option<(&'static str, Server)> {
+    let markers = Server::COMMAND_LINE_MARKERS.into_iter();
+    let mut of_runtime = markers.filter(|(of, _, _)| *of == runtime);
+    let (_, marker, server) = of_runtime.find(|(_, marker, _)| command_line.contains(marker))?;
+    Some((marker, server))
+}
+
 fn recognise_ruby(evidence: &Evidence, software: &mut Software) {
-    let puma = evidence.thread(&["puma "]).is_some() || evidence.command_line.contains("puma");
-    software.server = if puma {
-        Some(Server::Puma)
-    } else {
-        evidence
-            .command_line
-            .contains("unicorn")
-            .then_some(Server::Unicorn)
-    };
+    let by_thread = evidence.thread(&["puma "]).map(|_| Server::Puma);
+    software.server = by_thread
+        .or_else(|| named_in(evidence.command_line, Runtime::Ruby).map(|(_, server)| server));
 }
 
 fn recognise_php(name: &str, software: &mut Software) {
@@ -194,10 +182,7 @@ fn recognise_php(name: &str, software: &mut Software) {
 }
 
 fn recognise_beam(evidence: &Evidence, software: &mut Software) {
-    software.server = evidence
-        .command_line
-        .contains("rabbit")
-        .then_some(Server::RabbitMq);
+    software.server = named_in(evidence.command_line, Runtime::Beam).map(|(_, server)| server);
 }
 
 /// Programs that are compiled show no more than the threads and the shared files of their library.

@@ -243,7 +243,7 @@ pub(super) struct Headline {
 
 /// Returns the part that a headline of `netstat` names, in the languages of net-tools.
 pub(super) fn headline(line: &str) -> Option<Headline> {
-    const HEADLINES: [&str; 7] = [
+    const HEADLINES: [&str; 11] = [
         "Active Internet connections",
         "Aktive Internetverbindungen",
         "Connexions Internet actives",
@@ -251,9 +251,13 @@ pub(super) fn headline(line: &str) -> Option<Headline> {
         "Conexiones activas de Internet",
         "Aktivní Internetová spojení",
         "Connessioni Internet attive",
+        "Aktiva internetanslutningar",
+        "Активные соединения с интернетом",
+        "激活Internet连接",
+        "稼働中のインターネット接続",
     ];
     const WITHOUT_SERVERS: [&str; 6] = ["w/o", "ohne", "sans", "sem", "sin", "bez"];
-    const ONLY_SERVERS: [&str; 6] = ["only", "Nur", "seulement", "sem os", "solo", "pouze"];
+    const ONLY_SERVERS: [&str; 6] = ["only", "Nur", "seulement", "仅服务器", "solo", "pouze"];
     let words: Vec<&str> = line.split_whitespace().collect();
     let joined = words.join(" ");
     HEADLINES.iter().find(|start| joined.starts_with(*start))?;
@@ -274,7 +278,7 @@ pub(super) fn headline(line: &str) -> Option<Headline> {
 
 /// Returns whether a line has the names of columns of `ss`, `netstat` or `/proc/net/tcp`.
 pub(super) fn is_header(line: &str) -> bool {
-    const QUEUES: [&str; 4] = ["Recv-Q", "Recv_Q", "RecvQ", "Empfangs-Q"];
+    const QUEUES: [&str; 5] = ["Recv-Q", "Recv_Q", "RecvQ", "Empfangs-Q", "Recib Enviad"];
     let has = |name: &str| line.contains(name);
     QUEUES.iter().any(|name| has(name))
         || (has("local_address") && has("rem_address"))

@@ -67,7 +67,8 @@ fn is_windows(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let row = matches!(words[..], ["TCP", local, remote, ..]
         if parse_endpoint(local).is_some() && parse_endpoint(remote).is_some());
-    let powershell = line.contains("LocalPort") && line.contains("RemotePort");
+    let list = line.starts_with("LocalPort") && line.contains(" : ");
+    let powershell = list || (line.contains("LocalPort") && line.contains("RemotePort"));
     row || powershell || words == ["Active", "Connections"] || line.contains("活动连接")
 }
 
@@ -86,6 +87,7 @@ fn is_count(line: &str) -> bool {
         [one, other] => {
             (is_number(one) && parse_state(other).is_some())
                 || (parse_state(one).is_some() && is_number(other))
+                || (is_number(one) && other.parse::<std::net::IpAddr>().is_ok())
         }
         ["TCP", total, ..] => is_number(total) && line.contains("estab"),
         ["Total", total, ..] => is_number(total),

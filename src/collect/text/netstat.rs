@@ -6,7 +6,7 @@ use super::endpoint::{Endpoint, parse_endpoint};
 use super::reader::Line;
 use super::row::{Columns, Details, Owner, Row, leading_number, mapped};
 use super::state::parse_state;
-use crate::model::{Reading, Timer};
+use crate::model::{Reading, TcpState, Timer};
 
 /// Without `-W` an address is cut so that it fits this width with its port.
 const COLUMN_WIDTH: usize = 23;
@@ -22,7 +22,10 @@ pub(super) fn recognise(line: &str) -> Line {
     let has_protocol = words.len() < line.split_whitespace().count();
     let (queues, rest) = take_queues(words);
     let state = rest.get(2).and_then(|word| parse_state(word));
-    if state.is_none() {
+    if state.is_none() && has_protocol && has_foreign_state(rest) && !is_listener(rest) {
+        return Line::Odd;
+    }
+    if state.is_none() && !(has_protocol && is_listener(rest)) {
         // `ss` too begins so where it was asked for one state: an address follows the other.
         let is_ss =
             has_addresses(rest) || !has_protocol || (queues.is_none() && !is_row_start(rest));
@@ -45,6 +48,11 @@ pub(super) fn is_protocol(word: &str) -> bool {
         .any(|name| word.eq_ignore_ascii_case(name))
 }
 
+/// Returns whether a line begins a row, whatever of it is missing.
+pub(super) fn begins_with_protocol(line: &str) -> bool {
+    line.split_whitespace().next().is_some_and(is_protocol)
+}
+
 /// Two numbers, where they are shown.
 fn take_queues<'w, 'a>(words: &'w [&'a str]) -> (Option<(u32, u32)>, &'w [&'a str]) {
     match words {
@@ -63,15 +71,37 @@ fn is_row_start(rest: &[&str]) -> bool {
         .any(|word| parse_endpoint(word).is_some())
 }
 
-/// Returns whether words are what another line of the row before has: a process, or a timer.
+/// Returns whether words are what another line of the row before has: user and inode, a process, or a
+/// timer.
 pub(super) fn is_rest_of_row(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (before, timer) = split_timer(&words);
     match before {
         [] => timer.is_some(),
         ["-"] => true,
+        [_user, inode, rest @ ..] if inode.parse::<u32>().is_ok() => {
+            rest == ["-"] || parse_owner(rest).is_some()
+        }
         _ => parse_owner(before).is_some(),
     }
+}
+
+/// Returns whether a state in a language that is not known stands behind the addresses: `ss` has
+/// details there, or nothing.
+fn has_foreign_state(rest: &[&str]) -> bool {
+    let is_name = |word: &&str| {
+        word.starts_with(char::is_alphabetic)
+            && word
+                .chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
+    };
+    has_addresses(rest) && rest.get(2).is_some_and(is_name)
+}
+
+/// Returns whether a row is about a listener, whatever language its state is in: no other TCP socket
+/// in the table is without a peer.
+fn is_listener(rest: &[&str]) -> bool {
+    has_foreign_state(rest) && rest[1].ends_with(":*")
 }
 
 fn has_addresses(rest: &[&str]) -> bool {
@@ -84,7 +114,7 @@ fn columns(queues: Option<(u32, u32)>, rest: &[&str], ipv6: bool) -> Option<Colu
         return None;
     };
     Some(Columns {
-        state: parse_state(state)?,
+        state: parse_state(state).or_else(|| is_listener(rest).then_some(TcpState::Listen))?,
         queues,
         local: parse_address(local, ipv6)?,
         remote: parse_address(remote, ipv6)?,

@@ -69,6 +69,11 @@ pub(super) fn groups(tables: Vec<Table>) -> Vec<(Option<String>, Vec<Table>)> {
     groups
 }
 
+/// Returns whether a line that may look like a prompt names a place instead: `### host web-0`.
+pub(super) fn is_heading(line: &str) -> bool {
+    line.starts_with('#') && separator(line).is_some()
+}
+
 /// Returns whether a line stands between tables of several places or moments.
 pub(super) fn tells_place_or_time(line: &str) -> bool {
     separator(line).is_some() || has_time(line)

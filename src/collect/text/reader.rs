@@ -127,8 +127,11 @@ impl Reader {
         let Some(mut broken) = self.broken.take() else {
             return false;
         };
-        let may_go_on =
-            !recognised.is_row() && !begins_table(line) && broken.lines < MOST_LINES_OF_ROW;
+        let begins_row = matches!(recognised, Line::Odd) && netstat::begins_with_protocol(line);
+        let may_go_on = !recognised.is_row()
+            && !begins_row
+            && !begins_table(line)
+            && broken.lines < MOST_LINES_OF_ROW;
         if may_go_on {
             let alone = broken.text.len();
             broken.text.push(' ');
@@ -234,6 +237,8 @@ impl Reader {
             self.evidence.header = true;
         } else if let Some(headline) = headline(line) {
             self.evidence.part = headline.part;
+        } else if place::is_heading(line) {
+            self.note(TakenFor::Words);
         } else if let Some(command) = parse_command(line) {
             self.place.run(line);
             self.evidence = Evidence {

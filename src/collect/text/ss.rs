@@ -192,11 +192,7 @@ fn take_owners(text: &str) -> (Vec<Owner>, String) {
 
 /// `"nginx",pid=12,fd=6)`
 fn parse_owner(text: &str) -> Option<(Owner, &str)> {
-    let text = text.strip_prefix('"')?;
-    let (command, fields) = text
-        .split_once("\",pid=")
-        .filter(|(command, _)| !command.contains("\","))
-        .or_else(|| text.split_once("\","))?;
+    let (command, fields) = split_command(text)?;
     let (fields, after) = fields.split_once(')')?;
     let mut fields = fields.split(',');
     let (pid, _) = leading_number(fields.next()?)?;
@@ -207,6 +203,27 @@ fn parse_owner(text: &str) -> Option<(Owner, &str)> {
         command: command.to_owned(),
     };
     Some((owner, after))
+}
+
+/// The name and the fields behind it. A shell, JSON or a sheet may have changed the quotes, or taken
+/// them off.
+fn split_command(text: &str) -> Option<(&str, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let (command, fields) = text
+            .split_once(",pid=")
+            .or_else(|| text.split_once(','))
+            .filter(|(command, _)| !command.contains(['(', ')', '"']) || text.starts_with('\\'))?;
+        return Some((command.trim_matches(['\\', '"', '\'']), fields));
+    };
+    let (command, fields) = quoted
+        .split_once("\",pid=")
+        .filter(|(command, _)| !command.contains("\","))
+        .or_else(|| quoted.split_once("\","))?;
+    // A sheet doubles quotes.
+    let doubled = command
+        .strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'));
+    Some((doubled.unwrap_or(command), fields))
 }
 
 /// `keepalive,119min,0)`: a name, a time, and how often it went off.

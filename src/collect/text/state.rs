@@ -48,13 +48,13 @@ fn english(letters: &str) -> Option<TcpState> {
     })
 }
 
-/// net-tools in Portuguese, German and Czech translate states, and Windows in German; the other
-/// languages of net-tools (Estonian, French, Japanese) only `UNKNOWN`.
+/// net-tools in Portuguese, German and Czech translate states, its Spanish catalogue of Ubuntu two of
+/// them, and Windows in German; the other languages of net-tools (Estonian, French, Japanese) only
+/// `UNKNOWN`.
 fn translated(letters: &str) -> Option<TcpState> {
     Some(match letters {
-        "ESTABELECIDA" | "ESTABELECIDO" | "VERBUNDEN" | "SPOJENO" | "HERGESTELLT" => {
-            TcpState::Established
-        }
+        "ESTABELECIDA" | "ESTABELECIDO" | "ESTABLECIDO" | "VERBUNDEN" | "SPOJENO"
+        | "HERGESTELLT" => TcpState::Established,
         "SYNENVIADO" | "SYNGESENDET" => TcpState::SynSent,
         "SYNRECEBIDO" | "SYNEMPFANGEN" => TcpState::SynRecv,
         "ESPERAFIN1" | "FINWARTEN1" => TcpState::FinWait1,
@@ -63,7 +63,7 @@ fn translated(letters: &str) -> Option<TcpState> {
         "FECHAR" | "ZAVŘEN" | "GESCHLOSSEN" => TcpState::Close,
         "ESPERANDOFECHAR" | "SCHLIESSENWARTEN" | "SCHLIESSENWARTENDE" => TcpState::CloseWait,
         "ÚLTIMOACK" | "POSLEDNÍACK" | "LETZTESACK" => TcpState::LastAck,
-        "OUÇA" | "OUVINDO" | "NASLOUCHÁ" | "ABHÖREN" | "HÖRT" => TcpState::Listen,
+        "OUÇA" | "OUVINDO" | "ESCUCHAR" | "NASLOUCHÁ" | "ABHÖREN" | "HÖRT" => TcpState::Listen,
         "FECHANDO" | "ZAVÍRÁ" | "SCHLIESSEND" => TcpState::Closing,
         _ => return None,
     })

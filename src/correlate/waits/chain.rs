@@ -78,6 +78,14 @@ impl Party {
             Self::Nobody => None,
         }
     }
+
+    /// The thread, where it is one.
+    pub fn tid(&self) -> Option<Pid> {
+        match self {
+            Self::Thread { tid, .. } => Some(*tid),
+            Self::Threads { .. } | Self::Process { .. } | Self::Nobody => None,
+        }
+    }
 }
 
 impl Chain {

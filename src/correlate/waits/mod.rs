@@ -6,6 +6,7 @@
 mod chain;
 mod facts;
 mod needs;
+mod polled;
 mod summary;
 mod target;
 

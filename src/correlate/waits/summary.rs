@@ -40,6 +40,8 @@ pub struct Requests {
     pub number: usize,
     /// How many of those are still being made.
     pub connecting: usize,
+    /// How many of those have not taken all that was sent.
+    pub unsent: usize,
     /// The longest time since one was asked, where that shows.
     pub longest: Option<Duration>,
 }
@@ -131,10 +133,12 @@ fn requests(facts: &Facts, processes: &[&Process]) -> Vec<Requests> {
             to,
             number: 0,
             connecting: 0,
+            unsent: 0,
             longest: None,
         });
         requests.number += 1;
         requests.connecting += usize::from(asked.connecting);
+        requests.unsent += usize::from(!asked.connecting && connection.send_q > 0);
         requests.longest = requests.longest.max(asked.since);
     }
     let mut requests: Vec<Requests> = by_service.into_values().collect();

@@ -7,6 +7,7 @@ use super::super::activity::Activity;
 use super::super::halt::{Halt, halt};
 use super::super::threads::ThreadRecord;
 use super::facts::{Facts, asked, plain};
+use super::polled::{polled, polled_connection};
 use crate::model::{Connection, FutexKind, Gap, Inode, Pid, Process, Reading, RunState, TcpState};
 
 /// What a thread waits for.
@@ -207,7 +208,8 @@ pub(super) fn wait_of(
         tid: record.tid,
         name: record.command.clone(),
         call: activity.call_name().to_owned(),
-        fd: descriptor_of(&activity),
+        fd: descriptor_of(&activity)
+            .or_else(|| polled_connection(facts, process, &activity, &target)),
         target,
         since,
         constant,
@@ -227,7 +229,7 @@ fn descriptor_of(activity: &Activity) -> Option<u32> {
     }
 }
 
-type Found = (Target, Option<Duration>);
+pub(super) type Found = (Target, Option<Duration>);
 
 fn target_of(
     facts: &Facts,
@@ -309,41 +311,7 @@ fn child_or_signal(process: &Process, tid: Pid, call: &str) -> Target {
     }
 }
 
-fn polled(facts: &Facts, process: &Process, fds: Option<&[u32]>, call: &str) -> Found {
-    match fds {
-        // It polls to write, or lets time pass.
-        Some([]) => (Target::Nap, None),
-        Some([one]) => {
-            let found = on_descriptor(facts, process, *one, call);
-            match found.0 {
-                // An event loop with one descriptor is one all the same.
-                Target::Other(_) | Target::Pipe { writes: false, .. } | Target::News { .. } => {
-                    (Target::Events, None)
-                }
-                _ => found,
-            }
-        }
-        Some(several) => same_service(facts, process, several).unwrap_or((Target::Events, None)),
-        None => (Target::Unseen(Gap::NotPermitted), None),
-    }
-}
-
-/// A thread that polls several connections to one service, all of them asked, waits for it.
-fn same_service(facts: &Facts, process: &Process, fds: &[u32]) -> Option<Found> {
-    let mut found: Option<Found> = None;
-    for fd in fds {
-        let inode = Facts::socket_of(process, *fd)?;
-        let one = on_connection(facts, facts.connection(inode)?, "poll");
-        match (&one.0, &mut found) {
-            (Target::Answer { .. }, None) => found = Some(one),
-            (target, Some((known, longest))) if target == known => *longest = one.1.max(*longest),
-            _ => return None,
-        }
-    }
-    found
-}
-
-fn on_descriptor(facts: &Facts, process: &Process, fd: u32, call: &str) -> Found {
+pub(super) fn on_descriptor(facts: &Facts, process: &Process, fd: u32, call: &str) -> Found {
     let Some(text) = Facts::target_text(process, fd) else {
         return (Target::Other(format!("{call} on fd {fd}")), None);
     };
@@ -370,7 +338,7 @@ fn on_descriptor(facts: &Facts, process: &Process, fd: u32, call: &str) -> Found
     (Target::Other(format!("{call} on {text}")), None)
 }
 
-fn on_connection(facts: &Facts, connection: &Connection, call: &str) -> Found {
+pub(super) fn on_connection(facts: &Facts, connection: &Connection, call: &str) -> Found {
     let remote = plain(connection.remote);
     if connection.state == TcpState::SynSent {
         return (Target::Connect { to: remote }, None);

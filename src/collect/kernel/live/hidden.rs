@@ -1,10 +1,11 @@
 //! Sockets that no descriptor table of a process shows.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::descriptors::{
-    for_each_number, open_directory, read_table, read_table_at, socket_inode,
+    for_each_number, is_gone, open_directory, read_table, read_table_at, socket_inode,
 };
 use crate::collect::kernel::{DescriptorTable, HiddenDescriptors};
 use crate::model::{InodeSet, Pid};
@@ -24,9 +25,13 @@ pub(super) fn search(procfs: &Path, pids: &[Pid], wanted: &InodeSet) -> HiddenDe
         },
     };
     for pid in pids {
-        // What has ended meanwhile holds nothing; what is refused was told with the first pass.
-        let _ = search.threads(*pid);
-        let _ = search.special_files(*pid);
+        for searched in [search.threads(*pid), search.special_files(*pid)] {
+            // What has ended meanwhile holds nothing; what is refused was told with the first pass.
+            let is_told = |error: &io::Error| {
+                is_gone(error) || error.kind() == io::ErrorKind::PermissionDenied
+            };
+            search.found.failed |= searched.is_err_and(|error| !is_told(&error));
+        }
     }
     search.found
 }
@@ -40,7 +45,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Threads that took a table of their own (`unshare(CLONE_FILES)`): its descriptors differ.
-    fn threads(&mut self, pid: Pid) -> std::io::Result<()> {
+    fn threads(&mut self, pid: Pid) -> io::Result<()> {
         let tids = self.numbers(&format!("{pid}/task"))?;
         if tids.len() < 2 {
             return Ok(());
@@ -61,7 +66,7 @@ impl Search<'_> {
     }
 
     /// Rings with registered files, and unix sockets with descriptors in flight.
-    fn special_files(&mut self, pid: Pid) -> std::io::Result<()> {
+    fn special_files(&mut self, pid: Pid) -> io::Result<()> {
         let fds = self.numbers(&format!("{pid}/fdinfo"))?;
         if !self.spend(fds.len()) {
             return Ok(());
@@ -69,8 +74,10 @@ impl Search<'_> {
         let rings_before = self.found.rings.len();
         for fd in fds {
             let path = self.procfs.join(format!("{pid}/fdinfo/{fd}"));
-            let Ok(bytes) = std::fs::read(path) else {
-                continue;
+            let bytes = match std::fs::read(path) {
+                Ok(bytes) => bytes,
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(error),
             };
             let inodes: Vec<u32> = parse_user_files(&bytes)
                 .filter(|inode| self.wanted.contains(inode))
@@ -90,7 +97,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn numbers(&self, path: &str) -> std::io::Result<Vec<u32>> {
+    fn numbers(&self, path: &str) -> io::Result<Vec<u32>> {
         let directory = open_directory(&self.procfs.join(path))?;
         let mut numbers = Vec::new();
         for_each_number(directory.as_fd(), |number, _| numbers.push(number))?;

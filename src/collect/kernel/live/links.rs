@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::descriptors::{for_each_number, open_directory};
+use super::descriptors::{for_each_number, is_gone, open_directory};
 use crate::collect::kernel::{LinkHolder, LinkHolders};
 use crate::model::Pid;
 
@@ -26,8 +26,8 @@ pub(super) fn search(procfs: &Path, pids: &[Pid], targets: &BTreeSet<String>) ->
     let mut left = MOST_DESCRIPTORS;
     for pid in pids {
         match search_process(procfs, *pid, targets, &mut left, &mut found.holders) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found.complete = false,
-            // Or the process ended while it was looked at.
+            // The process ended while it was looked at.
+            Err(error) if !is_gone(&error) => found.complete = false,
             Ok(()) | Err(_) => {}
         }
         if left == 0 {
@@ -46,7 +46,7 @@ fn search_process(
     holders: &mut Vec<LinkHolder>,
 ) -> io::Result<()> {
     let directory = open_directory(&procfs.join(format!("{pid}/fd")))?;
-    let mut refused = None;
+    let mut failure = None;
     for_each_number(directory.as_fd(), |fd, name| {
         if *left == 0 {
             return;
@@ -56,14 +56,12 @@ fn search_process(
             Ok(target) if targets.contains(&target) => {
                 holders.push(LinkHolder { pid, fd, target });
             }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                refused = Some(error);
-            }
-            // Or the descriptor was closed while it was looked at.
+            // The descriptor was closed while it was looked at.
+            Err(error) if !is_gone(&error) => failure = Some(error),
             Ok(_) | Err(_) => {}
         }
     })?;
-    refused.map_or(Ok(()), Err)
+    failure.map_or(Ok(()), Err)
 }
 
 fn read_target(directory: std::os::fd::BorrowedFd<'_>, name: &CStr) -> io::Result<String> {

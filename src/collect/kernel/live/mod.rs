@@ -34,6 +34,7 @@ use crate::collect::kernel::{
     DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, LinkHolders,
     SocketDump, UnixSocket, UnlistedSockets,
 };
+use crate::collect::rights;
 use crate::model::{Host, InodeSet, Pid};
 use descriptors::{for_each_number, open_directory};
 use dump::RECEIVE_BYTES;
@@ -53,6 +54,18 @@ const FIRST_PROCESS: Pid = 1;
 const MANY_BYTES: usize = 4 * RECEIVE_BYTES;
 
 const DIAG: &str = "sock_diag";
+
+/// So much of a file that a process fills as it likes is read.
+const MOST_BYTES_OF_A_PROCESS: u64 = 64 * 1024;
+
+/// As many bytes of a file are read: what a process may make as long as it likes is cut.
+fn most_bytes(path: &str) -> u64 {
+    if path.ends_with("/cmdline") || path.ends_with("/environ") {
+        MOST_BYTES_OF_A_PROCESS
+    } else {
+        u64::MAX
+    }
+}
 
 /// Asks the kernel this program runs on, within the network namespace of the calling thread.
 pub struct LiveKernel {
@@ -156,6 +169,8 @@ impl Kernel for LiveKernel {
     }
 
     fn begin_look(&mut self, budget: Duration) {
+        // Without them less can be read; blind spots say so.
+        let _ = rights::raise(&self.procfs);
         self.timed_reads.begin_look();
         self.look = OneLook::begin(budget);
     }
@@ -168,6 +183,7 @@ impl Kernel for LiveKernel {
         self.pass.end_look();
         let home = self.look.travel.go_home();
         self.look.socket = None;
+        rights::lower().map_err(|error| KernelError::new("capabilities", &error))?;
         home
     }
 
@@ -184,7 +200,10 @@ impl Kernel for LiveKernel {
     }
 
     fn enter_named(&mut self, name: &str) -> Result<(), KernelError> {
+        // The caller may name any path.
+        rights::lower().map_err(|error| KernelError::new("capabilities", &error))?;
         let moved = self.look.travel.enter_named(&self.procfs, name);
+        let _ = rights::raise(&self.procfs);
         self.note_move(moved)
     }
 
@@ -256,9 +275,10 @@ impl Kernel for LiveKernel {
     }
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
-        self.ask(path, |path| {
+        let most = most_bytes(path);
+        self.ask(path, move |path| {
             let mut bytes = Vec::new();
-            File::open(path)?.read_to_end(&mut bytes)?;
+            File::open(path)?.take(most).read_to_end(&mut bytes)?;
             Ok(bytes)
         })
     }

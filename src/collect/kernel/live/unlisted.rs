@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use rustix::net::{getpeername, getsockname, sockopt};
 use rustix::path::DecInt;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -85,20 +86,35 @@ pub(super) fn of_closed(
         ..UnlistedSockets::default()
     };
     for table in closed {
-        let process = same_pids.then(|| open_process(table.pid)).flatten();
+        let process = open_process(same_pids, table.pid);
         let here = table
             .sockets
             .iter()
             .filter(|(_, _, of)| u64::from(*of) == netns);
         let here: Vec<(u32, u32)> = here.map(|(fd, inode, _)| (*fd, *inode)).collect();
         found.complete &= here.len() <= left;
-        let asked = here.into_iter().take(left);
-        // One that cannot be asked may never have been connected, or is another one by now.
-        let sockets: Vec<UnlistedSocket> = asked
-            .map(|(fd, inode)| unlisted_socket(process.as_ref(), fd, inode))
-            .inspect(|_| left -= 1)
-            .filter(|socket| socket.ends.is_some())
-            .collect();
+        let asked: Vec<(u32, u32)> = here.into_iter().take(left).collect();
+        left -= asked.len();
+        let mut sockets = Vec::new();
+        let mut refusals = Vec::new();
+        for (fd, inode) in asked {
+            match ends(process.as_ref(), fd, inode) {
+                // One that is not there is another one by now.
+                Ok(ends) => sockets.extend(ends.map(|ends| UnlistedSocket {
+                    fd,
+                    inode,
+                    ends: Some(ends),
+                })),
+                Err(error) => refusals.push(error),
+            }
+        }
+        // One that cannot be asked may never have been connected; many of them may be a leak.
+        if refusals.len() >= FEWEST_SOCKETS {
+            found.refused += usize::from(refusals.iter().all(is_refusal));
+            found.failed += usize::from(!refusals.iter().all(is_refusal));
+        } else {
+            found.failed += usize::from(refusals.iter().any(|error| !is_refusal(error)));
+        }
         if !sockets.is_empty() {
             found.tables.push(UnlistedTable {
                 pid: table.pid,
@@ -120,9 +136,12 @@ fn is_this_process(own: Option<Pid>) -> bool {
     own.is_some_and(|own| i32::try_from(own) == Ok(rustix::process::getpid().as_raw_pid()))
 }
 
-fn unlisted_socket(process: Option<&OwnedFd>, fd: u32, inode: u32) -> UnlistedSocket {
-    let ends = process.and_then(|process| ends(process, fd, inode));
-    UnlistedSocket { fd, inode, ends }
+/// Returns whether a socket could not be asked because nobody lets us, or nobody can.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+    )
 }
 
 struct Search<'a> {
@@ -151,11 +170,11 @@ impl Search<'_> {
             return Ok(());
         };
         self.left = left;
-        let sockets = sockets(&directory, &fds);
+        let sockets = sockets(&directory, &fds)?;
         if sockets.len() < FEWEST_SOCKETS {
             return Ok(());
         }
-        let unlisted = self.unlisted(pid, sockets);
+        let unlisted = self.unlisted(pid, sockets)?;
         if !unlisted.is_empty() {
             self.found.tables.push(UnlistedTable {
                 pid,
@@ -166,66 +185,109 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn unlisted(&self, pid: Pid, sockets: Vec<(u32, Inode)>) -> Vec<UnlistedSocket> {
+    fn unlisted(&self, pid: Pid, sockets: Vec<(u32, Inode)>) -> io::Result<Vec<UnlistedSocket>> {
         let folder = self.procfs.join(format!("{pid}/fd"));
-        let process = self.same_pids.then(|| open_process(pid)).flatten();
-        sockets
-            .into_iter()
-            .filter(|(_, inode)| !self.listed.contains(inode))
-            .filter(|(fd, _)| is_tcp(&folder.join(fd.to_string())))
-            .filter_map(|(fd, inode)| Some(unlisted_socket(process.as_ref(), fd, inode.number()?)))
-            .collect()
+        let process = open_process(self.same_pids, pid);
+        let mut unlisted = Vec::new();
+        for (fd, inode) in sockets {
+            let Some(number) = inode.number() else {
+                continue;
+            };
+            if self.listed.contains(&inode) || !is_tcp(&folder.join(fd.to_string()))? {
+                continue;
+            }
+            unlisted.push(UnlistedSocket {
+                fd,
+                inode: number,
+                // One that cannot be asked is in no table all the same.
+                ends: ends(process.as_ref(), fd, number).unwrap_or(None),
+            });
+        }
+        Ok(unlisted)
     }
 }
 
-fn sockets(directory: &OwnedFd, fds: &[u32]) -> Vec<(u32, Inode)> {
+fn sockets(directory: &OwnedFd, fds: &[u32]) -> io::Result<Vec<(u32, Inode)>> {
     let mut buffer = [MaybeUninit::uninit(); 64];
-    fds.iter()
-        .filter_map(|fd| {
-            let name = DecInt::new(*fd);
-            let (target, _) =
-                rustix::fs::readlinkat_raw(directory, name.as_c_str(), &mut buffer).ok()?;
-            Some((*fd, socket_inode(target)?))
-        })
-        .collect()
+    let mut sockets = Vec::new();
+    for fd in fds {
+        let name = DecInt::new(*fd);
+        match rustix::fs::readlinkat_raw(directory, name.as_c_str(), &mut buffer) {
+            Ok((target, _)) => sockets.extend(socket_inode(target).map(|inode| (*fd, inode))),
+            // It was closed meanwhile.
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(sockets)
 }
 
 /// Returns whether a socket's protocol is TCP, over IPv4 or IPv6; no other attribute tells of a
 /// socket that is not in a table.
-fn is_tcp(path: &Path) -> bool {
+fn is_tcp(path: &Path) -> io::Result<bool> {
     let mut name = [0_u8; 32];
-    rustix::fs::getxattr(path, "system.sockprotoname", &mut name)
-        .ok()
-        .and_then(|length| name.get(..length))
-        .is_some_and(|name| {
-            matches!(
-                name.trim_ascii_end(),
-                b"TCP" | b"TCPv6" | b"TCP\0" | b"TCPv6\0"
-            )
-        })
+    let length = match rustix::fs::getxattr(path, "system.sockprotoname", &mut name) {
+        Ok(length) => length,
+        // It was closed meanwhile, or is no socket any more.
+        Err(Errno::NOENT | Errno::NODATA | Errno::OPNOTSUPP) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let name = name.get(..length).unwrap_or_default();
+    Ok(matches!(
+        name.trim_ascii_end(),
+        b"TCP" | b"TCPv6" | b"TCP\0" | b"TCPv6\0"
+    ))
 }
 
-fn open_process(pid: Pid) -> Option<OwnedFd> {
-    let pid = rustix::process::Pid::from_raw(pid.try_into().ok()?)?;
-    pidfd_open(pid, PidfdFlags::empty()).ok()
+/// A process, to ask its sockets; another mount's process ids may be those of other processes here.
+fn open_process(same_pids: bool, pid: Pid) -> io::Result<OwnedFd> {
+    let raw = same_pids.then(|| i32::try_from(pid).ok()).flatten();
+    let pid = raw.and_then(rustix::process::Pid::from_raw);
+    let pid = pid.ok_or(io::ErrorKind::Unsupported)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Asks a socket of another process for its ends (since 5.6, and with the right to trace it).
+/// Asks a socket of another process for its ends (since 5.6, and with the right to trace it). Nothing where it
+/// is not there any more.
 ///
 /// It is shared for a moment, and only read: nothing of it changes.
-fn ends(process: &OwnedFd, fd: u32, inode: u32) -> Option<SocketEnds> {
-    let fd = fd.try_into().ok()?;
-    let socket = pidfd_getfd(process, fd, PidfdGetfdFlags::empty()).ok()?;
+///
+/// # Errors
+///
+/// When the process or the socket cannot be asked.
+fn ends(
+    process: Result<&OwnedFd, &io::Error>,
+    fd: u32,
+    inode: u32,
+) -> io::Result<Option<SocketEnds>> {
+    let process = match process {
+        Ok(process) => process,
+        Err(error) if is_gone(error) => return Ok(None),
+        Err(error) => return Err(error.kind().into()),
+    };
+    let Ok(fd) = fd.try_into() else {
+        return Ok(None);
+    };
+    let socket = match pidfd_getfd(process, fd, PidfdGetfdFlags::empty()) {
+        Ok(socket) => socket,
+        Err(Errno::BADF | Errno::SRCH) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     // The number may have been closed and used again meanwhile.
-    if rustix::fs::fstat(&socket).ok()?.st_ino != u64::from(inode) {
-        return None;
+    if rustix::fs::fstat(&socket)?.st_ino != u64::from(inode) {
+        return Ok(None);
     }
-    Some(SocketEnds {
-        local: SocketAddr::try_from(getsockname(&socket).ok()?).ok(),
-        connected: getpeername(&socket).is_ok(),
-        listening: sockopt::socket_acceptconn(&socket).unwrap_or(false),
-        received: sockopt::socket_incoming_cpu(&socket).ok()? != NO_CPU,
-    })
+    let connected = match getpeername(&socket) {
+        Ok(_) => true,
+        Err(Errno::NOTCONN) => false,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(SocketEnds {
+        local: SocketAddr::try_from(getsockname(&socket)?).ok(),
+        connected,
+        listening: sockopt::socket_acceptconn(&socket)?,
+        received: sockopt::socket_incoming_cpu(&socket)? != NO_CPU,
+    }))
 }
 
 /// `SO_INCOMING_CPU` of a socket that no packet has come for.

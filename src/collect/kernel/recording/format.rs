@@ -6,13 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::Compression;
-use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
@@ -24,9 +23,6 @@ use crate::model::{Host, PortRange, Scope};
 
 /// Names the format and its version; a reader refuses any other.
 pub(super) const FORMAT: &str = "closewait-doctor.recording/v1";
-
-/// A recording may unpack to this much; more is taken for an attack.
-const MOST_BYTES: u64 = 2 << 30;
 
 /// The first line of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,10 +146,10 @@ impl From<RecordedScope> for Scope {
 }
 
 /// A question and what was answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Entry {
     /// The namespace that was entered before; none for the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
     pub ask: Question,
     #[serde(flatten)]
@@ -191,7 +187,7 @@ impl Question {
 }
 
 /// The kernel's answer, or its failure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     Answer(Answer),
@@ -249,7 +245,7 @@ impl TryFrom<WrittenBytes> for Bytes {
 }
 
 /// The last line.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct End {
     end: usize,
 }
@@ -265,7 +261,7 @@ pub enum RecordingError {
     Truncated,
     /// A line of it makes no sense.
     Corrupt(String),
-    /// It unpacks to more than is reasonable.
+    /// What it holds needs more memory than is reasonable.
     TooLarge,
     /// The file could not be read.
     Io(io::Error),
@@ -281,7 +277,10 @@ impl fmt::Display for RecordingError {
             ),
             Self::Truncated => write!(f, "the recording is cut short; copy or record it again"),
             Self::Corrupt(detail) => write!(f, "the recording is damaged: {detail}"),
-            Self::TooLarge => write!(f, "the recording unpacks to more than 2 GiB"),
+            Self::TooLarge => write!(
+                f,
+                "the recording takes more memory than a recording may (192 MiB); record with --port, which asks for less"
+            ),
             Self::Io(error) => write!(f, "{error}"),
         }
     }
@@ -303,87 +302,4 @@ pub(super) fn write(header: &Header, entries: &[Entry], file: &mut dyn Write) ->
 fn write_line(writer: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *writer, line)?;
     writer.write_all(b"\n")
-}
-
-/// Reads a recording, whole or not at all.
-pub(super) fn read(file: impl Read) -> Result<(Header, Vec<Entry>), RecordingError> {
-    let mut lines = BufReader::new(GzDecoder::new(file).take(MOST_BYTES));
-    let mut line = Vec::new();
-    let header = next_line(&mut lines, &mut line).map_err(|error| match error {
-        // What does not unpack from the first byte is no recording.
-        RecordingError::Corrupt(_) => RecordingError::Foreign,
-        other => other,
-    })?;
-    let header = parse_header(header.ok_or(RecordingError::Truncated)?)?;
-    let mut entries = Vec::new();
-    while let Some(text) = next_line(&mut lines, &mut line)? {
-        match serde_json::from_slice::<Entry>(text) {
-            Ok(entry) => entries.push(entry),
-            Err(error) => {
-                let end = serde_json::from_slice::<End>(text)
-                    .map_err(|_| RecordingError::Corrupt(error.to_string()))?;
-                return finish(&mut lines, header, entries, end.end);
-            }
-        }
-    }
-    if lines.get_ref().limit() == 0 {
-        return Err(RecordingError::TooLarge);
-    }
-    Err(RecordingError::Truncated)
-}
-
-/// Reads on to the end, because only there does gzip check its sum.
-fn finish(
-    lines: &mut impl BufRead,
-    header: Header,
-    entries: Vec<Entry>,
-    counted: usize,
-) -> Result<(Header, Vec<Entry>), RecordingError> {
-    if counted != entries.len() {
-        return Err(RecordingError::Corrupt(format!(
-            "{counted} entries were written, {} found",
-            entries.len()
-        )));
-    }
-    match lines.read(&mut [0]).map_err(|error| unpacking(&error))? {
-        0 => Ok((header, entries)),
-        _ => Err(RecordingError::Corrupt(
-            "something follows its end".to_owned(),
-        )),
-    }
-}
-
-fn next_line<'line>(
-    lines: &mut impl BufRead,
-    line: &'line mut Vec<u8>,
-) -> Result<Option<&'line [u8]>, RecordingError> {
-    line.clear();
-    let read = lines
-        .read_until(b'\n', line)
-        .map_err(|error| unpacking(&error))?;
-    Ok((read > 0).then_some(&line[..]))
-}
-
-fn unpacking(error: &io::Error) -> RecordingError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => RecordingError::Truncated,
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-            RecordingError::Corrupt(error.to_string())
-        }
-        _ => RecordingError::Io(io::Error::new(error.kind(), error.to_string())),
-    }
-}
-
-fn parse_header(line: &[u8]) -> Result<Header, RecordingError> {
-    #[derive(Deserialize)]
-    struct Format {
-        recording: String,
-    }
-    let Ok(Format { recording }) = serde_json::from_slice(line) else {
-        return Err(RecordingError::Foreign);
-    };
-    if recording != FORMAT {
-        return Err(RecordingError::Version(recording.escape_debug().collect()));
-    }
-    serde_json::from_slice(line).map_err(|error| RecordingError::Corrupt(error.to_string()))
 }

@@ -5,7 +5,8 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::format::{self as recording, Answer, Header, Outcome, Question, RecordingError};
+use super::format::{Answer, Header, Outcome, Question, RecordingError};
+use super::stream;
 use crate::collect::kernel::{
     DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, LinkHolders,
     SocketDump, UnixSocket, UnlistedSockets,
@@ -21,6 +22,8 @@ pub struct RecordedKernel {
     /// Where it is now.
     netns: Option<String>,
     answers: HashMap<(Option<String>, Question), VecDeque<Outcome>>,
+    /// The answer to the last question, where it will not be given again.
+    last: Option<Outcome>,
 }
 
 impl RecordedKernel {
@@ -30,9 +33,8 @@ impl RecordedKernel {
     ///
     /// When the file is no recording, or not a whole one.
     pub fn read_from(file: impl Read) -> Result<Self, RecordingError> {
-        let (header, entries) = recording::read(file)?;
         let mut answers: HashMap<_, VecDeque<Outcome>> = HashMap::new();
-        for entry in entries {
+        let header = stream::read(file, |entry| {
             let question = match entry.ask {
                 // Whoever replays may ask for fewer ports; the decoder sorts them out.
                 Question::Sockets(dump) => Question::Sockets(without_ports(&dump)),
@@ -40,12 +42,14 @@ impl RecordedKernel {
             };
             answers
                 .entry((entry.netns, question))
-                .or_default()
+                // Most questions are asked once.
+                .or_insert_with(|| VecDeque::with_capacity(1))
                 .push_back(entry.outcome);
-        }
+        })?;
         Ok(Self {
             header,
             netns: None,
+            last: None,
             answers,
         })
     }
@@ -65,20 +69,27 @@ impl RecordedKernel {
                     .all(|range| recorded.iter().any(|wide| wide.covers(*range))))
     }
 
+    /// A copy of the next answer.
     fn next(&mut self, question: &Question) -> Result<Answer, KernelError> {
+        self.look_up(question).cloned()
+    }
+
+    /// The next answer. A dump is large, so it is not copied.
+    fn look_up(&mut self, question: &Question) -> Result<&Answer, KernelError> {
         let netns = self.netns.clone().filter(|_| question.depends_on_netns());
         let key = (netns, question.clone());
         let missing = || KernelError::not_recorded(describe(question));
         let outcomes = self.answers.get_mut(&key).ok_or_else(missing)?;
         // What stays as it is may be asked again; time does not stand still.
         let outcome = if outcomes.len() > 1 || *question == Question::Elapsed {
-            outcomes.pop_front()
+            self.last = outcomes.pop_front();
+            self.last.as_ref()
         } else {
-            outcomes.front().cloned()
+            outcomes.front()
         };
         match outcome.ok_or_else(missing)? {
             Outcome::Answer(answer) => Ok(answer),
-            Outcome::Error(error) => Err(error),
+            Outcome::Error(error) => Err(error.clone()),
         }
     }
 }
@@ -163,7 +174,7 @@ impl Kernel for RecordedKernel {
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), KernelError> {
         let question = Question::Sockets(without_ports(request));
-        let Answer::Datagrams(datagrams) = self.next(&question)? else {
+        let Answer::Datagrams(datagrams) = self.look_up(&question)? else {
             return Err(wrong_form(&question));
         };
         for datagram in datagrams {

@@ -2,7 +2,8 @@
 //! paths, cgroups and the host's name.
 //!
 //! The replacement is consistent, so that the same findings come out. Loopback and unspecified
-//! addresses stay, and so do short process names: a finding without them would be useless.
+//! addresses stay, and so do short process names and what the software is recognised by: a finding
+//! without them would be useless.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -12,13 +13,14 @@ use netlink_packet_core::NetlinkBuffer;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, SOCK_DIAG_BY_FAMILY};
 
 use super::format::{Answer, Bytes, Entry, Header, Outcome, Question};
+use super::names::{self, Folders};
 use crate::collect::kernel::UnlistedSockets;
 
 /// Where the two addresses lie in `struct inet_diag_msg`.
 const ADDRESS_OFFSETS: [usize; 2] = [8, 24];
 
 /// Replaces everything that was taken out.
-const REDACTED: &str = "redacted";
+pub(super) const REDACTED: &str = "redacted";
 
 /// The replacements made so far.
 #[derive(Default)]
@@ -26,6 +28,9 @@ pub(super) struct Redactor {
     addresses: HashMap<IpAddr, IpAddr>,
     cgroups: HashMap<String, String>,
     mounts: HashMap<String, String>,
+    folders: Folders,
+    /// Where pieces of tables of mappings begin now: by path and place of the recorded piece.
+    map_offsets: HashMap<(String, u64), u64>,
 }
 
 impl Redactor {
@@ -35,6 +40,7 @@ impl Redactor {
         // First the files that name cgroups, then the questions that contain those names.
         for entry in &mut *entries {
             self.redact_answer(entry);
+            self.redact_maps(entry);
         }
         for entry in entries {
             entry.netns = entry.netns.take().map(|path| self.redact_mount(path));
@@ -61,7 +67,10 @@ impl Redactor {
             *path = self.redact_mount(std::mem::take(path));
         }
         if let Question::LinkHolders(targets) = ask {
-            *targets = targets.iter().map(|target| redact_target(target)).collect();
+            *targets = targets
+                .iter()
+                .map(|target| self.folders.redact_target(target))
+                .collect();
         }
         let Question::Read(path) = ask else { return };
         // The deepest group first: a path contains those of its parents.
@@ -99,7 +108,7 @@ impl Redactor {
             }
             (Question::LinkHolders(_), Answer::Links(links)) => {
                 for holder in &mut links.holders {
-                    holder.target = redact_target(&holder.target);
+                    holder.target = self.folders.redact_target(&holder.target);
                 }
             }
             (Question::UnixSockets, Answer::UnixSockets(sockets)) => {
@@ -107,8 +116,29 @@ impl Redactor {
                     REDACTED.clone_into(name);
                 }
             }
-            (Question::ReadLink(_), Answer::Text(target)) => *target = redact_target(target),
+            (Question::ReadLink(_), Answer::Text(target)) => {
+                *target = self.folders.redact_target(target);
+            }
             _ => {}
+        }
+    }
+
+    /// Redacts a piece of a table of mappings, which becomes shorter: the next piece is asked for where it ends.
+    fn redact_maps(&mut self, entry: &mut Entry) {
+        let Question::ReadAt(path, offset) = &mut entry.ask else {
+            return;
+        };
+        if !path.ends_with("/maps") {
+            return;
+        }
+        let recorded = *offset;
+        let moved = self.map_offsets.get(&(path.clone(), recorded));
+        *offset = moved.copied().unwrap_or(recorded);
+        if let Outcome::Answer(Answer::Bytes(Bytes(bytes))) = &mut entry.outcome {
+            let next = recorded + bytes.len() as u64;
+            *bytes = names::redact_maps(bytes);
+            let moved = *offset + bytes.len() as u64;
+            self.map_offsets.insert((path.clone(), next), moved);
         }
     }
 
@@ -123,7 +153,7 @@ impl Redactor {
 
     fn redact_file(&mut self, path: &str, bytes: &mut Vec<u8>) {
         if path.ends_with("/cmdline") {
-            *bytes = REDACTED.as_bytes().to_vec();
+            *bytes = names::redact_command_line(bytes);
         } else if path.ends_with("/cgroup") {
             let text = String::from_utf8_lossy(bytes);
             let lines: Vec<String> = text.lines().map(|line| self.redact_cgroup(line)).collect();
@@ -241,21 +271,6 @@ impl Redactor {
     }
 }
 
-/// Replaces a path. What else a link says is a kind and a number.
-fn redact_target(target: &str) -> String {
-    if target.starts_with('/') {
-        redact_path(target)
-    } else {
-        target.to_owned()
-    }
-}
-
-/// Keeps the file's name: an executable's tells the runtime.
-fn redact_path(path: &str) -> String {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    format!("/{REDACTED}/{name}")
-}
-
 fn decode_words(hex: &str) -> Option<Vec<u8>> {
     if !matches!(hex.len(), 8 | 32) || !hex.is_ascii() {
         return None;
@@ -305,8 +320,39 @@ mod tests {
         }
     }
 
+    fn piece(offset: u64, text: &str) -> Entry {
+        Entry {
+            netns: None,
+            ask: Question::ReadAt("7/maps".to_owned(), offset),
+            outcome: Outcome::Answer(Answer::Bytes(Bytes(text.as_bytes().to_vec()))),
+        }
+    }
+
     #[test]
-    fn of_a_path_only_the_file_name_stays() {
-        assert_eq!(redact_path("/opt/acme/bin/server"), "/redacted/server");
+    fn pieces_of_a_table_of_mappings_still_follow_one_another() {
+        let line = "7f00-7f01 r-xp 00000000 fe:00 42    /opt/acme/lib/gevent/_queue.so\n";
+        let anonymous = "7f01-7f02 rw-p 00000000 00:00 0 \n";
+        let at = |pieces: usize| (line.len() + pieces * anonymous.len()) as u64;
+        let mut pieces = [
+            piece(0, line),
+            piece(at(0), anonymous),
+            piece(at(1), anonymous),
+            piece(at(2), ""),
+        ];
+        let mut redactor = Redactor::default();
+        let mut expected = 0;
+        for entry in &mut pieces {
+            redactor.redact_maps(entry);
+            let Outcome::Answer(Answer::Bytes(Bytes(bytes))) = &entry.outcome else {
+                panic!("an answer stays one");
+            };
+            assert_eq!(entry.ask, Question::ReadAt("7/maps".to_owned(), expected));
+            assert!(!String::from_utf8_lossy(bytes).contains("acme"));
+            expected += bytes.len() as u64;
+        }
+        // Only an empty piece is the end.
+        let empty =
+            |entry: &&Entry| entry.outcome == Outcome::Answer(Answer::Bytes(Bytes(Vec::new())));
+        assert_eq!(pieces.iter().filter(empty).count(), 1);
     }
 }

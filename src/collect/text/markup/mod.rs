@@ -7,6 +7,7 @@
 mod html;
 mod json;
 mod line;
+mod mail;
 mod terminal;
 mod wrap;
 
@@ -67,7 +68,8 @@ fn utf8_or_latin1(bytes: &[u8]) -> Cow<'_, str> {
 pub(super) fn plain_lines(text: &str) -> Vec<PlainLine> {
     let unwrapped = json::table_within(text);
     let text = unwrapped.as_deref().unwrap_or(text);
-    let text = terminal::plain(text);
+    let text = mail::plain(text);
+    let text = terminal::plain(&text);
     let text = html::plain(&text);
     let lines = text.split('\n').map(line::plain);
     wrap::join(lines)

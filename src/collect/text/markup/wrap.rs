@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::super::endpoint::parse_endpoint;
 use super::super::{find, lsof, place};
 use super::PlainLine;
 
@@ -111,11 +112,15 @@ fn continues(line: &str) -> bool {
 }
 
 /// `12: 0100007F:1F90` of `/proc/net/tcp`, `1 0 10.0.0.1:80` of `ss state NAME`.
+///
+/// Two numbers alone may be the user and the inode of a broken row.
 fn begins_with_columns(line: &str) -> bool {
     let mut words = line.split_whitespace();
+    let mut word = || words.next().unwrap_or("");
     let is_number = |word: &str| word.parse::<u64>().is_ok();
-    let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    first.strip_suffix(':').is_some_and(is_number) || (is_number(first) && is_number(second))
+    let (first, second, third) = (word(), word(), word());
+    first.strip_suffix(':').is_some_and(is_number)
+        || (is_number(first) && is_number(second) && parse_endpoint(third).is_some())
 }
 
 #[cfg(test)]

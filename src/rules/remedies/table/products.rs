@@ -104,7 +104,21 @@ pub(super) const REMEDIES: &[Remedy] = &[
         servers(&[Server::Stunnel]),
         "stunnel: TIMEOUTclose and TIMEOUTidle bound its connections",
     ),
+    // https://www.postgresql.org/docs/current/runtime-config-connection.html
+    code(
+        &[UNREAD, UNCLOSED],
+        servers(&[Server::Postgres]),
+        "PostgreSQL: a backend looks at its client between statements only: pg_stat_activity has what each waits \
+         for (wait_event), pg_blocking_pids() who holds that; client_connection_check_interval, \
+         statement_timeout and idle_in_transaction_session_timeout end such waits",
+    ),
     // http://www.dest-unreach.org/socat/doc/socat.html
+    code(
+        &[BUSY, UNWATCHED],
+        servers(&[Server::Socat]),
+        "socat: at max-children it accepts no more until a child ends: find what the children wait for; -t and -T \
+         bound their idle time",
+    ),
     code(
         &[UNREAD, UNCLOSED],
         servers(&[Server::Socat]),

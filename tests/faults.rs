@@ -1,0 +1,214 @@
+//! One failing call is never enough for a false all-clear: looks at sick hosts are replayed, and each request
+//! of each look fails once with each error that a kernel may give.
+#![expect(clippy::disallowed_methods, reason = "the recordings are files")]
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use closewait_doctor::collect::kernel::{
+    DescriptorTables, FoundNamespace, HiddenDescriptors, Kernel, KernelError, LinkHolders,
+    RecordedKernel, SocketDump, UnixSocket, UnlistedSockets,
+};
+use closewait_doctor::look::{self, LookOptions};
+use closewait_doctor::model::{Host, InodeSet};
+use closewait_doctor::report::{Check, Status, Thresholds, Verdict};
+
+/// Errors that any system call may give: ENOENT, EIO, EACCES, EMFILE, ENOMEM.
+const ERRORS: [i32; 5] = [2, 5, 13, 24, 12];
+
+/// Answers as another kernel does, but for one request.
+struct Faulty<K> {
+    inner: K,
+    /// How many requests have come.
+    asked: usize,
+    /// The request that fails, counted from 0, and its error.
+    fails: Option<(usize, i32)>,
+    /// What the request was that failed.
+    failed: Option<String>,
+}
+
+impl<K: Kernel> Faulty<K> {
+    fn new(inner: K, fails: Option<(usize, i32)>) -> Self {
+        Self {
+            inner,
+            asked: 0,
+            fails,
+            failed: None,
+        }
+    }
+
+    fn ask<T>(
+        &mut self,
+        what: &str,
+        ask: impl FnOnce(&mut K) -> Result<T, KernelError>,
+    ) -> Result<T, KernelError> {
+        let number = self.asked;
+        self.asked += 1;
+        match self.fails {
+            Some((fails, errno)) if fails == number => {
+                self.failed = Some(what.to_owned());
+                let error = io::Error::from_raw_os_error(errno);
+                Err(KernelError::new(what, &error))
+            }
+            _ => ask(&mut self.inner),
+        }
+    }
+}
+
+impl<K: Kernel> Kernel for Faulty<K> {
+    fn host(&mut self) -> Host {
+        self.inner.host()
+    }
+
+    fn namespaces(&mut self) -> Result<Vec<FoundNamespace>, KernelError> {
+        self.ask("namespaces", Kernel::namespaces)
+    }
+
+    fn enter(&mut self, namespace: &FoundNamespace) -> Result<(), KernelError> {
+        self.ask("enter", |inner| inner.enter(namespace))
+    }
+
+    fn enter_named(&mut self, name: &str) -> Result<(), KernelError> {
+        self.ask("enter", |inner| inner.enter_named(name))
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.inner.is_recorded()
+    }
+
+    fn elapsed(&mut self) -> Result<Duration, KernelError> {
+        // The clock of a live kernel does not fail.
+        self.inner.elapsed()
+    }
+
+    fn pause(&mut self, time: Duration) {
+        self.inner.pause(time);
+    }
+
+    fn dump_sockets(
+        &mut self,
+        request: &SocketDump,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KernelError> {
+        self.ask("sock_diag", |inner| inner.dump_sockets(request, sink))
+    }
+
+    fn begin_look(&mut self, budget: Duration) {
+        self.inner.begin_look(budget);
+    }
+
+    fn end_look(&mut self) -> Result<(), KernelError> {
+        self.inner.end_look()
+    }
+
+    fn descriptor_tables(&mut self, wanted: &InodeSet) -> Result<DescriptorTables, KernelError> {
+        self.ask("descriptor tables", |inner| inner.descriptor_tables(wanted))
+    }
+
+    fn hidden_descriptors(&mut self, wanted: &InodeSet) -> Result<HiddenDescriptors, KernelError> {
+        self.ask("hidden descriptors", |inner| {
+            inner.hidden_descriptors(wanted)
+        })
+    }
+
+    fn unlisted_sockets(
+        &mut self,
+        listed: Option<&InodeSet>,
+    ) -> Result<UnlistedSockets, KernelError> {
+        self.ask("unlisted sockets", |inner| inner.unlisted_sockets(listed))
+    }
+
+    fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError> {
+        self.ask("link holders", |inner| inner.link_holders(targets))
+    }
+
+    fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError> {
+        self.ask("unix sockets", Kernel::unix_sockets)
+    }
+
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, KernelError> {
+        self.ask(path, |inner| inner.read(path))
+    }
+
+    fn read_at(&mut self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, KernelError> {
+        self.ask(path, |inner| inner.read_at(path, offset, len))
+    }
+
+    fn read_link(&mut self, path: &str) -> Result<String, KernelError> {
+        self.ask(path, |inner| inner.read_link(path))
+    }
+
+    fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError> {
+        self.ask(path, |inner| inner.list_numbers(path))
+    }
+}
+
+fn sick_recordings() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let kinds = std::fs::read_dir(folder).expect("the folder is there");
+    let mut found: Vec<PathBuf> = kinds
+        .map(|kind| kind.expect("it can be read").path().join("sick.rec"))
+        .filter(|file| file.exists())
+        .collect();
+    found.sort();
+    found
+}
+
+/// What one look with a fault came to.
+struct Outcome {
+    verdict: Verdict,
+    status: Status,
+    asked: usize,
+    failed: Option<String>,
+}
+
+/// Takes a look; nothing where it could not look at all, which is exit status 3.
+fn look_with(recording: &Path, fails: Option<(usize, i32)>) -> Option<Outcome> {
+    let file = File::open(recording).expect("the recording is there");
+    let inner = RecordedKernel::read_from(file).expect("it is a recording");
+    let options = LookOptions::of_recording(inner.header());
+    let mut kernel = Faulty::new(inner, fails);
+    let report = look::take(&mut kernel, &options)
+        .ok()?
+        .report("2026-01-01T00:00:00Z");
+    let thresholds = Thresholds::new(&[], &[]).expect("no thresholds are valid");
+    Some(Outcome {
+        verdict: report.verdict,
+        status: Check::new(&report, &thresholds).status,
+        asked: kernel.asked,
+        failed: kernel.failed,
+    })
+}
+
+#[test]
+fn a_single_failing_request_never_makes_a_sick_host_healthy() {
+    let mut wrong = Vec::new();
+    let mut runs = 0;
+    for recording in sick_recordings() {
+        let whole = look_with(&recording, None).expect("the look succeeds");
+        assert_ne!(whole.status, Status::Ok, "{}", recording.display());
+        for number in 0..whole.asked {
+            for errno in ERRORS {
+                let run = || look_with(&recording, Some((number, errno)));
+                let what = format!("{}, request {number}, error {errno}", recording.display());
+                runs += 1;
+                match catch_unwind(AssertUnwindSafe(run)) {
+                    Err(_) => wrong.push(format!("{what}: panic")),
+                    Ok(Some(one))
+                        if one.verdict == Verdict::Healthy || one.status == Status::Ok =>
+                    {
+                        wrong.push(format!("{what}: healthy after {:?} failed", one.failed));
+                    }
+                    Ok(_) => {}
+                }
+            }
+        }
+    }
+    assert!(runs > 1000, "only {runs} faults");
+    assert!(wrong.is_empty(), "of {runs}: {wrong:#?}");
+}
