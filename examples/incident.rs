@@ -233,7 +233,7 @@ fn play_the_clients(args: &ClientArgs) -> Result<()> {
         .context("the server took the connection but does not answer: is it stuck already?")?;
     say("one live connection: served, and kept open")?;
 
-    // The server has answered and is at its work: whoever connects now shares one edge.
+    // The server has answered and is at its work: all clients that connect now share one edge.
     let mut crowd = (0..args.crowd)
         .map(|_| connect(args.port))
         .collect::<Result<Vec<_>>>()?;

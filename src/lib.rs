@@ -1,18 +1,51 @@
-//! Explains CLOSE_WAIT: which connections are stuck, who should have accepted or closed them, why
-//! it does not, and what to do.
+//! Explains CLOSE_WAIT: which connections are stuck, which process should have accepted or closed
+//! them, why it does not, and what to do.
 //!
-//! The program reads the kernel, decides, and reports; those are three things:
+//! # A look
 //!
-//! - [`model`]: the vocabulary below everything else;
-//! - [`collect`]: kernel bytes to facts, live or from a recording;
-//! - [`correlate`]: one fact related to another;
-//! - [`rules`]: the correlated analysis to findings;
-//! - [`report`]: what renderers see;
-//! - [`render`]: reports to bytes;
-//! - [`act`]: what touches the server, and returns what came of it;
-//! - [`cli`]: the only place that knows the user.
+//! [`look::take()`] asks a kernel, and [`look::Look::report`] judges what it saw:
 //!
-//! The library serves the program and its tests; its interface is not promised to be stable.
+//! ```
+//! use std::path::Path;
+//!
+//! use closewait_doctor::collect::kernel::LiveKernel;
+//! use closewait_doctor::look::{self, LookError, LookOptions};
+//!
+//! # fn main() -> Result<(), LookError> {
+//! let mut kernel = LiveKernel::new(Path::new("/proc"));
+//! let look = look::take(&mut kernel, &LookOptions::default())?;
+//! let report = look.report("2026-01-31T12:00:00Z");
+//!
+//! println!("{:?}", report.verdict);
+//! for finding in &report.findings {
+//!     println!("{}: {}", finding.id, finding.headline);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`LookOptions`](look::LookOptions) restricts a look to ports, processes or network namespaces. A look owns what it
+//! saw and leaves the process as it was, so the next one may follow on the same kernel; `examples/follow.rs` looks
+//! once a second. A [`RecordedKernel`](collect::kernel::RecordedKernel) in the place of the live one answers from a
+//! recording, without privileges.
+//!
+//! # The modules
+//!
+//! From the lowest to the highest; each uses only those above it in this list:
+//!
+//! - [`model`]: the vocabulary: sockets, processes, readings that may be unknown, coverage. No I/O, no policy;
+//! - [`collect`]: kernel bytes to the model, from the live kernel, a recording or pasted text;
+//! - [`correlate`]: relates one fact to another: queues, holders, roles, ages, wait chains. Pure; also decides what to
+//!   read next;
+//! - [`rules`]: the correlated analysis to findings, with remedies. Pure;
+//! - [`report`]: what renderers see, and the thresholds of `check`;
+//! - [`look`]: takes a look, phase by phase, and reports it;
+//! - [`act`]: what touches the server (`probe`, `relieve`), and returns what came of it;
+//! - [`render`]: reports to bytes, one file a format;
+//! - [`cli`]: arguments, the clock, standard output, exit codes.
+//!
+//! `docs/architecture.md` has the reasons. The library serves the program and its tests; its interface is not promised
+//! to be stable.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(

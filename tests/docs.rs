@@ -118,6 +118,25 @@ fn the_readme_names_every_command_and_every_option() {
     }
 }
 
+#[test]
+fn explain_prints_the_page_of_wait_chains() {
+    assert_eq!(answer(&["explain", "waits"]), read("docs/waits.md"));
+}
+
+#[test]
+fn explain_lists_every_finding_and_every_topic() {
+    let list = answer(&["explain"]);
+    let names = RULES.iter().map(|rule| rule.id);
+    for name in names.chain(["waits"]) {
+        let row = list.lines().find(|line| line.starts_with(name));
+        let summary = row.and_then(|line| line.strip_prefix(name)).map(str::trim);
+        assert!(
+            summary.is_some_and(|text| text.ends_with('.')),
+            "{name}: {row:?}"
+        );
+    }
+}
+
 /// The long options that a help text describes.
 fn options(help: &str) -> BTreeSet<String> {
     help.lines()

@@ -105,7 +105,7 @@ fn sibling_folders(from: &str, to: &str) -> Option<(String, String)> {
     Some((folder(&one)?, folder(&other)?))
 }
 
-/// Who uses whom in the groups in which each uses each, if only by way of others.
+/// The uses within groups of files that use each other, directly or through others.
 fn circles(uses: &Uses) -> Vec<String> {
     let within_reach: BTreeMap<&str, BTreeSet<&str>> = uses
         .keys()
@@ -168,7 +168,7 @@ fn children<'m>(
     })
 }
 
-/// Tells whether code takes something from the module of this name below it.
+/// Returns whether code takes something from the module of this name below it.
 fn names(code: &str, module: &str) -> bool {
     code.match_indices(&format!("{module}::")).any(|(at, _)| {
         !code[..at].ends_with(|before: char| before.is_alphanumeric() || "_:".contains(before))

@@ -54,7 +54,7 @@ fn replay(recording: &Path, arguments: &[&str]) -> String {
     let answer = String::from_utf8(output.stdout).expect("the answer is text");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!answer.is_empty(), "{}: {errors}", recording.display());
-    // The version is that of whoever replays.
+    // The version is that of the replaying program.
     answer.replace(env!("CARGO_PKG_VERSION"), "VERSION")
 }
 

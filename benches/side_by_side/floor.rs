@@ -1,5 +1,5 @@
 //! The least that any program has to ask of the kernel for the same answer: the same dump with the same
-//! filter, decoded by nobody; one `readlink` a descriptor; one thread.
+//! filter, not decoded; one `readlink` a descriptor; one thread.
 
 use std::io;
 use std::mem::MaybeUninit;

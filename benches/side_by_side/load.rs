@@ -111,7 +111,7 @@ fn stalled(address: &str, count: usize) {
     epoll::add(&set, &listener, epoll::EventData::new_u64(0), flags).expect("it is watched");
     say_ready();
     let mut events = Vec::with_capacity(1);
-    // The one edge is taken and nobody accepts; from then on it sleeps.
+    // The one edge is taken and no client accepted; from then on it sleeps.
     while epoll::wait(&set, rustix::buffer::spare_capacity(&mut events), None).is_ok() {
         events.clear();
     }
@@ -126,6 +126,8 @@ fn wait() {
 
 fn say_ready() {
     let mut stdout = std::io::stdout();
-    stdout.write_all(b"ready\n").expect("somebody waits for it");
-    stdout.flush().expect("somebody waits for it");
+    stdout
+        .write_all(b"ready\n")
+        .expect("the bench waits for it");
+    stdout.flush().expect("the bench waits for it");
 }

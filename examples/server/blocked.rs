@@ -1,4 +1,4 @@
-//! Event loops whose only thread does something else: the listener is armed, and nobody waits for it.
+//! Event loops whose only thread does something else: the listener is armed, and no thread waits for it.
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;

@@ -17,7 +17,7 @@ pub(crate) fn accept_blocking(listener: impl AsFd) -> Result<OwnedFd> {
     Ok(client)
 }
 
-/// Accepts one client for an event loop, or nobody if nobody waits.
+/// Accepts one client for an event loop, if one waits.
 pub(crate) fn accept_nonblocking(listener: impl AsFd) -> Result<Option<OwnedFd>> {
     match rustix::net::accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
         Ok(client) => Ok(Some(client)),

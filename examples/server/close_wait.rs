@@ -24,7 +24,7 @@ pub(crate) fn unclosed_after_eof(place: &Place) -> Result<()> {
     })
 }
 
-/// Why nobody reads the end of the stream.
+/// Why the end of the stream is not read.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Because {
     /// The clients are in no epoll set.

@@ -55,7 +55,7 @@ impl EventLoop {
         })?;
         ensure!(
             !events.is_empty(),
-            "nobody came for {} s",
+            "no client came for {} s",
             LIFETIME.as_secs()
         );
         events
@@ -100,7 +100,7 @@ impl<'listener> EchoServer<'listener> {
         })
     }
 
-    /// Serves until nobody comes any more.
+    /// Serves until no more clients come.
     pub(crate) fn run(mut self) -> Result<()> {
         loop {
             for number in self.events.wait()? {
@@ -117,7 +117,7 @@ impl<'listener> EchoServer<'listener> {
         number == self.listener.as_raw_fd()
     }
 
-    /// Admits one client; tells whether there was one.
+    /// Admits one client; returns whether there was one.
     pub(crate) fn accept_one(&mut self) -> Result<bool> {
         let Some(client) = accept_nonblocking(self.listener)? else {
             return Ok(false);
@@ -132,7 +132,7 @@ impl<'listener> EchoServer<'listener> {
         self.clients.len()
     }
 
-    /// Accepts one client and closes it; tells whether there was one.
+    /// Accepts one client and closes it; returns whether there was one.
     pub(crate) fn turn_one_away(&mut self) -> Result<bool> {
         Ok(accept_nonblocking(self.listener)?.is_some())
     }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A server prints `ready` once clients may come (and `pids ..`, where its worker processes matter), then lives until
-//! it is killed, or until nobody came for ten minutes. Most conditions begin with the first client: it is the one that
+//! it is killed, or until no client came for ten minutes. Most conditions begin with the first client: it is the one that
 //! the server gets stuck on.
 #![expect(
     clippy::disallowed_methods,
@@ -159,7 +159,7 @@ enum Mode {
 fn main() -> Result<()> {
     let Server { place, mode } = Server::parse();
     if !matches!(mode, Mode::IdleLoop) {
-        // Nobody's server: whoever started it has gone.
+        // An orphaned server: its parent has ended.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     }
     match mode {

@@ -48,5 +48,5 @@ fn wait_for_one<'socket>(sockets: impl IntoIterator<Item = &'socket OwnedFd>) ->
     let limit = Timespec::try_from(LIFETIME)?;
     rustix::io::retry_on_intr(|| rustix::event::poll(&mut set, Some(&limit)))?;
     let ready = set.iter().position(|polled| !polled.revents().is_empty());
-    ready.with_context(|| format!("nobody came for {} s", LIFETIME.as_secs()))
+    ready.with_context(|| format!("no client came for {} s", LIFETIME.as_secs()))
 }

@@ -95,7 +95,7 @@ fn accept_some(server: &mut EchoServer, args: &StallArgs) -> Result<()> {
 }
 
 /// As runtimes do it: one thread waits for edges and passes them on, and the accept loop asks for a slot before each
-/// accept. With all slots taken an edge wakes the first thread, and nobody accepts.
+/// accept. With all slots taken an edge wakes the first thread, and none accepts.
 pub(crate) fn gated(place: &Place, slots: usize, name: String) -> Result<()> {
     let listener = Arc::new(place.listen_nonblocking()?);
     let events = EventLoop::new()?;

@@ -19,8 +19,8 @@ fuzz_target!(|file: &[u8]| {
     parse_open_files_limit(file);
     parse_dropped_counters(file);
     parse_sockstat(file, b"TCP:", b"alloc");
-    let nobody = InodeSet::default();
+    let empty = InodeSet::default();
     for wanted in [Wanted::CloseWait, Wanted::Unaccepted, Wanted::Open] {
-        parse_net_tcp(file, wanted, &nobody);
+        parse_net_tcp(file, wanted, &empty);
     }
 });

@@ -17,20 +17,20 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn ask_everything(kernel: &mut dyn Kernel) {
-    let nobody = InodeSet::default();
+    let empty = InodeSet::default();
     kernel.host();
     let _ = kernel.elapsed();
     let _ = sock_diag::read_listeners(kernel, &[]);
     for wanted in [Wanted::CloseWait, Wanted::Unaccepted, Wanted::Open] {
-        let _ = sock_diag::read_connections(kernel, wanted, &[], &nobody);
-        let _ = proc::read_net_tcp(kernel, wanted, &nobody);
+        let _ = sock_diag::read_connections(kernel, wanted, &[], &empty);
+        let _ = proc::read_net_tcp(kernel, wanted, &empty);
     }
     let _ = proc::read_dropped_counters(kernel);
-    let _ = kernel.hidden_descriptors(&nobody);
-    let _ = kernel.unlisted_sockets(Some(&nobody));
+    let _ = kernel.hidden_descriptors(&empty);
+    let _ = kernel.unlisted_sockets(Some(&empty));
     let _ = sock_diag::read_inodes(kernel);
     let _ = proc::read_unlisted_tcp_sockets(kernel);
-    let Ok(tables) = kernel.descriptor_tables(&nobody) else {
+    let Ok(tables) = kernel.descriptor_tables(&empty) else {
         return;
     };
     for table in &tables.tables {

@@ -1,4 +1,4 @@
-//! Text that somebody copied from a terminal.
+//! Text that was copied from a terminal.
 #![no_main]
 
 use closewait_doctor::collect::text::parse_text;

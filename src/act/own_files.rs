@@ -195,7 +195,7 @@ fn open_special(path: &Path) -> io::Result<Option<File>> {
         FileType::Directory => return Err(Errno::ISDIR.into()),
         _ => {}
     }
-    // Our own standard output is ours, whoever made the terminal or pipe behind it.
+    // Our own standard output may be written to, even if another user made the terminal or pipe behind it.
     if !is_trusted(&target) && !is_link(&entry) {
         return Err(io::Error::other(
             "it is a fifo or device of another user: name a file",
@@ -260,7 +260,7 @@ fn create_at(folder: impl AsFd, name: &OsStr) -> io::Result<(OsString, File)> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Returns a name that nobody can foresee.
+/// Returns a name that no other user can guess.
 fn unfinished_name(name: &OsStr) -> OsString {
     // The standard library seeds each of these from the system's random source.
     let random = RandomState::new().hash_one(std::process::id());

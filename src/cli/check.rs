@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::options::TargetArgs;
 use super::threshold::parse_threshold;
-use super::{ExitStatus, Manner, output, scan};
+use super::{ExitStatus, OutputOptions, output, scan};
 use crate::render;
 use crate::report::{Check, Threshold, Thresholds};
 
@@ -55,16 +55,17 @@ enum Format {
     Github,
 }
 
-pub(super) fn run(arguments: &CheckArgs, manner: Manner) -> Result<ExitStatus> {
-    check(arguments, manner).or_else(|error| tell_failure(arguments.format, error, manner))
+pub(super) fn run(arguments: &CheckArgs, output_options: OutputOptions) -> Result<ExitStatus> {
+    check(arguments, output_options)
+        .or_else(|error| tell_failure(arguments.format, error, output_options))
 }
 
-fn check(arguments: &CheckArgs, manner: Manner) -> Result<ExitStatus> {
+fn check(arguments: &CheckArgs, output_options: OutputOptions) -> Result<ExitStatus> {
     let thresholds = Thresholds::new(&arguments.warn, &arguments.crit)?;
     let inventory = arguments.format == Format::Json;
     let report = scan::report(&arguments.target, arguments.from.as_deref(), inventory)?;
     let check = Check::new(&report, &thresholds);
-    output::with_stdout(manner.color, |out| match arguments.format {
+    output::with_stdout(output_options.color, |out| match arguments.format {
         Format::Line => render::write_line(&report, &check, out),
         Format::Json => render::write_json_with_check(&report, &check, out),
         Format::Junit => render::write_junit(&report, &check, out),
@@ -73,8 +74,8 @@ fn check(arguments: &CheckArgs, manner: Manner) -> Result<ExitStatus> {
     Ok(ExitStatus::from(check.status))
 }
 
-/// Whoever reads a plugin reads standard output only. JSON has no form for a report that is none.
-fn tell_failure(format: Format, error: Error, manner: Manner) -> Result<ExitStatus> {
+/// Monitoring systems read only the standard output of a plugin. JSON has no form for a missing report.
+fn tell_failure(format: Format, error: Error, output_options: OutputOptions) -> Result<ExitStatus> {
     let write = match format {
         Format::Line => render::write_failed_line,
         Format::Junit => render::write_failed_junit,
@@ -82,6 +83,6 @@ fn tell_failure(format: Format, error: Error, manner: Manner) -> Result<ExitStat
         Format::Json => return Err(error),
     };
     let reason = format!("{error:#}");
-    output::with_stdout(manner.color, |out| write(&reason, out))?;
+    output::with_stdout(output_options.color, |out| write(&reason, out))?;
     Ok(ExitStatus::CouldNotLook)
 }

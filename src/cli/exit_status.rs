@@ -13,9 +13,9 @@ use crate::report::Status;
 pub enum ExitStatus {
     /// 0: it could look, whatever it found; where findings count, there was nothing wrong.
     Success,
-    /// 1: something is wrong; nobody is hurt yet.
+    /// 1: something is wrong; no client is affected yet.
     Warning,
-    /// 2: clients are hurt now. Never anything else, so usage errors are 3.
+    /// 2: clients are affected now. Never anything else, so usage errors are 3.
     Critical,
     /// 3: it could not look, or not tell whether something is wrong, or was asked for something it
     /// does not understand.

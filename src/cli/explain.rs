@@ -1,28 +1,37 @@
-//! `explain`: the page of a finding.
+//! `explain`: the page of a finding, or of a topic.
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{Manner, output};
-use crate::render::page;
+use super::{OutputOptions, output};
+use crate::render::page::{self, TOPICS};
 use crate::rules::{self, RULES};
 
 /// Explain a finding: what it means, how it is told apart, causes, the cure, what not to do.
 #[derive(Args)]
 pub(super) struct ExplainArgs {
-    /// The finding; without it, all are listed.
+    /// The finding, or `waits`: how a wait chain is read. Without it, all are listed.
     id: Option<String>,
 }
 
-pub(super) fn run(arguments: &ExplainArgs, manner: Manner) -> Result<()> {
+pub(super) fn run(arguments: &ExplainArgs, output_options: OutputOptions) -> Result<()> {
     let Some(id) = &arguments.id else {
-        output::with_stdout(manner.color, |out| page::write_list(out))?;
+        output::with_stdout(output_options.color, |out| page::write_list(out))?;
         return Ok(());
     };
-    let Some(rule) = rules::find(id) else {
-        let known: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
+    let Some(text) = find(id) else {
+        let ids = RULES.iter().map(|rule| rule.id);
+        let known: Vec<&str> = ids.chain(TOPICS.iter().map(|topic| topic.name)).collect();
         bail!("there is no finding `{id}`; there are {}", known.join(", "));
     };
-    output::with_stdout(manner.color, |out| page::write_page(rule, out))?;
+    output::with_stdout(output_options.color, |out| page::write_page(text, out))?;
     Ok(())
+}
+
+fn find(id: &str) -> Option<&'static str> {
+    let finding = rules::find(id).map(|rule| rule.page);
+    finding.or_else(|| {
+        let topic = TOPICS.iter().find(|topic| topic.name == id);
+        topic.map(|topic| topic.page)
+    })
 }

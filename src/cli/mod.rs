@@ -7,10 +7,10 @@
 mod check;
 mod exit_status;
 mod explain;
-mod manner;
 mod offline;
 mod options;
 mod output;
+mod output_options;
 mod probe;
 mod record;
 mod relieve;
@@ -25,11 +25,11 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::collect::rights;
-use manner::Manner;
+use output_options::OutputOptions;
 
 pub use exit_status::ExitStatus;
 
-/// Explains CLOSE_WAIT: which connections are stuck, who should have accepted or closed them, why
+/// Explains CLOSE_WAIT: which connections are stuck, which process should have accepted or closed them, why
 /// it does not, and what to do.
 #[derive(Parser)]
 #[command(name = "closewait-doctor", version, max_term_width = 100)]
@@ -82,7 +82,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let manner = Manner {
+    let output_options = OutputOptions {
         color: match cli.color {
             Color::Auto => ColorChoice::Auto,
             Color::Always => ColorChoice::Always,
@@ -94,12 +94,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         return refuse(&format!("{error:#}"));
     }
     let outcome = match cli.command {
-        Command::Scan(arguments) => scan::run(&arguments, manner),
-        Command::Check(arguments) => check::run(&arguments, manner),
-        Command::Explain(arguments) => explain::run(&arguments, manner).map(looked),
+        Command::Scan(arguments) => scan::run(&arguments, output_options),
+        Command::Check(arguments) => check::run(&arguments, output_options),
+        Command::Explain(arguments) => explain::run(&arguments, output_options).map(looked),
         Command::Record(arguments) => record::run(&arguments).map(looked),
-        Command::Probe(arguments) => probe::run(&arguments, manner),
-        Command::Relieve(arguments) => relieve::run(&arguments, manner),
+        Command::Probe(arguments) => probe::run(&arguments, output_options),
+        Command::Relieve(arguments) => relieve::run(&arguments, output_options),
         Command::Helper { procfs, task } => relieve::helper(&procfs, &task).map(looked),
     };
     match outcome {
@@ -139,7 +139,7 @@ fn looked((): ()) -> ExitStatus {
 /// Help and version are answers; everything else is a usage error, which is not clap's 2 here:
 /// 2 always means critical.
 fn usage(error: &clap::Error) -> ExitStatus {
-    // Where not even this can be written, there is nobody to tell.
+    // If even this cannot be written, nothing is left to do.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitStatus::Success,
@@ -147,7 +147,7 @@ fn usage(error: &clap::Error) -> ExitStatus {
     }
 }
 
-/// Whoever reads the output has seen enough: no failure of ours.
+/// The reader of the output has closed it: that is not a failure.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let kind = cause

@@ -1,4 +1,4 @@
-//! `--from FILE`: a recording, or text that somebody copied from a terminal.
+//! `--from FILE`: a recording, or text that was copied from a terminal.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -62,7 +62,7 @@ pub(super) enum SourceArg {
 }
 
 impl TargetArgs {
-    /// How to look at the running kernel; `inventory` asks for owners of what is healthy too.
+    /// Returns how to look at the running kernel; `inventory` also reads the owners of healthy sockets.
     pub(super) fn look_options(&self, inventory: bool) -> LookOptions {
         LookOptions {
             scope: self.scope(),
@@ -75,7 +75,7 @@ impl TargetArgs {
         }
     }
 
-    /// The age from which on an untended connection is stuck.
+    /// The age from which on an unserved connection is stuck.
     pub(super) fn grace(&self) -> Duration {
         self.min_age.unwrap_or(thresholds::GRACE)
     }
@@ -91,7 +91,7 @@ impl TargetArgs {
     }
 }
 
-/// Longer than this nobody waits for an answer.
+/// The longest time that a user may set.
 const LONGEST_OBSERVATION: Duration = Duration::from_secs(3600);
 
 fn parse_observe(text: &str) -> Result<Duration, String> {

@@ -37,8 +37,8 @@ pub(super) fn terminal_width() -> Option<u16> {
     (size.ws_col > 0).then_some(size.ws_col)
 }
 
-/// Tells on standard error what went wrong, in one line.
+/// Writes to standard error what went wrong, in one line.
 pub(super) fn complain(message: &str) {
-    // Where not even this can be written, there is nobody to tell.
+    // If even this cannot be written, nothing is left to do.
     let _ = writeln!(io::stderr(), "closewait-doctor: {}", escape(message));
 }

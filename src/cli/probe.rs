@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::options::parse_duration;
-use super::{ExitStatus, Manner, output, scan};
+use super::{ExitStatus, OutputOptions, output, scan};
 use crate::act::probe::{self, ProbeOptions};
 use crate::act::{self, ListenerChoice, Target};
 use crate::collect::kernel::{LiveKernel, netns};
@@ -116,7 +116,7 @@ impl WhichListener {
         self.min_age.unwrap_or(thresholds::GRACE)
     }
 
-    /// Takes a look with this scope, with the owners of what is healthy too.
+    /// Takes a look with this scope; it also reads the owners of healthy sockets.
     pub(super) fn look(&self, kernel: &mut LiveKernel, scope: &Scope) -> Result<Arc<Analysis>> {
         let options = LookOptions {
             scope: scope.clone(),
@@ -171,7 +171,7 @@ impl ProbeArgs {
     }
 }
 
-pub(super) fn run(arguments: &ProbeArgs, manner: Manner) -> Result<ExitStatus> {
+pub(super) fn run(arguments: &ProbeArgs, output_options: OutputOptions) -> Result<ExitStatus> {
     let which = &arguments.which;
     let Some(wanted) = which.wanted() else {
         bail!("which listener? Name its port (--port 8080) or its address (127.0.0.1:8080)");
@@ -203,12 +203,12 @@ pub(super) fn run(arguments: &ProbeArgs, manner: Manner) -> Result<ExitStatus> {
         behaviour,
         findings: assessed,
     };
-    output::with_stdout(manner.color, |out| match arguments.format {
+    output::with_stdout(output_options.color, |out| match arguments.format {
         ActFormat::Json => render::write_probe_json(&report, out),
         ActFormat::Table => {
             let options = TableOptions {
                 width: output::terminal_width(),
-                all: manner.verbose,
+                all: output_options.verbose,
                 limit: None,
             };
             render::write_probe_table(&report, options, out)

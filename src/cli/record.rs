@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
         taken_at,
         &live.host(),
         &options.scope,
-        options.recorded_manner(),
+        options.recorded_options(),
         arguments.redact,
     );
     let mut recorder = Recorder::new(&mut live);

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::options::parse_duration;
 use super::probe::{ActFormat, WhichListener, about};
-use super::{ExitStatus, Manner, output, scan};
+use super::{ExitStatus, OutputOptions, output, scan};
 use crate::act::relieve::{
     self, Bounds, Folders, Journal, JournalRecord, Method, Relief, ReliefOutcome, ReliefPlan,
     RelieveOptions, Unplanned,
@@ -129,7 +129,7 @@ pub(super) fn helper(procfs: &Path, task: &str) -> Result<()> {
     relieve::run_helper(procfs, task).context("the helper process")
 }
 
-pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus> {
+pub(super) fn run(arguments: &RelieveArgs, output_options: OutputOptions) -> Result<ExitStatus> {
     let which = &arguments.which;
     let wanted = which.wanted();
     if wanted.is_none() && arguments.pids.is_empty() {
@@ -151,7 +151,7 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
             .map(|wanted| wanted.port().into())
             .into_iter()
             .collect(),
-        // A listener is looked at with all who hold it.
+        // A look at a listener needs all its holders.
         pids: if wanted.is_none() {
             arguments.pids.clone()
         } else {
@@ -189,12 +189,12 @@ pub(super) fn run(arguments: &RelieveArgs, manner: Manner) -> Result<ExitStatus>
         after: after.as_ref().map(|after| run.state(after)),
         elapsed: started.elapsed(),
     };
-    output::with_stdout(manner.color, |out| match arguments.format {
+    output::with_stdout(output_options.color, |out| match arguments.format {
         ActFormat::Json => render::write_relieve_json(&report, out),
         ActFormat::Table => {
             let options = TableOptions {
                 width: output::terminal_width(),
-                all: manner.verbose,
+                all: output_options.verbose,
                 limit: None,
             };
             render::write_relief_table(&report, options, out)

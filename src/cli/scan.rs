@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::offline::{self, Offline};
 use super::options::TargetArgs;
-use super::{ExitStatus, Manner, output};
+use super::{ExitStatus, OutputOptions, output};
 use crate::collect::kernel::{LiveKernel, RecordedKernel};
 use crate::look::{self, LookOptions};
 use crate::render::{self, TableOptions};
@@ -16,7 +16,7 @@ use crate::report::Report;
 use crate::rules::Severity;
 
 /// Look once: findings with evidence and remedy, listeners with their accept queues, CLOSE_WAIT
-/// connections, and who holds them.
+/// connections, and the processes that hold them.
 #[derive(Args)]
 pub(super) struct ScanArgs {
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(super) struct ScanArgs {
     from: Option<PathBuf>,
 
     /// List at most this many connections, the oldest [default: in a table five of each kind, in JSON
-    /// all]. Whatever is counted stays counted.
+    /// all]. Totals count all of them.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
 
@@ -66,17 +66,17 @@ impl From<FailOn> for Severity {
     }
 }
 
-pub(super) fn run(arguments: &ScanArgs, manner: Manner) -> Result<ExitStatus> {
-    let inventory = arguments.format == Format::Json || manner.verbose;
+pub(super) fn run(arguments: &ScanArgs, output_options: OutputOptions) -> Result<ExitStatus> {
+    let inventory = arguments.format == Format::Json || output_options.verbose;
     let report = report(&arguments.target, arguments.from.as_deref(), inventory)?;
-    print(&report, arguments, manner)?;
+    print(&report, arguments, output_options)?;
     Ok(match arguments.fail_on {
         None => ExitStatus::Success,
         Some(least) => report.status_from(least.into()).into(),
     })
 }
 
-/// Looks at this host, or into a file, and reports; `inventory` asks for owners of what is healthy too.
+/// Looks at this host, or into a file, and reports; `inventory` also reads the owners of healthy sockets.
 pub(super) fn report(target: &TargetArgs, from: Option<&Path>, inventory: bool) -> Result<Report> {
     let Some(file) = from else {
         let taken_at = now();
@@ -124,14 +124,14 @@ fn report_recorded(
         .with_origin(origin))
 }
 
-fn print(report: &Report, arguments: &ScanArgs, manner: Manner) -> Result<()> {
+fn print(report: &Report, arguments: &ScanArgs, output_options: OutputOptions) -> Result<()> {
     let limit = arguments.limit;
-    output::with_stdout(manner.color, |out| match arguments.format {
+    output::with_stdout(output_options.color, |out| match arguments.format {
         Format::Json => render::write_json(report, limit, out),
         Format::Table => {
             let options = TableOptions {
                 width: output::terminal_width(),
-                all: manner.verbose,
+                all: output_options.verbose,
                 limit,
             };
             render::write_table(report, options, out)

@@ -20,7 +20,7 @@ const PROCFS: &str = "/proc";
 const PROCFS_MAGIC: u64 = 0x9fa0;
 const PROCFS_ROOT_INODE: u64 = 1;
 
-/// Tells whether the calling thread has rights that its caller has not: its real user is not root, and a
+/// Returns whether the calling thread has rights that its caller has not: its real user is not root, and a
 /// capability that it may use is not ambient. What is ambient was given by whoever started it.
 ///
 /// # Errors
@@ -109,7 +109,7 @@ fn borrowed(sets: &CapabilitySets) -> io::Result<CapabilitySet> {
     Ok(borrowed)
 }
 
-/// Tells whether a path is `/proc`, and procfs is mounted there: not a tree of the caller's that looks like it.
+/// Returns whether a path is `/proc`, and procfs is mounted there: not a tree of the caller's that looks like it.
 fn is_the_procfs(procfs: &Path) -> io::Result<bool> {
     if procfs.as_os_str() != PROCFS {
         return Ok(false);

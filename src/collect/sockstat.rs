@@ -23,7 +23,7 @@ pub fn read_unlisted_tcp_sockets(kernel: &mut dyn Kernel) -> Result<u64, KernelE
     Ok(allocated.saturating_sub(listed + listed6))
 }
 
-/// Tells whether this network namespace's tables hold no TCP socket of the family, by the kernel's own
+/// Returns whether this network namespace's tables hold no TCP socket of the family, by the kernel's own
 /// count. An IPv4 client of an IPv6 listener is of the listener's.
 ///
 /// A dump passes through the tables of all namespaces together, which takes milliseconds on a host with

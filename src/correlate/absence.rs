@@ -1,13 +1,13 @@
-//! What of that which was asked for has neither a listener nor a connection.
+//! Requested ports with neither a listener nor a connection.
 
 use std::net::SocketAddr;
 
 use crate::model::{Absent, Asked, Connection, PortRange, Snapshot};
 
-/// So many listeners are named beside a port at which there is none.
+/// The most listeners that are named beside a port without one.
 const NAMED: usize = 5;
 
-/// The ports at which neither the look nor `others` show anything.
+/// Returns the ports at which neither the look nor `others` shows anything.
 pub fn absent_ports(
     snapshot: &Snapshot,
     asked: &[PortRange],
@@ -31,7 +31,7 @@ pub fn absent_ports(
         .collect()
 }
 
-/// Tells whether a look saw no socket at all in its network namespace.
+/// Returns whether a look saw no socket at all in its network namespace.
 pub fn saw_nothing(snapshot: &Snapshot) -> bool {
     let sockets = &snapshot.sockets;
     sockets.listeners.is_empty()
@@ -47,7 +47,7 @@ pub fn absent_port(snapshot: &Snapshot, range: PortRange) -> Absent {
     }
 }
 
-/// The listeners of the look with the smallest distance, one for each address.
+/// Returns the listeners whose ports are nearest, one for each address.
 fn nearest(snapshot: &Snapshot, distance: impl Fn(u16) -> u16) -> Vec<SocketAddr> {
     let sockets = &snapshot.sockets;
     let all = sockets.listeners.iter().chain(&sockets.other_listeners);

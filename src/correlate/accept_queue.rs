@@ -1,4 +1,4 @@
-//! Accept queues, reconciled: which connections wait in which queue, and how many that no socket
+//! Accept queues, reconciled: which connections wait in which queue, and how many of them no socket
 //! list shows.
 
 use std::collections::{HashMap, HashSet};
@@ -33,21 +33,21 @@ pub struct AcceptQueue {
     /// For how long the look saw its head wait: the queue never got shorter, or a member without a
     /// clock was there at both looks.
     pub seen_waiting: Option<Duration>,
-    /// Whether members wait for whom it cannot be known how long.
+    /// Whether there are members whose waiting time cannot be known.
     pub unknown_waits: bool,
-    /// How its length went over the look.
+    /// How its length changed during the look.
     pub trend: QueueTrend,
     /// The listeners on its address (`SO_REUSEPORT`), by index, itself among them; empty where it is
     /// alone. Shared by all of them: a group may have thousands.
     pub group: Arc<[usize]>,
 }
 
-/// How the length of a queue went over a look.
+/// How the length of a queue changed during a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueTrend {
     /// How often it was read.
     pub looks: usize,
-    /// The least it ever was; above 0 means that somebody waited all the time.
+    /// The smallest value read; above 0 means that connections waited the whole time.
     pub shortest: u32,
     /// Whether it was the same every time.
     pub steady: bool,
@@ -88,7 +88,7 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
         .zip(groups(listeners))
         .map(|(listener, group)| lengths.empty_queue(listener, group))
         .collect();
-    // Whoever copied a part may have left out listeners, and states.
+    // Text that was copied in part may lack listeners and states.
     let partial = !snapshot.coverage.sockets.is_whole();
     let mut doubtful = vec![partial; listeners.len()];
     let mut places = Vec::with_capacity(snapshot.sockets.connections.len());
@@ -126,11 +126,11 @@ pub(super) fn reconcile(snapshot: &Snapshot, grace: Duration) -> Queues {
     Queues { queues, places }
 }
 
-/// Tells whether a connection never left its accept queue.
+/// Returns whether a connection never left its accept queue.
 ///
 /// A connection without an inode never got a socket; an orphan, which lost its own, is in no such
-/// state. A few kernels (6.16.6 to 6.16.8, 6.17-rc5 and rc6) show the listener's inode instead. Of
-/// an MPTCP subflow the inode says nothing.
+/// state. A few kernels (6.16.6 to 6.16.8, 6.17-rc5 and rc6) show the listener's inode instead. The
+/// inode of an MPTCP subflow says nothing.
 pub(super) fn never_accepted(connection: &Connection, listener_inodes: &InodeSet) -> bool {
     let waiting_state = matches!(
         connection.state,
@@ -184,8 +184,8 @@ fn choose(
     {
         return Some(one);
     }
-    // It waits where somebody waits: at the only queue that is not empty, or, when it waited
-    // through the whole look, at the only one that never was.
+    // It waits in the only queue that is not empty or, when it waited during the whole look, in the
+    // only one that never was empty.
     let waited = age::waiting(connection);
     if waited.is_some_and(|waited| waited > lengths.span) {
         return only(&|index| queues[index].trend.shortest > 0);
@@ -249,7 +249,7 @@ fn count(
     }
 }
 
-/// Tells whether members may be no members, but subflows that joined an MPTCP connection while it
+/// Returns whether some members may only be subflows that joined an MPTCP connection while it
 /// waited.
 fn hides_subflows(members: &[&Connection]) -> bool {
     let unmarked = Layer::Mptcp {
@@ -259,7 +259,7 @@ fn hides_subflows(members: &[&Connection]) -> bool {
     has(unmarked) && has(Layer::Tcp)
 }
 
-/// Tells whether one of the connections was in the queue at the second look as well.
+/// Returns whether one of the connections was in the queue at the second look as well.
 fn any_stayed(members: &[&Connection], later: &Later) -> bool {
     let identity =
         |connection: &Connection| (connection.local, connection.remote, connection.inode);
@@ -310,7 +310,7 @@ fn attribute_redirected(
     );
 }
 
-/// Every length of every queue that the look read, in order.
+/// Every queue length that the look read, in order.
 struct Lengths {
     by_inode: HashMap<Inode, Vec<u32>>,
     /// Time between the first and the last reading.
@@ -355,7 +355,7 @@ impl Lengths {
     fn empty_queue(&self, listener: &Listener, group: Arc<[usize]>) -> AcceptQueue {
         let lengths = self.of_listener(listener);
         AcceptQueue {
-            // Read right after the connections were; the first reading is older than they are.
+            // This reading follows the connections directly; the first reading is older than they are.
             length: lengths.get(1).copied().unwrap_or(listener.accept_queue_len),
             members: Vec::new(),
             possible: Vec::new(),

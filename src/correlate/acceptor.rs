@@ -1,4 +1,4 @@
-//! For a listener with waiting connections: who should accept them, and what keeps them from it.
+//! For a listener with waiting connections: which processes should accept them, and why they do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::model::{Inode, Listener, Pid, Process, Snapshot};
 /// The processes that hold a listener, by what they are for.
 #[derive(Debug, Default)]
 pub struct Division<'a> {
-    /// Those that accept, or would if they could; those first whose threads are most at work.
+    /// Those that accept, or would if they could. The ones with the busiest threads come first.
     pub acceptors: Vec<Acceptor<'a>>,
     /// Those that were started for one connection each.
     pub handlers: Vec<&'a Process>,

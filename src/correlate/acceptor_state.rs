@@ -12,7 +12,7 @@ use super::waits::Target;
 use super::watch::{Watch, Watches};
 use crate::model::{Descriptor, Gap, Pid, Reading, RunState};
 
-/// Decides; what makes the rest meaningless comes first.
+/// Decides the state; a cause that makes the others meaningless comes first.
 ///
 /// A stopped thread still shows the call it was stopped in, and one that can open no more
 /// descriptors may sleep or spin: neither is the cause.
@@ -28,7 +28,7 @@ pub(super) fn state_of(acceptor: &Acceptor, watches: &Watches) -> AcceptorState 
     if let Some(gap) = examination.threads.gap().or(acceptor.unseen()) {
         return AcceptorState::Unclear(Doubt::Unseen(gap));
     }
-    // Whoever is blocked on a socket at every look has not even tried to accept.
+    // A thread that is blocked on a socket in every sample has not even tried to accept.
     if let Some(limit) = process.exhausted_fd_limit()
         && !acceptor.is_blocked_on_socket()
     {
@@ -54,9 +54,9 @@ pub(super) fn state_of(acceptor: &Acceptor, watches: &Watches) -> AcceptorState 
 }
 
 impl Acceptor<'_> {
-    /// Tells whether a thread was seen in `accept` on the listener, or polling it.
+    /// Returns whether a thread was seen in `accept` on the listener, or polling it.
     ///
-    /// A stopped thread still shows the call it was stopped in, which is what is wanted here.
+    /// A stopped thread still shows the call it was stopped in; here that is enough.
     pub fn accepts(&self) -> bool {
         self.any(|look| match &look.activity {
             Activity::Accept { fd } => self.fds.contains(fd),
@@ -65,21 +65,21 @@ impl Acceptor<'_> {
         })
     }
 
-    /// Tells whether the listener is registered for input.
+    /// Returns whether the listener is registered for input.
     pub(super) fn is_armed(&self) -> bool {
         self.watches
             .iter()
             .any(|watch| watch.registration.wants_input())
     }
 
-    /// Tells whether a thread was seen waiting on a set through which the listener would wake it.
+    /// Returns whether a thread was seen waiting on a set through which the listener would wake it.
     pub(super) fn waits(&self) -> bool {
         self.watches
             .iter()
             .any(|watch| self.any(|look| sleeps_on(look, watch)))
     }
 
-    /// Tells whether its main thread does what masters do: wait for children, signals, or in an
+    /// Returns whether its main thread does what masters do: wait for children, signals, or in an
     /// event loop for something else.
     pub(super) fn is_supervisor(&self) -> bool {
         let main = self.threads.first().and_then(ThreadRecord::usual);
@@ -183,7 +183,7 @@ impl Acceptor<'_> {
         if registration.registration.exclusive() {
             return AcceptorState::NotWoken;
         }
-        // Level-triggered, it returns at once while somebody waits: so it was between two waits,
+        // A level-triggered wait returns at once while a connection waits: so it was between two waits,
         // unless that is all it is ever seen doing.
         if asleep == self.look_count() && asleep > 1 {
             return AcceptorState::Unclear(Doubt::Contradiction);
@@ -204,7 +204,7 @@ impl Acceptor<'_> {
         Some((times.len(), first?))
     }
 
-    /// Tells whether another thread spent every look on one socket or on a processor.
+    /// Returns whether another thread spent every look on one socket or on a processor.
     fn other_at_work(&self, sleeper: Pid) -> bool {
         self.living()
             .filter(|thread| thread.tid != sleeper)
@@ -248,7 +248,7 @@ impl Acceptor<'_> {
         let Some(thread) = self.would_be_acceptor() else {
             return AcceptorState::Unclear(Doubt::Unseen(Gap::Vanished));
         };
-        // Whoever waits in an event loop even once has one, and it lacks the listener.
+        // A thread that waits in an event loop even once has one, and it lacks the listener.
         let loops = |activity: &Activity| matches!(activity, Activity::EpollWait { .. });
         let seen = thread
             .looks
@@ -324,7 +324,7 @@ impl Acceptor<'_> {
         threads::busiest(&self.threads, self.descriptors())
     }
 
-    /// An activity that is work whoever does it; of several threads one may always sleep.
+    /// Returns whether an activity is work in any thread. One of several threads may always sleep.
     fn works(&self, activity: &Activity) -> bool {
         match activity {
             Activity::Sleep { .. } => self.is_sole(),

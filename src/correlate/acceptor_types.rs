@@ -40,15 +40,15 @@ pub enum AcceptorState {
         /// `RLIMIT_NOFILE`, soft.
         limit: u64,
     },
-    /// A thread sleeps on the very set that watches the listener edge-triggered.
+    /// A thread sleeps on the set that watches the listener edge-triggered.
     AsleepOnEdge {
         /// Which of the acceptor's watches.
         watch: usize,
         /// The thread.
         tid: Pid,
-        /// In how many looks one slept there.
+        /// The number of samples in which it slept there.
         asleep: usize,
-        /// Of how many.
+        /// The number of samples.
         looks: usize,
         /// Another thread does something on a socket meanwhile, and may be the one that took
         /// the edge.
@@ -57,14 +57,14 @@ pub enum AcceptorState {
     /// A thread sleeps on a set that watches the listener, and nothing woke it: another waiter
     /// was chosen (`EPOLLEXCLUSIVE`).
     NotWoken,
-    /// Nobody in it waits for the listener, though there is a thread that is idle.
+    /// No thread waits for the listener, although one is idle.
     Unwatched {
         /// In which way.
         how: Unwatched,
         /// The idle thread.
         tid: Pid,
     },
-    /// Nobody in it waits for the listener, and the thread that would does something else.
+    /// No thread waits for the listener, and the thread that should is busy with something else.
     Busy {
         /// The thread, or of several the one that is most likely meant: no fact ties a thread to
         /// what it does not wait for.

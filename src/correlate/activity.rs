@@ -56,7 +56,7 @@ pub enum Activity {
 }
 
 impl Activity {
-    /// The call, or what stands for it, in one word.
+    /// Returns the call, or a name for the activity, in one word.
     pub fn call_name(&self) -> &str {
         match self {
             Self::Running => "user space",
@@ -151,7 +151,7 @@ fn descriptor(register: u64) -> u32 {
     register as u32
 }
 
-/// Tells where the descriptors lie that a thread in poll or select waits for.
+/// Returns where the descriptors lie that a thread in poll or select waits for.
 pub fn poll_argument(machine: &str, syscall: &Reading<Syscall>) -> Option<PollArgument> {
     let Reading::Known(Syscall::Call { number, args }) = syscall else {
         return None;

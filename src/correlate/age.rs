@@ -48,7 +48,7 @@ impl Age {
         }
     }
 
-    /// The age that it has after this time more.
+    /// Returns the age it will have after this much more time.
     fn later(self, by: Duration) -> Self {
         Self {
             at_least: Some(self.at_least.unwrap_or_default().max(by)),
@@ -64,11 +64,11 @@ pub enum Maturity {
     Old,
     /// It is certainly below the grace period.
     Young,
-    /// The clocks that are known leave both open.
+    /// The known clocks do not decide.
     Unknown,
 }
 
-/// An acknowledgement that comes later than this after the data is not the data's: it is more than
+/// An acknowledgement that comes later than this after the data is not for the data: this is more than
 /// a round trip around the world and the time by which acknowledgements may be delayed.
 const LATEST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(1);
 
@@ -80,7 +80,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(75);
 /// No data can follow a FIN, and a FIN carries an acknowledgement: so the time since the last
 /// acknowledgement is a lower bound and the time since the last data an upper one. The lower
 /// bound is exact unless something made the peer acknowledge later: probes of ours, or data that
-/// we sent since, and whose acknowledgement may then be the last one. Before `accept` nobody sends.
+/// we sent since (their acknowledgement may be the last one). Before `accept` the server sends nothing.
 pub fn since_fin(connection: &Connection) -> Age {
     // Any subflow may have brought the end of an MPTCP connection; the clocks are those of one.
     let Some(ages) = connection.ages.filter(|_| !connection.layer.is_mptcp()) else {
@@ -100,7 +100,7 @@ pub fn since_fin(connection: &Connection) -> Age {
 /// Returns whether the last acknowledgement may be the answer to a probe.
 ///
 /// A keep-alive probe goes out after a silence as long as the keep-alive time, and the timer is
-/// never set to more than that; after a probe it is set to the interval between probes. So where
+/// never set to more than that; after a probe it is set to the interval between probes. So if
 /// the timer has longer to run than such an interval, no probe can have gone out since the last
 /// data unless that is older than what is left.
 fn may_have_probed(connection: &Connection, ages: TcpAges) -> bool {
@@ -174,7 +174,7 @@ impl Ages {
     }
 }
 
-/// Tells whether nothing has come from the peer, data or acknowledgement, for this time.
+/// Returns whether nothing has come from the peer, data or acknowledgement, for this time.
 pub fn quiet_for(connection: &Connection, time: Duration) -> bool {
     connection
         .ages
@@ -183,7 +183,7 @@ pub fn quiet_for(connection: &Connection, time: Duration) -> bool {
 
 /// The time a never accepted connection has waited in its queue.
 ///
-/// The clock of sent data starts when the handshake ends and nobody can send before `accept`.
+/// The clock of sent data starts when the handshake ends. The server cannot send before `accept`.
 pub fn waiting(connection: &Connection) -> Option<Duration> {
     connection.ages.map(TcpAges::last_data_sent)
 }

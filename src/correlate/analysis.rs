@@ -26,7 +26,7 @@ pub struct Analysis {
     pub queues: Vec<AcceptQueue>,
     /// The place of each connection, in the snapshot's order.
     pub places: Vec<Place>,
-    /// Who holds which socket.
+    /// Which process holds which socket.
     pub owners: Owners,
     /// How long connections have been in their state.
     pub ages: Ages,
@@ -42,7 +42,7 @@ pub struct StuckListener<'a> {
     pub listener: &'a Listener,
     /// Its queue.
     pub queue: &'a AcceptQueue,
-    /// How long somebody has waited in it.
+    /// How long connections have waited in it.
     pub waiting: Waiting,
     /// The processes that would accept.
     pub acceptors: Vec<Acceptor<'a>>,
@@ -52,7 +52,7 @@ pub struct StuckListener<'a> {
     pub holders: Vec<&'a Process>,
     /// What the threads of acceptors and handlers wait for.
     pub waits: Summary,
-    /// What was read of who waits for whom.
+    /// What was read for the wait chains.
     pub facts: Rc<Facts<'a>>,
     /// How often its queue was looked at while threads were watched, and over which time.
     pub samples: usize,
@@ -60,14 +60,14 @@ pub struct StuckListener<'a> {
     pub span: Duration,
 }
 
-/// How long a queue has been waiting to be tended.
+/// How long the connections of a queue have waited to be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
-    /// Somebody has waited at least this long, and that is too long.
+    /// A connection has waited at least this long, and that is too long.
     TooLong(Duration),
-    /// It cannot be known how long, but nobody left the queue while it was watched.
+    /// The time cannot be known, but no connection left the queue while it was watched.
     Unknown,
-    /// Nobody has waited too long.
+    /// No connection has waited too long.
     Briefly,
 }
 
@@ -86,7 +86,7 @@ impl Analysis {
         }
     }
 
-    /// What was read of who waits for whom, prepared for looking up.
+    /// The facts for wait chains, indexed.
     pub fn facts(&self) -> Facts<'_> {
         Facts::of(&self.snapshot)
     }
@@ -109,7 +109,7 @@ impl Analysis {
         Arc::unwrap_or_clone(snapshot)
     }
 
-    /// The listeners at which connections wait, with those who should accept them.
+    /// Returns the listeners at which connections wait, with the processes that should accept them.
     pub fn stuck_listeners(&self) -> impl Iterator<Item = StuckListener<'_>> {
         let facts = Rc::new(self.facts());
         let listeners = &self.snapshot.sockets.listeners;
@@ -142,7 +142,7 @@ impl Analysis {
         growth::of_close_wait(&self.snapshot, endpoint)
     }
 
-    /// Returns whether the connections of a leak come all the time and none of them stays.
+    /// Returns whether connections of this kind come all the time and none of them stays.
     pub fn comes_and_goes(&self, leak: &Leak) -> bool {
         growth::comes_and_goes(leak, &self.snapshot, self.grace)
     }
@@ -159,7 +159,7 @@ impl Analysis {
             _ => Duration::ZERO,
         };
         let waiting = waiting(&self.snapshot, &self.places, listener, queue, self.grace);
-        // Who merely has a connection in passing is not looked into.
+        // A process that only has a young connection is not examined.
         let division = if waiting == Waiting::Briefly {
             Division::default()
         } else {
@@ -237,7 +237,7 @@ impl Analysis {
     }
 }
 
-/// How many connections wait of which nobody knows how long.
+/// Returns how many connections wait for an unknown time.
 pub fn unknown_waits(snapshot: &Snapshot, grace: Duration) -> usize {
     let Queues { queues, places } = reconcile(snapshot, grace);
     let listeners = snapshot.sockets.listeners.iter();
@@ -251,7 +251,7 @@ pub fn unknown_waits(snapshot: &Snapshot, grace: Duration) -> usize {
         .sum()
 }
 
-/// How long somebody has waited in a queue.
+/// Returns how long connections have waited in a queue.
 fn waiting(
     snapshot: &Snapshot,
     places: &[Place],
@@ -269,7 +269,7 @@ fn waiting(
     match oldest {
         Some(oldest) if oldest >= grace => Waiting::TooLong(oldest),
         Some(_) if queue.oldest.is_some() && !queue.unknown_waits => Waiting::Briefly,
-        // Nobody in it is visible, or nobody's clock is. A queue that was only read twice may
+        // No member is visible, or no member has a clock. A queue that was only read twice may
         // hold others each time.
         _ if queue.trend.steady && (queue.unknown_waits || queue.trend.looks > 2) => {
             Waiting::Unknown
@@ -280,8 +280,8 @@ fn waiting(
     }
 }
 
-/// In an `SO_REUSEPORT` group it may not be certain whose the oldest is. A queue of the group
-/// that did not move in the whole look is where the old ones are.
+/// In an `SO_REUSEPORT` group it may be uncertain which queue holds the oldest connection. The old
+/// ones are in a queue of the group that did not move during the whole look.
 fn oldest_unassigned(
     snapshot: &Snapshot,
     places: &[Place],
@@ -308,7 +308,7 @@ fn oldest_unassigned(
 }
 
 impl<'a> StuckListener<'a> {
-    /// The acceptors of which the standing is of the wanted kind.
+    /// Returns the acceptors whose state is of the given kind.
     pub fn in_state(
         &self,
         wanted: impl Fn(&AcceptorState) -> bool,
@@ -318,7 +318,7 @@ impl<'a> StuckListener<'a> {
             .filter(move |acceptor| wanted(&acceptor.state))
     }
 
-    /// Tells whether every acceptor's standing is of the wanted kind, and there is one.
+    /// Returns whether there is an acceptor and the state of each is of the given kind.
     pub fn all_in_state(&self, wanted: impl Fn(&AcceptorState) -> bool) -> bool {
         !self.acceptors.is_empty()
             && self

@@ -13,7 +13,7 @@ pub enum Halt {
     Frozen,
 }
 
-/// Tells whether a process does not run, and why.
+/// Returns whether a process does not run, and why.
 pub fn halt(process: &Process) -> Option<Halt> {
     let examination = process.examination.as_ref()?;
     if examination.frozen == Reading::Known(true) || sleeps_in_freezer(examination) {
@@ -25,7 +25,7 @@ pub fn halt(process: &Process) -> Option<Halt> {
         _ => None,
     };
     match examination.threads.known() {
-        // A thread that has exited and is not reaped yet holds nobody back.
+        // A thread that has exited and is not reaped yet blocks nothing.
         Some(threads) if !threads.is_empty() => {
             let mut living = threads
                 .iter()

@@ -1,4 +1,4 @@
-//! Connections that one end has closed and the other has not: grouped by who holds them and by
+//! Connections that one end has closed and the other has not: grouped by holder and by
 //! what is wrong with them.
 
 use std::cell::OnceCell;
@@ -66,7 +66,7 @@ pub(super) fn leaks<'a>(
 
 /// What a connection that some process got is.
 enum Sorted {
-    /// Only one end has closed it, and that for too long, or nobody knows how long.
+    /// Only one end has closed it, too long ago or at an unknown time.
     Leak {
         kind: LeakKind,
         age: Age,
@@ -75,7 +75,7 @@ enum Sorted {
     },
     /// The peer has closed it a moment ago.
     Young,
-    /// It is as it should be.
+    /// Nothing is wrong with it.
     NoLeak,
 }
 
@@ -132,7 +132,7 @@ impl<'a> Groups<'a> {
         leak.overdue += usize::from(overdue);
     }
 
-    /// Adds a young connection to the leaks in the same hands, where there are any.
+    /// Adds a young connection to the leaks with the same holders, if there are any.
     fn add_young(&mut self, connection: &'a Connection, owners: &[Holder], sorter: &Sorter) {
         if self.leaks.is_empty() {
             return;
@@ -173,7 +173,7 @@ impl<'a> Sorter<'a> {
     fn sort(&self, connection: &Connection, inode: Inode, owners: &[Holder]) -> Sorted {
         match connection.state {
             TcpState::CloseWait => self.sort_closed(connection, inode, owners),
-            // What is unread in it is our own program's to read first.
+            // Our own program must first read what is unread in it.
             TcpState::FinWait2
                 if connection.recv_q == 0
                     && age::quiet_for(connection, self.grace)
@@ -251,7 +251,7 @@ impl<'a> Sorter<'a> {
         Some(LeakKind::NotClosed(reader))
     }
 
-    /// Tells whether a connection without a listener is certainly a client's: every listener is
+    /// Returns whether a connection without a listener is certainly a client's: every listener is
     /// shown.
     fn ends_are_known(&self) -> bool {
         self.snapshot.coverage.listeners.is_whole()

@@ -1,4 +1,4 @@
-//! Connections that only one end has closed, by whose they are and what is wrong with them.
+//! Connections that only one end has closed, by holder and by what is wrong with them.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use super::age::Age;
 use super::reader::Reader;
 use crate::model::{Connection, Pid};
 
-/// Connections of one kind in the same hands.
+/// Connections of one kind with the same holders.
 #[derive(Debug)]
 pub struct Leak<'a> {
     /// The processes that hold them; empty where that could not be seen.
@@ -22,9 +22,9 @@ pub struct Leak<'a> {
     pub ages: Vec<Age>,
     /// How many of them are certainly older than the grace period, or have been unread for longer.
     pub overdue: usize,
-    /// How many of them one process has, of all its processes the one with the most.
+    /// How many of them the process with the most has.
     pub most_in_one: usize,
-    /// Connections in the same hands at the same end that are certainly younger.
+    /// Connections with the same holders at the same end that are certainly younger.
     pub young: Vec<&'a Connection>,
 }
 
@@ -40,7 +40,7 @@ pub enum Endpoint {
 /// What is wrong with a connection that only one end has closed; the first that fits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LeakKind {
-    /// Nobody is seen to hold it.
+    /// No process is seen to hold it.
     Unattributed,
     /// The peer has closed, and several processes hold our end.
     Inherited,

@@ -24,7 +24,7 @@ pub struct Ledger {
     pub oldest: Option<Duration>,
 }
 
-/// The ports of the listeners that are to be asked for all their connections: something is wrong in
+/// Returns the ports of the listeners whose connections are all to be read: something is wrong in
 /// their queue or with what they have accepted.
 pub fn ports_of_interest(snapshot: &Snapshot, seen: &Triage) -> Vec<PortRange> {
     let all = &snapshot.sockets.listeners;
@@ -46,8 +46,8 @@ pub fn ports_of_interest(snapshot: &Snapshot, seen: &Triage) -> Vec<PortRange> {
     ports.into_iter().map(PortRange::from).collect()
 }
 
-/// The ledger of each listener in the snapshot's order; none where it cannot be told what belongs to
-/// it.
+/// Returns the ledger of each listener in the snapshot's order; none where it is unknown which connections
+/// belong to it.
 pub fn ledgers(analysis: &Analysis) -> Vec<Option<Ledger>> {
     let snapshot = &analysis.snapshot;
     let listeners = &snapshot.sockets.listeners;
@@ -89,7 +89,7 @@ pub fn ledgers(analysis: &Analysis) -> Vec<Option<Ledger>> {
         .collect()
 }
 
-/// The connections that were asked for in whatever state, and at which ports; all without ports.
+/// Returns the connections that were read in every state, and their ports; without ports, all.
 fn asked(snapshot: &Snapshot) -> Option<(&[Connection], &[PortRange])> {
     // They were read at all only where a process is accused, which has at least one.
     if !snapshot.waits.connections.is_empty() {

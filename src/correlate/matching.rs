@@ -25,16 +25,16 @@ impl<'a> Listeners<'a> {
         Self { all, by_port }
     }
 
-    /// Tells whether a connection can have come in through one of them.
+    /// Returns whether a connection can have come in through one of them.
     pub fn explain(&self, connection: &Connection) -> bool {
         self.fitting(connection).next().is_some()
     }
 
-    /// The listeners the kernel would have chosen among for a connection to this address: one,
+    /// Returns the listeners from which the kernel chooses for a connection to this address: one,
     /// or the members of an `SO_REUSEPORT` group, or none where it was redirected here.
     ///
-    /// A listener on the very address goes before one on all addresses, and of those the one that
-    /// is bound to the interface.
+    /// An exact address goes before a wildcard address, and among equals a listener that is bound to
+    /// the interface goes first.
     pub fn of(&self, connection: &Connection) -> Vec<usize> {
         let mut best = Vec::new();
         let mut best_score = None;

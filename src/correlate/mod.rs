@@ -1,4 +1,4 @@
-//! One fact related to another: which queue a connection waits in, who owns it, who watches it,
+//! One fact related to another: which queue a connection waits in, which process owns or watches it,
 //! how old it is. Pure; also decides what to look at next.
 
 mod absence;

@@ -40,8 +40,8 @@ fn addresses(connection: &Connection) -> Addresses {
 
 /// What a connection takes from its first subflow.
 ///
-/// Before `accept` nothing is sent, so the clock of sent data tells how long it waits. For how
-/// long the peer has closed it does not tell: that may have come over another subflow.
+/// Before `accept` nothing is sent, so the clock of sent data shows how long it waits. It does not show when
+/// the peer closed: the end may have come over another subflow.
 fn adopt(connection: &mut Connection, subflow: &Connection) {
     connection.layer = Layer::Mptcp {
         subflows_marked: subflow.layer == Layer::Subflow,

@@ -1,4 +1,4 @@
-//! Live clients whose requests nobody reads, at listeners of the processes that are looked into.
+//! Live clients whose requests stay unread, at the listeners of the examined processes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,16 +33,15 @@ pub struct Outage<'a> {
 pub enum Lack {
     /// Nobody has read them.
     Unread,
-    /// They were read, and nothing was sent since. A finding of its own that is not: the work on a request may
-    /// take its time.
+    /// They were read, and nothing was sent since. This alone is no finding: the work on a request may take long.
     Unanswered,
 }
 
-/// One request that takes its time is no outage.
+/// A single slow request is no outage.
 const FEWEST_UNANSWERED: usize = 2;
 
-/// Finds outages behind `accept`: requests unread for the grace period, and no client of the same listener that
-/// was sent anything meanwhile.
+/// Finds outages behind `accept`: requests stay unread or unanswered for the grace period, and meanwhile nothing
+/// was sent to any client of the same listener.
 pub(super) fn outages<'a>(
     snapshot: &'a Snapshot,
     facts: &Facts<'a>,
@@ -169,12 +168,12 @@ fn unanswered_for(connection: &Connection) -> Option<Duration> {
     let is_read = connection.state == TcpState::Established
         && connection.recv_q == 0
         && traffic.received_bytes() > 0;
-    let sent_since =
-        traffic.acknowledged_bytes_of_accepted() > 0 && ages.last_data_sent() <= ages.last_data_recv();
+    let sent_since = traffic.acknowledged_bytes_of_accepted() > 0
+        && ages.last_data_sent() <= ages.last_data_recv();
     (is_read && connection.send_q == 0 && !sent_since).then(|| ages.last_data_recv())
 }
 
-/// The processes that hold these connections, of those whose descriptors were read.
+/// Returns the processes that hold these connections, among those whose descriptors were read.
 fn holders(facts: &Facts, connections: &[&Connection]) -> Vec<Pid> {
     let wanted: BTreeSet<_> = connections.iter().filter_map(|one| one.inode).collect();
     let known: BTreeSet<Pid> = facts

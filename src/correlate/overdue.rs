@@ -13,7 +13,7 @@ const PATIENCE_WITH_ANSWERS: u32 = 10;
 /// Returns whether a connection in `CLOSE_WAIT` of this age is overdue, not yet, or whether that
 /// is not known.
 ///
-/// Data that was not read counts from when it came: nobody has read the connection since.
+/// Unread data counts from its arrival: the connection was not read since.
 pub(super) fn maturity(connection: &Connection, age: Age, grace: Duration) -> Maturity {
     if is_stuck_writer(connection, grace) || has_old_data(connection, grace) {
         return Maturity::Old;
@@ -32,7 +32,7 @@ pub(super) fn maturity(connection: &Connection, age: Age, grace: Duration) -> Ma
     }
 }
 
-/// Returns whether data lies unread that came a grace period or more ago.
+/// Returns whether there is unread data that came a grace period or more ago.
 fn has_old_data(connection: &Connection, grace: Duration) -> bool {
     let unread = !connection.layer.is_mptcp() && connection.recv_q > 1;
     unread

@@ -1,4 +1,4 @@
-//! Who holds which socket.
+//! Which process holds which socket.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::model::{Holder, Inode, Snapshot};
 /// Holders by socket and by connection.
 pub struct Owners {
     snapshot: Arc<Snapshot>,
-    /// Of each connection, in the snapshot's order, where its holders stand in those of the snapshot:
-    /// found once, since it is asked for often.
+    /// For each connection, in the snapshot's order, the range of its holders in the snapshot. It is
+    /// computed once because it is used often.
     of_connections: Vec<Range<usize>>,
 }
 

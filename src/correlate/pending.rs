@@ -1,4 +1,4 @@
-//! Clients that have ended their direction and wait for an answer that is being worked on.
+//! Clients that have closed their direction and wait for an answer that is being worked on.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::model::{
     Call, CallKind, Connection, Process, Reading, Snapshot, Syscall, TcpState, Thread,
 };
 
-/// For so many grace periods an answer may take: 30 s by default, and few clients wait longer.
+/// The number of grace periods that an answer may take: 30 s by default. Few clients wait longer.
 const AN_ANSWER_TAKES: u32 = 10;
 
 /// The clients on this host that have closed their direction only, and are still there.

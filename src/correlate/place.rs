@@ -11,6 +11,6 @@ pub enum Place {
     Accepted(Inode),
     /// In an accept queue or accepted: the source shows neither its inode nor an owner.
     Undecided,
-    /// Nobody has it any more: our side has closed, and the rest is the kernel's.
+    /// No process has it any more: our side has closed it, and the kernel finishes it.
     Orphan,
 }

@@ -1,4 +1,4 @@
-//! Who should read a connection whose end of stream is there to be read, and why nobody does.
+//! Which thread should read a connection whose end of stream has arrived, and why it does not.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use super::waits::{Facts, Summary, Target};
 use super::watch::{Watch, Watches};
 use crate::model::{Connection, EpollWatch, Holder, Inode, Pid, Process, Snapshot};
 
-/// Who reads a connection whose end of stream is there to be read.
+/// Why the end of stream of a connection is read or not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reader {
     /// It was read, to the end.
@@ -42,7 +42,7 @@ pub enum Reader {
         /// The mask, as text.
         events: String,
     },
-    /// It is watched, and nobody waits on the set: this thread does something else.
+    /// It is watched, and no thread waits on the set: this thread does something else.
     LoopBusy {
         /// The thread.
         tid: Pid,
@@ -60,14 +60,13 @@ pub enum Reader {
     },
     /// Its process has no epoll set, and no thread waits for it or is in the middle of something.
     NoThread,
-    /// Who holds it is not visible.
+    /// Its holder is not visible.
     OwnerUnknown,
     /// What its process does is not visible, or does not fit together.
     Unclear,
 }
 
-/// The examined processes, prepared for looking up many connections: what is true of one is told of
-/// thousands.
+/// The examined processes, indexed: thousands of connections may be looked up.
 pub(super) struct Suspects<'a> {
     by_pid: FxHashMap<Pid, Suspect<'a>>,
     done: Rc<Reader>,
@@ -239,9 +238,9 @@ impl<'a> Suspect<'a> {
         self.threads.iter().find(waits).map(|thread| thread.tid)
     }
 
-    /// The thread that does something else than to read: by what the others do, where one is left, else the main
-    /// one where it works or waits for another, else one of the most that cannot go on for the same reason. Of
-    /// several that merely sleep none is named.
+    /// Returns the thread that does something else than read. The order: the only one that is left when all with
+    /// another task are taken out; the main thread if it works or waits for another thread; one of the largest
+    /// group that is blocked for the same reason. Of several threads that only sleep, none is named.
     fn busiest(&self) -> Option<(Pid, Activity)> {
         let examination = self.process.examination.as_ref()?;
         let shared = examination.software.shares_work_among_threads();
@@ -267,7 +266,7 @@ impl<'a> Suspect<'a> {
         Some((thread.tid, thread.usual()?.0))
     }
 
-    /// Whether a thread is seen to do what is not about this connection: it accepts, waits on a set, or listens to
+    /// Returns whether a thread has another task than this connection: it accepts, waits on a set, or listens to
     /// a service.
     fn has_other_work(&self, tid: Pid) -> bool {
         let wait = self.waits.threads.iter().find(|wait| wait.tid == tid);
@@ -279,7 +278,7 @@ impl<'a> Suspect<'a> {
         })
     }
 
-    /// Whether what the threads do could not be seen.
+    /// Returns whether the activity of the threads is unknown.
     fn is_unseen(&self) -> bool {
         let mut looks = self.threads.iter().flat_map(|thread| &thread.looks);
         !looks.any(|look| is_seen(&look.activity))

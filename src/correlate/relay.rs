@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::waits::Facts;
 use crate::model::{Connection, Inode, Pid, TcpState};
 
-/// Finds the leaks that are one side of a relay, and says which is the other.
+/// Finds the leaks that are one side of a relay, with the other side.
 ///
 /// A process that has about as many connections whose peer does not close as connections that it
 /// does not close itself relays between the two, and waits for both ends. So does one that has, for
@@ -99,13 +99,13 @@ fn side(connections: &[&Connection], facts: &Facts, told_by: Pairing) -> Option<
     })
 }
 
-/// So many connections of a leak are compared with others.
+/// The most connections of a leak that are compared with others.
 const MOST_COMPARED: usize = 256;
 
-/// The other side of connections that came in and were read to the end, where it is still open.
+/// Returns the other side of accepted connections that were read to the end, if it is still open.
 ///
-/// One that is kept for the next request may have moved something at the same time by chance, so the
-/// times of a single pair tell nothing.
+/// An idle connection that is kept for the next request may match by chance, so the times of a single
+/// pair prove nothing.
 fn open_side(leak: &Leak, facts: &Facts) -> Option<OtherSide> {
     let LeakKind::NotClosed(reader) = &leak.kind else {
         return None;
@@ -161,7 +161,7 @@ fn moved_the_same(ended: &Connection, other: &Connection) -> bool {
 /// A relay passes on what it gets at once: copying takes less than this on a host that is not overloaded.
 const PASSED_ON_WITHIN: Duration = Duration::from_millis(100);
 
-/// Returns whether the one sent when the other last received, in both directions.
+/// Returns whether each side last sent when the other last received.
 fn moved_together(ended: &Connection, other: &Connection) -> bool {
     let (Some(one), Some(two)) = (ended.ages, other.ages) else {
         return false;

@@ -1,6 +1,6 @@
 //! Which of the processes that hold a listener accept from it, by evidence.
 //!
-//! Who holds a listener does not thereby accept: masters keep it for their workers, children inherit it.
+//! A holder of a listener need not accept from it: masters keep it for their workers, children inherit it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

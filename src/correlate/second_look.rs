@@ -24,7 +24,7 @@ pub(super) struct SecondLook {
     ages: FxHashMap<NonZeroU64, TcpAges>,
 }
 
-/// What tells connections apart that have no cookie.
+/// The identity of a connection without a cookie.
 type Identity = (std::net::SocketAddr, std::net::SocketAddr, Option<Inode>);
 
 fn identity(connection: &Connection) -> Identity {

@@ -1,4 +1,4 @@
-//! Processes of one service: what is wrong in the same way with several of them is one thing.
+//! Processes of one service: the same trouble in several of them is one finding.
 
 use std::mem;
 
@@ -63,7 +63,7 @@ fn service(process: &Process, snapshot: &Snapshot) -> Service {
         }
     }
     let root = match oldest.parent.known() {
-        // Whatever has lost its parent belongs to init.
+        // A process that has lost its parent belongs to init.
         Some(0 | 1) | None => oldest.pid,
         Some(parent) => *parent,
     };

@@ -1,4 +1,4 @@
-//! Threads over several looks: what they do, and which of them is at work.
+//! Threads over several samples: what they do, and which of them is at work.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ impl ThreadRecord {
         Some((activity.clone(), count == self.looks.len()))
     }
 
-    /// Tells whether it slept where nothing but the awaited event wakes it, in every look.
+    /// Returns whether it slept where nothing but the awaited event wakes it, in every look.
     pub fn is_uninterruptible(&self) -> bool {
         !self.looks.is_empty()
             && self
@@ -131,7 +131,7 @@ pub(super) fn is_channel(descriptors: &[Descriptor], fd: u32) -> bool {
     })
 }
 
-/// Tells whether an activity is that of an idle event loop or a supervisor.
+/// Returns whether an activity is that of an idle event loop or a supervisor.
 ///
 /// A thread asleep in poll while connections wait does not poll the listener: poll is
 /// level-triggered and would have returned. If it polls one socket, it waits for that peer.
@@ -156,7 +156,7 @@ pub(super) fn idleness(activity: &Activity, descriptors: &[Descriptor]) -> Optio
     }
 }
 
-/// The main thread when it is at work, else the one that is most.
+/// Returns the main thread when it is at work, else the busiest one.
 pub(super) fn busiest<'t>(
     threads: &'t [ThreadRecord],
     descriptors: &[Descriptor],

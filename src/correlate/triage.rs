@@ -13,7 +13,7 @@ use crate::model::{
     TcpState, Thread,
 };
 
-/// What deserves a closer look.
+/// What is suspicious, or needed to judge it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Triage {
     /// Listeners with connections that may be stuck.
@@ -31,7 +31,7 @@ pub struct Triage {
 }
 
 impl Triage {
-    /// Tells whether all is as it should be.
+    /// Returns whether nothing is suspicious.
     pub fn is_idle(&self) -> bool {
         self.listeners.is_empty() && self.connections.is_empty()
     }
@@ -48,7 +48,7 @@ impl Triage {
             .collect()
     }
 
-    /// The processes that hold an accepted connection that nobody reads.
+    /// Returns the processes that hold an accepted connection that stays unread.
     pub fn slow_readers(&self, snapshot: &Snapshot) -> BTreeSet<Pid> {
         let unread: InodeSet = snapshot
             .sockets
@@ -76,17 +76,17 @@ impl Triage {
     }
 }
 
-/// Decides what deserves a closer look; `grace` is how old a connection may grow untended.
+/// Decides what is suspicious; `grace` is the age up to which a connection is not.
 pub fn triage(snapshot: &Snapshot, grace: Duration) -> Triage {
     let reconciled = reconcile(snapshot, grace);
     let listeners = &snapshot.sockets.listeners;
-    let mut attention = Triage::default();
+    let mut found = Triage::default();
     for (listener, queue) in listeners.iter().zip(&reconciled.queues) {
         if is_suspicious(listener, queue, snapshot, &reconciled.places, grace) {
-            attention.listeners.extend(listener.inode);
+            found.listeners.extend(listener.inode);
             let visible = u32::try_from(queue.members.len()).unwrap_or(u32::MAX);
-            attention.missing_members |= visible < queue.length && queue.group.is_empty();
-            attention.second_look |= queue.unknown_waits;
+            found.missing_members |= visible < queue.length && queue.group.is_empty();
+            found.second_look |= queue.unknown_waits;
         }
     }
     for (connection, place) in snapshot.sockets.connections.iter().zip(&reconciled.places) {
@@ -94,25 +94,25 @@ pub fn triage(snapshot: &Snapshot, grace: Duration) -> Triage {
             continue;
         };
         if connection.state == TcpState::FinWait2 {
-            attention.half_closed.insert(*inode);
+            found.half_closed.insert(*inode);
             if age::quiet_for(connection, grace) {
-                attention.connections.insert(*inode);
+                found.connections.insert(*inode);
             }
         }
         if connection.state == TcpState::CloseWait {
-            attention.closed_by_peer.insert(*inode);
-            attention.second_look |= needs_second_look(connection, grace);
+            found.closed_by_peer.insert(*inode);
+            found.second_look |= needs_second_look(connection, grace);
             let age = age::since_fin(connection);
             if maturity(connection, age, grace) != Maturity::Young {
-                attention.connections.insert(*inode);
+                found.connections.insert(*inode);
             }
         }
     }
-    attention
+    found
 }
 
-/// A queue is suspicious when somebody in it has waited too long or may have, when it holds what
-/// cannot be seen, or when it is full.
+/// A queue is suspicious when a connection in it has waited too long or may have, when it holds
+/// connections that cannot be seen, or when it is full.
 fn is_suspicious(
     listener: &Listener,
     queue: &AcceptQueue,
@@ -133,8 +133,8 @@ fn is_suspicious(
         || group_is_suspicious(listener, queue, snapshot, places, grace)
 }
 
-/// Of an `SO_REUSEPORT` group, or of a listener alone, it may only be known of all its queues
-/// together that they hold more than can be seen, or somebody who has waited too long.
+/// For an `SO_REUSEPORT` group it may only be known for all queues together that they hold more
+/// connections than can be seen, or one that has waited too long.
 fn group_is_suspicious(
     listener: &Listener,
     queue: &AcceptQueue,
@@ -167,7 +167,7 @@ fn group_is_suspicious(
     visible < length
 }
 
-/// Ports of the listeners at which connections wait: only there is it worth asking for those that
+/// Returns the ports of the listeners at which connections wait: only there can be connections that
 /// were never accepted.
 pub fn needs_unaccepted(listeners: &[Listener]) -> Vec<PortRange> {
     let ports: BTreeSet<u16> = listeners
@@ -178,10 +178,10 @@ pub fn needs_unaccepted(listeners: &[Listener]) -> Vec<PortRange> {
     ports.into_iter().map(PortRange::from).collect()
 }
 
-/// A queue of this length is most likely not tended, and who should tend it will be asked.
+/// From this length on a queue is most likely not being accepted from, and its owners will be needed.
 const LONG_QUEUE: u32 = 64;
 
-/// Tells whether a queue is so long that something deserves a closer look, before it is known who waits.
+/// Returns whether a queue is long enough to be suspicious before its members are known.
 pub fn foresees_exhaustion(listeners: &[Listener]) -> bool {
     let mut lengths = listeners.iter().map(|listener| listener.accept_queue_len);
     lengths.any(|length| length >= LONG_QUEUE)
@@ -189,8 +189,8 @@ pub fn foresees_exhaustion(listeners: &[Listener]) -> bool {
 
 /// Threads of a process that are worth watching.
 ///
-/// A process with very many threads has most of them waiting for each other; those say nothing
-/// about who should accept.
+/// In a process with very many threads most wait for each other; those say nothing
+/// about which thread should accept.
 pub fn threads_to_watch(process: &Process, machine: &str) -> Vec<Pid> {
     const ALL_UP_TO: usize = 256;
     let threads = process
@@ -212,12 +212,12 @@ pub fn threads_to_watch(process: &Process, machine: &str) -> Vec<Pid> {
         .collect()
 }
 
-/// Tells whether a connection is in a state in which it can wait to be accepted.
+/// Returns whether a connection is in a state in which it can wait to be accepted.
 pub fn may_wait(connection: &Connection) -> bool {
     never_accepted(connection, &InodeSet::default())
 }
 
-/// Tells why what a process's threads do could not be seen, if it could not.
+/// Returns why the activity of a process's threads could not be read, if it could not.
 pub fn why_threads_are_hidden(process: &Process) -> Option<Gap> {
     let threads = &process.examination.as_ref()?.threads;
     let gap = match threads {

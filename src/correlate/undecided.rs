@@ -1,5 +1,5 @@
-//! Connections of which the source shows no inode: whether they were accepted is decided on what
-//! else it shows, and left open where that does not tell.
+//! Connections for which the source shows no inode. Other facts decide whether they were accepted; without
+//! such facts it stays open.
 
 use super::matching::Listeners;
 use super::place::Place;
@@ -16,7 +16,7 @@ pub(super) fn place(connection: &Connection, snapshot: &Snapshot, listeners: &Li
     }
 }
 
-/// The listeners in whose queues a connection may wait that was left open.
+/// Returns the listeners in whose queues an undecided connection may wait.
 pub(super) fn possible_listeners(
     place: Place,
     connection: &Connection,
@@ -46,7 +46,8 @@ fn is_held(snapshot: &Snapshot, inode: Inode) -> bool {
     by_inode.is_ok()
 }
 
-/// Only a program reads the end of a stream, which Recv-Q counts, or sends.
+/// Returns whether a program has acted on it: only a program sends, or reads the end of a stream (which Recv-Q
+/// counts).
 fn was_used(connection: &Connection) -> bool {
     connection.end_was_read() == Some(true) || connection.send_q > 0
 }

@@ -1,4 +1,4 @@
-//! Connections of which the look did not find out since when the peer has closed them.
+//! Connections for which the look did not find out when the peer closed them.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ pub struct UnknownAges {
     pub every: Option<Duration>,
 }
 
-/// Counts the connections that were left open and whose age leaves open for how long.
+/// Counts the open connections whose age does not decide whether they are leaked.
 pub fn unknown_ages(snapshot: &Snapshot, grace: Duration) -> UnknownAges {
     let mut unknown = UnknownAges::default();
     let closed = |connection: &&Connection| connection.state == TcpState::CloseWait;
     let mut connections = snapshot.sockets.connections.iter().filter(closed);
-    // Nearly always all ages are known, and that is seen at little cost.
+    // Nearly always all ages are known; this check is cheap.
     if connections.all(|connection| age::since_fin(connection).judge(grace) != Maturity::Unknown) {
         return unknown;
     }

@@ -1,5 +1,5 @@
-//! Makes sure of what was asked for and is not there: what a look does not list may be there all the
-//! same.
+//! Confirms that a requested target does not exist. A socket may exist although a look does not list
+//! it.
 
 use super::looker::Looker;
 use crate::collect::kernel::KernelError;
@@ -8,7 +8,7 @@ use crate::collect::sock_diag::Wanted;
 use crate::correlate::{absent_port, absent_ports, saw_nothing};
 use crate::model::{Absent, Asked, Connection, Inode, InodeSet, Pid, PortRange, Snapshot};
 
-/// So many descriptors of a process are looked at, to tell whether one is a TCP socket.
+/// The most descriptors of a process that are checked for being TCP sockets.
 const MOST_DESCRIPTORS: usize = 4096;
 
 impl Looker<'_> {
@@ -61,7 +61,7 @@ impl Looker<'_> {
         };
         let open: InodeSet = open.iter().filter_map(|one| one.inode).collect();
         for pid in silent {
-            // What may not be read was noted with the holders.
+            // A refused read was noted with the holders.
             if let Ok(sockets) = self.sockets_of_process(pid)
                 && !sockets.iter().any(|inode| open.contains(inode))
             {

@@ -90,7 +90,7 @@ fn without_owner(sockets: usize) -> String {
     }
 }
 
-/// Nobody in a queue can be seen, and the watch was too short to tell how long its head has waited.
+/// No member of a queue is visible, and the look was too short to tell how long its head has waited.
 pub(super) fn unknown_waits(number: usize) -> BlindSpot {
     BlindSpot {
         what: format!(
@@ -103,7 +103,7 @@ pub(super) fn unknown_waits(number: usize) -> BlindSpot {
     }
 }
 
-/// Connections that the peer has closed, and nobody knows when.
+/// Connections that the peer has closed at an unknown time.
 pub(super) fn unknown_ages(unknown: UnknownAges) -> Vec<BlindSpot> {
     let spot = |number: usize, kind: &str, why: String| {
         (number > 0).then(|| BlindSpot {
@@ -141,7 +141,7 @@ pub(super) fn not_watched() -> BlindSpot {
     }
 }
 
-/// Descriptors of the very processes that were asked for may not be read.
+/// Descriptors of the processes that were asked for may not be read.
 pub(super) fn refused_scope(pids: &[Pid]) -> BlindSpot {
     let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
     BlindSpot {
@@ -166,7 +166,7 @@ pub(super) fn refused_namespace(name: &str, error: &impl ToString) -> BlindSpot 
 /// Processes could not be listed.
 pub(super) fn no_processes(error: &KernelError, matters: bool) -> BlindSpot {
     BlindSpot {
-        what: "who holds the sockets".to_owned(),
+        what: "which processes hold the sockets".to_owned(),
         why: error.to_string(),
         remedy: match error.kind {
             Kind::NotFound => "name the mount of procfs with --procfs".to_owned(),
@@ -190,7 +190,7 @@ pub(super) fn missing_sockets(gap: Gap) -> BlindSpot {
 
 const DEAD: &str = "descriptors of connections that no longer exist";
 
-/// Nobody could search for dead descriptors.
+/// The search for dead descriptors was not possible.
 pub(super) fn dead_not_searched(error: &KernelError) -> BlindSpot {
     BlindSpot {
         what: DEAD.to_owned(),
@@ -225,7 +225,7 @@ pub(super) fn dead_searched_partly(gap: Gap) -> BlindSpot {
     }
 }
 
-/// Descriptors of some processes could not be read, and nobody forbade it.
+/// Descriptors of some processes could not be read, for a reason other than permission.
 pub(super) fn failed_processes(failed: &[Pid], unattributed: usize) -> BlindSpot {
     BlindSpot {
         what: format!("descriptors of {}", pids(failed)),

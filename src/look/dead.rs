@@ -1,5 +1,5 @@
 //! Descriptors of connections that no longer exist, which no list of sockets shows: whether to
-//! search for them, and what of the found is one.
+//! search for them, and which of the found descriptors are such.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const WORTH_A_WALK: u64 = 64;
 pub(super) struct DeadScan {
     /// When, since the look began.
     pub at: Duration,
-    /// Processes with enough of them to speak of.
+    /// Processes with enough of them to report.
     pub found: Vec<DeadDescriptors>,
     /// How many descriptors those processes have open.
     pub open: BTreeMap<Pid, u64>,
@@ -28,7 +28,7 @@ pub(super) struct DeadScan {
     pub extent: Extent,
 }
 
-/// Tells whether so many sockets are missing in the tables that it is worth a search; `walked` says
+/// Returns whether so many sockets are missing in the tables that it is worth a search; `walked` says
 /// whether this look walks through the descriptors anyway.
 ///
 /// # Errors
@@ -81,7 +81,7 @@ pub(super) fn sight(
     Ok(scan)
 }
 
-/// A process that could not be searched matters only where sockets are missing that nobody else holds.
+/// A process that could not be searched matters only if sockets are missing that no other process holds.
 fn extent(unlisted: &UnlistedSockets) -> Extent {
     let accounted = unlisted
         .unaccounted
@@ -131,7 +131,7 @@ fn dead_of(table: &UnlistedTable, scope: &Scope) -> DeadDescriptors {
     }
 }
 
-/// Of one whose address is not known it cannot be told whether it is meant.
+/// A socket whose address is unknown may or may not be in scope.
 fn is_on_ports(socket: &DeadSocket, scope: &Scope) -> bool {
     scope.ports.is_empty()
         || socket
@@ -139,8 +139,8 @@ fn is_on_ports(socket: &DeadSocket, scope: &Scope) -> bool {
             .is_some_and(|local| scope.has_port(local.port()))
 }
 
-/// A socket that was never connected is in no table either, nor, in this namespace's, is one of
-/// another namespace; but it says so itself, where it can be asked.
+/// A socket that was never connected is in no table either, and a socket of another namespace is not in this
+/// one's. The socket itself shows which, if it can be asked.
 fn dead_socket(socket: &UnlistedSocket) -> Option<DeadSocket> {
     let local = match &socket.ends {
         None => None,

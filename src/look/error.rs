@@ -15,7 +15,7 @@ pub enum LookError {
     Elsewhere(Pid),
     /// The network namespace that was named cannot be entered.
     Namespace {
-        /// As it was named.
+        /// The name as the user gave it.
         name: String,
         /// Why not.
         error: KernelError,

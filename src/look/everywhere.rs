@@ -62,7 +62,7 @@ pub(super) fn look(
             continue;
         }
         let mut looker = Looker::new(kernel, options, progress);
-        // Where nothing is wanted in one namespace, what all of them want was still asked for.
+        // One namespace may want nothing; the tables were still read for the others.
         let wanted = wanted.unwrap_or_default();
         let search = tables.as_ref().map(|tables| Search {
             wanted: &wanted,

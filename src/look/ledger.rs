@@ -1,4 +1,4 @@
-//! What is read beyond the suspicious connections themselves, to judge them by it.
+//! What is read beside the suspicious connections, to judge them.
 
 use super::blind_spots;
 use super::looker::Looker;

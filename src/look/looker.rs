@@ -1,4 +1,4 @@
-//! One network namespace under way: the phases of a look, and what it has noted by the way.
+//! The look into one network namespace: its phases, and what it has noted so far.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::model::{
     SocketSource,
 };
 
-/// One namespace under way.
+/// The look into one namespace.
 pub(super) struct Looker<'k> {
     pub(super) kernel: &'k mut dyn Kernel,
     pub(super) options: &'k LookOptions,
     pub(super) progress: Progress,
 }
 
-/// What a look has noted by the way.
+/// What a look has noted so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Progress {
     /// When the sockets were read, since the look began.
@@ -87,7 +87,7 @@ impl Looker<'_> {
         self.kernel.descriptor_tables(wanted)
     }
 
-    /// Who holds the sockets, and what they do.
+    /// Which processes hold the sockets, and what they do.
     pub(super) fn further_phases(
         &mut self,
         mut snapshot: Snapshot,
@@ -149,7 +149,7 @@ impl Looker<'_> {
         }
     }
 
-    /// Searches for them; nothing where the kernel's own numbers say that there are none to speak of.
+    /// Searches for them, unless the kernel's own counts show that there are hardly any.
     fn search_dead(
         &mut self,
         source: SocketSource,
@@ -162,7 +162,7 @@ impl Looker<'_> {
         dead::sight(self.kernel, &self.options.scope, source, at).map(Some)
     }
 
-    /// A connection that was reset a moment ago is normal; a leaked one is there at another look.
+    /// A connection that was reset a moment ago is normal; a leaked one is still there at the next look.
     fn confirm_dead(&mut self, snapshot: &mut Snapshot, first: DeadScan) {
         if let Some(gap) = first.extent.gap() {
             let spot = blind_spots::dead_searched_partly(gap);
@@ -207,8 +207,8 @@ impl Looker<'_> {
         Some(now)
     }
 
-    /// A process that is not there, or not in this network namespace, has nothing to show here, and
-    /// that is not the same as healthy.
+    /// A process that does not exist, or is in another network namespace, shows no sockets here. That is
+    /// not the same as healthy.
     pub(super) fn expect_process(&mut self, pid: Pid) -> Result<(), LookError> {
         if let Err(error) = self.kernel.read(&format!("{pid}/stat")) {
             if error.kind == Kind::NotFound {
@@ -250,7 +250,7 @@ impl Looker<'_> {
                 .iter()
                 .map(|what| blind_spots::not_followed(what)),
         );
-        // Only what was watched can have stood still without telling for how long.
+        // Only a queue that was watched can be known not to have moved.
         if !seen.listeners.is_empty() && snapshot.source == SocketSource::InetDiag {
             let unknown = correlate::unknown_waits(snapshot, self.options.grace);
             spots.extend((unknown > 0).then(|| blind_spots::unknown_waits(unknown)));

@@ -1,8 +1,9 @@
-//! A look: it is taken, and then it is reported.
+//! A look at the host: [`take()`] reads, [`Look::report`] judges.
 //!
-//! [`take()`] asks a kernel, live or recorded, and returns a [`Look`]: sockets first; then only the
-//! processes they point at; then, when a listener is suspicious, a few samples. What to look at next is
-//! decided in `correlate`; this folder alternates the two. [`of_text`] makes a look of pasted text.
+//! [`take()`] asks a kernel, live or recorded, and returns a [`Look`]. It works in phases: sockets; then only
+//! the processes that they point at; then, if a listener is suspicious, a few samples; then the wait chains of
+//! the processes that will be accused. `correlate` decides what to read next. [`of_text`] makes a look of
+//! pasted text.
 //!
 //! A look owns what it saw. It leaves the process as it found it: the next one may be taken a second
 //! later, on the same kernel.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::collect::kernel::{Header, RecordedManner};
+use crate::collect::kernel::{Header, RecordedOptions};
 use crate::model::Scope;
 use crate::rules::thresholds;
 
@@ -11,13 +11,13 @@ use crate::rules::thresholds;
 pub struct LookOptions {
     /// What the look is restricted to.
     pub scope: Scope,
-    /// The age from which on an untended connection is stuck.
+    /// The age from which on an unserved connection is stuck.
     pub grace: Duration,
     /// How long to watch suspicious listeners.
     pub observe: Duration,
     /// Whether the user asked to observe, and not just to look.
     pub observe_asked: bool,
-    /// How long a look may take, beside the time it was told to observe; then it reports what it has.
+    /// How long a look may take, in addition to the time of observation; then it reports what it has.
     pub timeout: Duration,
     /// Whether owners are wanted even where nothing is suspicious.
     pub inventory: bool,
@@ -43,23 +43,23 @@ impl Default for LookOptions {
 impl LookOptions {
     /// The options that a recording was made with.
     pub fn of_recording(header: &Header) -> Self {
-        let manner = header.manner;
+        let recorded = header.options;
         Self {
             scope: header.scope.clone().into(),
-            grace: Duration::from_millis(manner.min_age_ms),
-            observe: Duration::from_millis(manner.observe_ms),
-            observe_asked: manner.observe_asked,
+            grace: Duration::from_millis(recorded.min_age_ms),
+            observe: Duration::from_millis(recorded.observe_ms),
+            observe_asked: recorded.observe_asked,
             timeout: thresholds::LOOK_TIMEOUT,
             // A recording is made with owners.
             inventory: true,
-            procfs: manner.procfs_source,
+            procfs: recorded.procfs_source,
         }
     }
 
     /// How a recording describes a look with these options.
-    pub fn recorded_manner(&self) -> RecordedManner {
+    pub fn recorded_options(&self) -> RecordedOptions {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        RecordedManner {
+        RecordedOptions {
             min_age_ms: millis(self.grace),
             observe_ms: millis(self.observe),
             observe_asked: self.observe_asked,

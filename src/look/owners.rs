@@ -1,4 +1,4 @@
-//! The second phase: who holds the sockets, and what the suspects are.
+//! The second phase: which processes hold the sockets, and what the suspicious ones are.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::model::{
 };
 
 impl Looker<'_> {
-    /// The second phase: who holds the sockets, of those that the tables show.
+    /// The second phase: finds the holders that the descriptor tables show.
     pub(super) fn owners(
         &mut self,
         snapshot: &mut Snapshot,
@@ -59,7 +59,7 @@ impl Looker<'_> {
         tables
     }
 
-    /// A connection that was closed after it was read has no owner, and is no riddle either.
+    /// A connection that was closed after it was read has no owner, and needs none.
     pub(super) fn drop_closed_meanwhile(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         let missing = unattributed(snapshot, seen);
         if missing.is_empty() {
@@ -87,8 +87,8 @@ impl Looker<'_> {
             .retain(|listener| !gone(listener.inode));
     }
 
-    /// Where nobody is seen to hold what is suspicious, it may be held in another way. Returns the tables
-    /// of those who do.
+    /// A suspicious socket without a visible holder may be held in another way. Returns the tables of the
+    /// processes that hold such sockets.
     pub(super) fn look_for_hidden(
         &mut self,
         snapshot: &mut Snapshot,
@@ -130,7 +130,7 @@ impl Looker<'_> {
         one_for_each_process(hidden.threads, hidden.ring_owners)
     }
 
-    /// Whoever asks for a process that may not be read must not take nothing for an answer.
+    /// A process that was asked for and may not be read must not look like one without sockets.
     pub(super) fn note_refused_scope(&self, snapshot: &mut Snapshot, tables: &DescriptorTables) {
         let pids = self.options.scope.pids.iter().copied();
         let refused: Vec<Pid> = pids.filter(|pid| tables.refused.contains(pid)).collect();
@@ -140,7 +140,7 @@ impl Looker<'_> {
         }
     }
 
-    /// What only those are asked for that hold something suspicious.
+    /// Reads what is only needed of processes that hold something suspicious.
     pub(super) fn examine(
         &mut self,
         snapshot: &mut Snapshot,
@@ -165,7 +165,7 @@ impl Looker<'_> {
     }
 }
 
-/// The tables of those who hold the wanted sockets, without the sockets, which are known by then.
+/// Returns the tables of the processes that hold the wanted sockets, without the sockets themselves.
 fn of_interest(tables: &DescriptorTables, snapshot: &Snapshot) -> Vec<DescriptorTable> {
     let by_table = snapshot
         .holders
@@ -186,7 +186,7 @@ fn of_interest(tables: &DescriptorTables, snapshot: &Snapshot) -> Vec<Descriptor
         .collect()
 }
 
-/// Who holds the wanted sockets: one pass over the tables serves all namespaces.
+/// Finds the holders of the wanted sockets: one pass over the tables serves all namespaces.
 fn holders(tables: &DescriptorTables, wanted: &InodeSet) -> Vec<Holder> {
     let mut holders: Vec<Holder> = tables
         .tables
@@ -247,7 +247,7 @@ pub(super) fn note_missing_owners(
     }
 }
 
-/// Suspicious sockets that nobody is seen to hold.
+/// Returns the suspicious sockets without a visible holder.
 pub(super) fn unattributed(snapshot: &Snapshot, seen: &Triage) -> InodeSet {
     let mut missing = seen.connections.clone();
     missing.extend(&seen.listeners);

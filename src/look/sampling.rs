@@ -1,5 +1,5 @@
-//! The third phase: samples at suspicious listeners and those who should serve them, a second look,
-//! and what threads are blocked on.
+//! The third phase: samples of suspicious listeners and of the processes that should serve them, a second
+//! look, and what threads are blocked on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::model::{
 /// Time between samples. Reading procfs takes longer by itself.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Samples at processes that hold connections nobody reads.
+/// The number of samples of processes that hold unread connections.
 const READER_SAMPLES: usize = 3;
 const READER_INTERVAL: Duration = Duration::from_millis(2);
 
 impl Looker<'_> {
-    /// The third phase: samples at suspicious listeners and those who should serve them.
+    /// The third phase: takes samples of suspicious listeners and of the processes that should serve them.
     pub(super) fn watch(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         if self.options.observe.is_zero() {
             return;
@@ -61,7 +61,7 @@ impl Looker<'_> {
         }
     }
 
-    /// The sockets once more, where one look does not tell or the user wants to see them change.
+    /// Reads the sockets once more, if one look does not decide or the user wants to see them change.
     pub(super) fn look_again(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
         let anything = !seen.is_idle() || !seen.closed_by_peer.is_empty();
         let wanted = seen.second_look || (self.options.observe_asked && anything);

@@ -3,7 +3,7 @@
 use crate::collect::kernel::{DescriptorTables, KernelError};
 use crate::model::InodeSet;
 
-/// What was asked of the descriptor tables, and what they answered.
+/// What is looked for in the descriptor tables, and what was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Search<'a> {
     /// The sockets whose holders are to be found.

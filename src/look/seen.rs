@@ -8,11 +8,11 @@ use crate::model::{Scope, Snapshot};
 use crate::report::{Circumstances, Report};
 use crate::rules;
 
-/// What one look saw, in one network namespace or in several, with its relations.
+/// Everything that one look saw, in one or several network namespaces, correlated.
 pub struct Look {
     scope: Scope,
     recorded: bool,
-    /// Of each namespace; at least one.
+    /// One for each namespace; at least one.
     analyses: Vec<Arc<Analysis>>,
 }
 
@@ -34,14 +34,13 @@ impl Look {
         }
     }
 
-    /// What was seen in each network namespace that was looked into, with its relations; there is at
-    /// least one.
+    /// Returns what was seen in each network namespace, correlated; there is at least one.
     pub fn analyses(&self) -> &[Arc<Analysis>] {
         &self.analyses
     }
 
-    /// What was seen in the network namespace that was looked into first: with a scope of one namespace
-    /// all there is.
+    /// Returns what was seen in the first network namespace. With a scope of one namespace this is
+    /// everything.
     ///
     /// # Panics
     ///

@@ -6,8 +6,8 @@ use super::error::LookError;
 use crate::collect::kernel::{Kernel, KernelError};
 use crate::model::Scope;
 
-/// A look that has begun. Whatever it opens is closed and whatever it leaves is gone back to when it
-/// ends, also on an error.
+/// A look that has begun. When it ends, also on an error, everything it opened is closed and the thread is back
+/// in its own network namespace.
 pub(super) struct Session<'k> {
     kernel: &'k mut dyn Kernel,
     ended: bool,
@@ -56,7 +56,7 @@ impl<'k> Session<'k> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            // The look has failed already, and that is what is told.
+            // The look has failed already; that error is the one to report.
             let _ = self.kernel.end_look();
         }
     }

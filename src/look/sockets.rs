@@ -1,4 +1,4 @@
-//! The first phase: sockets, from where they can be had.
+//! The first phase: the sockets, from the best source that is available.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 impl Looker<'_> {
-    /// The first phase: sockets, from where they can be had.
+    /// The first phase: reads the sockets from the best source that is available.
     pub(super) fn sockets(&mut self, namespace: Namespace) -> Result<Snapshot, LookError> {
         let host = self.kernel.host();
         self.progress.sockets_at = self.now().unwrap_or_default();

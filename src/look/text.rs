@@ -1,4 +1,4 @@
-//! The look that a text stands for.
+//! A look made of pasted text.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::model::{
     HolderSource, Host, InodeSet, Namespace, Pid, Scope, Snapshot, SocketSource, TcpState,
 };
 
-/// The look that a text stands for; `grace` is the age from which on an untended connection is stuck.
+/// Makes a look of pasted text; `grace` is the age from which on an unserved connection is stuck.
 ///
-/// What it shows of several hosts or namespaces is judged separately, as namespaces are.
+/// Several hosts or namespaces in one text are judged separately.
 pub fn of_text(text: Text, scope: &Scope, grace: Duration) -> Look {
     let unused = Unused {
         odd_lines: text.odd_lines,
@@ -74,7 +74,7 @@ fn snapshot(text: Part, unused: Unused, scope: &Scope, grace: Duration) -> Snaps
     snapshot
 }
 
-/// Keeps who holds a listener or a connection that its peer has closed, as a look at the kernel does.
+/// Keeps the holders of listeners and of connections that the peer has closed, as a look at the kernel does.
 fn forget_other_holders(snapshot: &mut Snapshot) {
     let sockets = &snapshot.sockets;
     let listeners = sockets

@@ -9,7 +9,7 @@ use crate::model::{BlindSpot, Connection, Listener, TcpState};
 /// The command that shows the most.
 const BEST: &str = "as root: ss -tanpoie";
 
-/// What of a text is not used.
+/// The parts of a text that are not used.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unused {
     /// Lines that begin like rows and cannot be read.
@@ -22,7 +22,7 @@ pub(super) struct Unused {
     pub places: usize,
 }
 
-/// Tells what a text leaves open, of what would matter.
+/// Returns the relevant facts that a text does not show.
 pub(super) fn of(analysis: &Analysis, tables: &[TableSummary], unused: Unused) -> Vec<BlindSpot> {
     let spots = [
         undecided(analysis, tables),
@@ -113,10 +113,10 @@ fn owners(analysis: &Analysis, tables: &[TableSummary]) -> Option<BlindSpot> {
     });
     let what = match (unheld, leaked) {
         (None, 0) => return None,
-        (Some(names), 0) => format!("who holds the listener {names}"),
-        (None, leaked) => format!("who holds {}", plural(leaked, "connection")),
+        (Some(names), 0) => format!("which process holds the listener {names}"),
+        (None, leaked) => format!("which process holds {}", plural(leaked, "connection")),
         (Some(names), leaked) => format!(
-            "who holds the listener {names} and {}",
+            "which process holds the listener {names} and {}",
             plural(leaked, "connection")
         ),
     };
@@ -140,7 +140,7 @@ fn threads(analysis: &Analysis) -> Option<BlindSpot> {
     (stuck || undecided || !analysis.leaks().is_empty()).then(|| {
         spot(
             "what threads wait for, epoll sets, and descriptor limits".to_owned(),
-            "no table of sockets has them, and they tell why nobody accepts or reads",
+            "no table of sockets has them, and they show why connections are not accepted or read",
             "as root on that host: closewait-doctor scan, or record -o FILE and send the file",
         )
     })

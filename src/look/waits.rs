@@ -1,4 +1,4 @@
-//! The last phase: who waits for whom, followed link by link from the processes that are about to be
+//! The last phase: wait chains, followed link by link from the processes that are about to be
 //! accused.
 
 use std::collections::BTreeSet;
@@ -12,16 +12,16 @@ use crate::correlate::Triage;
 use crate::correlate::waits::{self, Next};
 use crate::model::{FutexWait, InFlight, InodeSet, LinkHolder, Pid, Snapshot, UnixSocket, Via};
 
-/// So many links are followed from the first thread to the last.
+/// The most links that are followed from the first thread to the last.
 const MOST_LINKS: usize = 4;
 
-/// So many processes are read on the way.
+/// The most processes that are read on the way.
 const MOST_PROCESSES: usize = 96;
 
-/// So many descriptors of one process are looked at, the lowest numbers first. They cost some 3 us each.
+/// The most descriptors of one process that are read, the lowest numbers first. Each costs about 3 us.
 const MOST_DESCRIPTORS: usize = 1024;
 
-/// And so many of all.
+/// The most descriptors of all processes together.
 const MOST_DESCRIPTORS_IN_ALL: usize = 16 * 1024;
 
 const EPOLL: &str = "anon_inode:[eventpoll]";
@@ -199,7 +199,7 @@ impl Looker<'_> {
         new
     }
 
-    /// Reads a process that somebody waits for; false where it has ended.
+    /// Reads a process that another waits for; false if it has ended.
     fn examine_followed(&mut self, snapshot: &mut Snapshot, pid: Pid) -> bool {
         if is_examined(snapshot, pid) {
             return true;

@@ -1,4 +1,4 @@
-//! What was asked for and is not there.
+//! What was asked for and does not exist.
 
 use std::net::SocketAddr;
 
@@ -15,8 +15,8 @@ pub enum Asked {
     Namespace(String),
 }
 
-/// Something that was asked for, and of which nothing is there: no listener and no connection. That is
-/// neither healthy nor a gap, but a statement of its own.
+/// A target that was asked for and has neither a listener nor a connection. This is neither healthy nor a
+/// gap, but a result of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absent {
     /// What was asked for.

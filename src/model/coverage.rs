@@ -1,29 +1,29 @@
-//! How much of what matters was read. It travels with the data: only rules and reports make a verdict
-//! of it.
+//! How much of each source was read. This travels with the data; only rules and reports turn it into a
+//! verdict.
 
 use super::Gap;
 
 /// How much of a source was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Extent {
-    /// Nothing that was seen called for it.
+    /// It was not needed.
     #[default]
     NotNeeded,
     /// It was read to its end.
     Whole,
-    /// Some of it was read, and this is why not all.
+    /// It was read in part, for this reason.
     Partly(Gap),
-    /// Nothing of it was read, and this is why.
+    /// It was not read at all, for this reason.
     Unread(Gap),
 }
 
 impl Extent {
-    /// Tells whether it was read to its end.
+    /// Returns whether it was read to its end.
     pub fn is_whole(self) -> bool {
         self == Self::Whole
     }
 
-    /// Why it was not read to its end, where it was called for.
+    /// Returns why it was not read to its end, if it was needed.
     pub fn gap(self) -> Option<Gap> {
         match self {
             Self::NotNeeded | Self::Whole => None,
@@ -74,7 +74,7 @@ impl Coverage {
         }
     }
 
-    /// What two places together show: what one of them lacks is missing.
+    /// Returns what two sources together cover: what is missing in one is missing.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         for (mine, its) in [
@@ -92,7 +92,7 @@ impl Coverage {
         self
     }
 
-    /// Notes that some sockets are missing, and nobody can tell which.
+    /// Notes that some sockets are missing, and it is unknown which.
     pub fn lacks_sockets(&mut self, gap: Gap) {
         for extent in [&mut self.sockets, &mut self.listeners, &mut self.close_wait] {
             extent.lacks(gap);

@@ -1,4 +1,4 @@
-//! Who holds a socket, and in what way.
+//! Which process holds a socket, and in what way.
 
 use super::{Inode, Pid};
 
@@ -22,7 +22,7 @@ pub enum HolderSource {
     Procfs,
     /// One pass over all descriptors inside the kernel (the BPF iterator `task_file`).
     BpfIterator,
-    /// Text that somebody copied from a terminal.
+    /// Text that was copied from a terminal.
     Text,
 }
 
@@ -33,6 +33,6 @@ pub enum Via {
     Table,
     /// A descriptor in the table of just this thread.
     Thread(Pid),
-    /// Registered with an `io_uring`, of which the descriptor is.
+    /// Registered with an `io_uring`; the descriptor is that of the ring.
     Ring,
 }

@@ -32,7 +32,7 @@ pub struct Process {
     pub lowest_free_fd: Reading<u64>,
     /// Its `RLIMIT_NOFILE`.
     pub fd_limit: Reading<FdLimit>,
-    /// What only a suspect is asked for.
+    /// What is only read of a suspicious process.
     pub examination: Option<Examination>,
 }
 
@@ -61,7 +61,7 @@ pub struct Examination {
 
 impl Process {
     /// The soft limit, where the process can open no more descriptors: the lowest free number has
-    /// reached it, and whatever asks for one fails with EMFILE.
+    /// reached it, and every call that needs a descriptor fails with EMFILE.
     pub fn exhausted_fd_limit(&self) -> Option<u64> {
         let limit = self.fd_limit.copied()?.soft;
         (self.lowest_free_fd.copied()? >= limit).then_some(limit)
@@ -212,7 +212,7 @@ impl EpollWatch {
     const ONESHOT: u32 = 1 << 30;
     const ET: u32 = 1 << 31;
 
-    /// Tells whether it watches the socket with this inode.
+    /// Returns whether it watches the socket with this inode.
     pub fn watches(self, inode: Inode) -> bool {
         inode
             .number()

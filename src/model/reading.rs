@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Reading<T> {
     /// The kernel answered.
     Known(T),
-    /// It did not, and this is why.
+    /// It is missing, for this reason.
     Unknown(Gap),
 }
 
@@ -28,7 +28,7 @@ pub enum Gap {
     NotLookedAt,
     /// The text that was pasted does not show it.
     NotShown,
-    /// It ends before its end, or changed while it was read.
+    /// It is cut off, or changed while it was read.
     CutOff,
     /// The look had no time, or no room, left for it.
     BudgetUsedUp,
@@ -47,7 +47,7 @@ impl<T> Reading<T> {
         }
     }
 
-    /// Tells why the value is missing, where it is.
+    /// Returns why the value is missing, if it is.
     pub fn gap(&self) -> Option<Gap> {
         match self {
             Self::Known(_) => None,
@@ -91,7 +91,7 @@ impl fmt::Display for Gap {
             Self::NotShown => "the text does not show it",
             Self::CutOff => "it was cut off, or changed while it was read",
             Self::BudgetUsedUp => "there is more of it than a look reads",
-            Self::NoAnswer => "no answer came in time: another process or a dead mount holds it up",
+            Self::NoAnswer => "no answer came in time: another process or a dead mount blocks it",
             Self::Failed => "reading failed",
         })
     }

@@ -6,7 +6,7 @@ pub enum Runtime {
     /// Not recognised.
     #[default]
     Unknown,
-    /// C or C++: known only of programs that are known by name.
+    /// C or C++: only for programs that are recognised by name.
     Native,
     /// Go.
     Go,
@@ -57,7 +57,7 @@ pub enum Library {
     Twisted,
 }
 
-/// The program, or the server that a program brings along.
+/// The program, or the server library in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
     /// nginx, or `OpenResty`.
@@ -140,7 +140,7 @@ pub struct Software {
 }
 
 impl Runtime {
-    /// Its name, where it was recognised and says something to the reader.
+    /// Returns its name, if it was recognised and its name helps the reader.
     fn name(self) -> Option<&'static str> {
         Some(match self {
             Self::Unknown | Self::Native | Self::Rust => return None,
@@ -248,8 +248,8 @@ impl Server {
         }
     }
 
-    /// Whether it is a program that its user configures and did not write: one that brings no code of the
-    /// user's along.
+    /// Whether it is a packaged program: the user configures it, and it runs no code of
+    /// the user.
     fn is_product(self) -> bool {
         match self {
             Self::Nginx
@@ -289,7 +289,7 @@ impl Server {
 }
 
 impl Software {
-    /// The one name that says most: the product, the language with its event library, or the language.
+    /// Returns the most specific name: the product, the language with its event library, or the language.
     pub fn name(&self) -> Option<&'static str> {
         match (self.server, self.library) {
             (Some(server), _) if server.is_product() => Some(server.name()),
@@ -299,12 +299,12 @@ impl Software {
         }
     }
 
-    /// Whether its user did not write it, and can only configure it.
+    /// Returns whether it is a packaged program that the user can only configure.
     pub fn is_product(&self) -> bool {
         self.server.is_some_and(Server::is_product)
     }
 
-    /// Whether the main thread only waits while others do the work: no thread is the one that should read.
+    /// Returns whether the main thread only waits while other threads work, so that no single thread should read.
     pub fn shares_work_among_threads(&self) -> bool {
         matches!(self.runtime, Runtime::Go | Runtime::Jvm | Runtime::DotNet)
             || self.library == Some(Library::Tokio)

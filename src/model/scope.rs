@@ -24,12 +24,12 @@ impl PortRange {
         self.last
     }
 
-    /// Tells whether the port lies in the range.
+    /// Returns whether the port lies in the range.
     pub fn contains(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
     }
 
-    /// Tells whether every port of `other` lies in the range.
+    /// Returns whether every port of `other` lies in the range.
     pub fn covers(self, other: Self) -> bool {
         self.first <= other.first && other.last <= self.last
     }
@@ -101,10 +101,10 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The name that reports use for the namespace of whoever looks.
+    /// The name that reports use for the caller's namespace.
     pub const CURRENT_NETNS: &str = "current";
 
-    /// Tells whether the port is in scope.
+    /// Returns whether the port is in scope.
     pub fn has_port(&self, port: u16) -> bool {
         self.ports.is_empty() || self.ports.iter().any(|range| range.contains(port))
     }

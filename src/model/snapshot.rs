@@ -44,7 +44,7 @@ pub struct Origin {
 }
 
 impl Namespace {
-    /// The namespace of whoever looks, or the one that was named.
+    /// The caller's own namespace, or the one that was named.
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -60,12 +60,12 @@ pub enum SocketSource {
     InetDiag,
     /// `/proc/net/tcp` and `/proc/net/tcp6`.
     Procfs,
-    /// Text that somebody copied from a terminal.
+    /// Text that was copied from a terminal.
     Text,
 }
 
 impl SocketSource {
-    /// Tells whether somebody copied it: there is nothing more to be asked.
+    /// Returns whether it is copied text: no more can be read.
     pub fn is_text(self) -> bool {
         self == Self::Text
     }
@@ -128,7 +128,7 @@ pub struct DeadSocket {
 pub struct DroppedCounters {
     /// `ListenOverflows`: the accept queue was full.
     pub overflows: u64,
-    /// `ListenDrops`: dropped at a listener for whatever reason; includes the former.
+    /// `ListenDrops`: dropped at a listener for any reason; includes the former.
     pub drops: u64,
 }
 
@@ -173,7 +173,7 @@ pub struct BlindSpot {
     pub hides_findings: bool,
 }
 
-/// Connections in whatever state, asked for by port.
+/// Connections in every state, read by port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenConnections {
     /// The local ports.
@@ -197,9 +197,9 @@ pub struct Snapshot {
     pub listeners_after: Vec<Listener>,
     /// The sockets once more, where they were needed again or asked for.
     pub later: Option<Later>,
-    /// Who holds the sockets, sorted by inode.
+    /// Which processes hold the sockets, sorted by inode.
     pub holders: Vec<Holder>,
-    /// Where that was read, if it was.
+    /// Where the holders were read from, if they were.
     pub holder_source: Option<HolderSource>,
     /// What was searched besides, where a holder was missing.
     pub hidden: Option<HiddenSearch>,
@@ -209,7 +209,7 @@ pub struct Snapshot {
     pub processes: BTreeMap<Pid, Process>,
     /// What threads wait for, where a process is about to be accused.
     pub waits: WaitFacts,
-    /// The connections of suspicious listeners in whatever state, where nothing else needed all.
+    /// The connections of suspicious listeners in every state, unless all connections were read anyway.
     pub open: Option<OpenConnections>,
     /// Repeated samples at suspicious listeners.
     pub samples: Vec<Sample>,

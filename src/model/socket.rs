@@ -16,8 +16,8 @@ use super::Reading;
 /// A connection that was never accepted has none: the kernel gives a socket its inode when a
 /// program gets it. Reported as 0 by `inet_diag` (`idiag_inode`) and `/proc/net/tcp`.
 ///
-/// Text that people copy may not show inodes at all. Then a stand-in, beyond what the kernel hands
-/// out, relates a socket to its holders; whether the socket was accepted it does not say.
+/// Copied text may not show inodes at all. Then a stand-in, a number that no kernel assigns, relates a
+/// socket to its holders. It does not say whether the socket was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Inode(NonZeroU64);
 
@@ -38,14 +38,14 @@ impl Inode {
         self.0.get().try_into().ok()
     }
 
-    /// Tells whether it stands in for an inode that was not shown.
+    /// Returns whether it stands in for an inode that was not shown.
     pub fn is_stand_in(self) -> bool {
         self.number().is_none()
     }
 }
 
 /// A set of inodes. It can be large, and is asked for every descriptor of the machine. The kernel hands
-/// inodes out in sequence, and nobody can choose them, so a simple hash does.
+/// inodes out in sequence, and no attacker can choose them, so a simple hash is enough.
 pub type InodeSet = FxHashSet<Inode>;
 
 /// The state of a TCP socket (`include/net/tcp_states.h`).
@@ -152,20 +152,20 @@ pub struct Connection {
     pub interface: u32,
     /// Its inode; none until it is accepted. A stand-in leaves open whether it was.
     pub inode: Option<Inode>,
-    /// What identifies the socket for its life (`idiag_cookie`, since 2.6.14).
+    /// Identifies the socket for its lifetime (`idiag_cookie`, since 2.6.14).
     pub cookie: Option<NonZeroU64>,
     /// Received and not yet read: bytes, plus one for a FIN that was not consumed (`rcv_nxt -
     /// copied_seq`; `ss` Recv-Q).
     pub recv_q: u32,
     /// Sent and not yet acknowledged, or not yet sent: bytes (`write_seq - snd_una`; `ss` Send-Q).
     pub send_q: u32,
-    /// Whether the source shows the two queues; where not, both are 0 and say nothing.
+    /// Whether the source shows the two queues; otherwise both are 0 and mean nothing.
     pub queues_are_shown: bool,
     /// The timer that runs, where the source reports timers.
     pub timer: Reading<Timer>,
     /// The clocks of `tcp_info`, where the source reports them.
     pub ages: Option<TcpAges>,
-    /// How much went over it, where the source reports that.
+    /// How many bytes it carried, if the source reports that.
     pub traffic: Option<Traffic>,
     /// The cgroup v2 of the listener's maker, inherited by the child (`INET_DIAG_CGROUP_ID`).
     pub cgroup: Option<NonZeroU64>,
@@ -201,7 +201,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Tells whether it is an MPTCP connection.
+    /// Returns whether it is an MPTCP connection.
     pub fn is_mptcp(self) -> bool {
         matches!(self, Self::Mptcp { .. })
     }
@@ -222,8 +222,8 @@ pub enum Timer {
     ZeroWindowProbe,
 }
 
-/// Bytes that went over a connection (`struct tcp_info`, since 4.1). A larger count stays at the most
-/// that fits: what matters is none, some or many.
+/// The bytes that a connection carried (`struct tcp_info`, since 4.1). A count that does not fit is capped:
+/// what matters is none, some or many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
     received: u32,

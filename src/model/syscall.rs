@@ -17,7 +17,7 @@ pub enum CallKind {
     Futex,
     /// Lets time pass.
     Sleep,
-    /// Waits for a child process or a signal: what supervisors do.
+    /// Waits for a child process or a signal, as supervisors do.
     ChildOrSignal,
     /// Waits for an `io_uring`.
     IoUring,

@@ -1,4 +1,4 @@
-//! What was read to follow who waits for whom.
+//! What was read for wait chains.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,9 +11,9 @@ pub struct WaitFacts {
     /// Every connection of the network namespace, with its clocks: both ends of those that stay on this
     /// host.
     pub connections: Vec<Connection>,
-    /// Who holds the other ends that stay on this host.
+    /// Which processes hold the other ends that are on this host.
     pub holders: Vec<Holder>,
-    /// Who holds pipes, named pipes, terminals, files and unix sockets that a thread waits for.
+    /// Which processes hold the pipes, named pipes, terminals, files and unix sockets that a thread waits for.
     pub links: Vec<LinkHolder>,
     /// Unix sockets with their peers.
     pub unix_sockets: Vec<UnixSocket>,
@@ -25,7 +25,7 @@ pub struct WaitFacts {
     pub children: BTreeMap<Pid, Vec<Pid>>,
     /// Descriptors that were sent to a process over a unix socket and that it has not taken.
     pub in_flight: Vec<InFlight>,
-    /// The processes that were read because somebody waits for them; the accused are among them.
+    /// The processes that were read because another waits for them; the accused are among them.
     pub followed: Vec<Pid>,
     /// How long the machine had been up (`/proc/uptime`).
     pub uptime: Option<Duration>,
@@ -46,7 +46,7 @@ pub struct LinkHolder {
     pub access: Reading<Access>,
 }
 
-/// For what a descriptor is open (`O_ACCMODE`).
+/// The access mode of a descriptor (`O_ACCMODE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// `O_RDONLY`.
@@ -84,7 +84,7 @@ pub struct InFlight {
 /// A line of `/proc/locks`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileLock {
-    /// The number that a lock shares with those who wait for it.
+    /// The number that a lock shares with the entries that wait for it.
     pub number: u64,
     /// Whether this one waits for the lock (`->`).
     pub waits: bool,
@@ -110,7 +110,7 @@ pub struct FutexWait {
 /// What a thread waits for at a futex, with glibc's layouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FutexKind {
-    /// A lock whose owner stands beside it: a pthread mutex or a writer of a rwlock.
+    /// A lock that stores its owner: a pthread mutex, or a rwlock held by a writer.
     Owned(Pid),
     /// The end of this thread (`pthread_join`).
     Join(Pid),

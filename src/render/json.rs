@@ -151,7 +151,7 @@ enum AskedV1 {
 #[derive(Serialize, JsonSchema)]
 struct SourcesV1 {
     sockets: SocketSourceV1,
-    /// Who holds sockets; null where nobody was looked for.
+    /// Where the holders of sockets were read from; null if none was looked for.
     owners: Option<OwnerSourceV1>,
     accept_queues: QueueSourceV1,
 }
@@ -238,7 +238,7 @@ struct CloseWaitV1 {
     accept_queue: usize,
     /// Held by a process that is known.
     owned: usize,
-    /// Accepted, and it is not known by whom.
+    /// Accepted by an unknown process.
     unattributed: usize,
 }
 

@@ -32,7 +32,7 @@ struct WaitLinkV1 {
     sure: ConfidenceV1,
 }
 
-/// Who waits, and what for.
+/// What waits, and what for.
 #[derive(Serialize, JsonSchema)]
 struct WaitNodeV1 {
     /// What is waited for: `answer`, `news`, `connect`, `room`, `client`, `file_lock`, `lock`, `thread`, `child`,

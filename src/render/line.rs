@@ -60,7 +60,7 @@ fn summary(report: &Report, check: &Check) -> String {
     parts.join("; ")
 }
 
-/// The label of a metric, a promise to whoever draws it.
+/// The label of a metric, a promise to those who draw graphs of it.
 pub(super) fn label(metric: Metric) -> &'static str {
     match metric {
         Metric::CloseWait => "close_wait",

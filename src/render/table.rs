@@ -221,7 +221,7 @@ pub(super) fn write_text<'t>(
     Ok(())
 }
 
-/// Breaks text between words where there is a terminal to fit; the table library does the work.
+/// Breaks text between words to fit a terminal.
 fn wrap(text: &str, width: Option<u16>, indent: usize) -> Vec<String> {
     let Some(width) = width else {
         return vec![text.to_owned()];
@@ -302,7 +302,7 @@ fn accepted(ledger: Option<Ledger>) -> String {
     }
 }
 
-/// A listener is shown when somebody waits at it, or when connections of it are shown.
+/// Returns whether a listener is shown: connections wait at it, or connections of it are shown.
 fn is_of_interest(report: &Report, row: &ListenerRow) -> bool {
     let has_closed = |ledger: Ledger| ledger.close_wait > 0;
     row.queue.length > 0

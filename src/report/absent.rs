@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::model::{Absent, Asked, Scope};
 
-/// So many listeners are named.
+/// The most listeners that are named.
 const NAMED: usize = 5;
 
 /// What is absent in each of two network namespaces; what is there in one of them is there.

@@ -27,7 +27,7 @@ pub use check::{
 pub use oldest::Oldest;
 pub use origin::{Lines, Origin, OriginKind, Span};
 
-/// The whole answer.
+/// The report of one look: everything a renderer shows.
 pub struct Report {
     /// When the look began (RFC 3339, UTC).
     pub taken_at: String,
@@ -47,7 +47,7 @@ pub struct Report {
     pub owner_source: Option<HolderSource>,
     /// The answer in one word.
     pub verdict: Verdict,
-    /// The age from which on an untended connection is a server.
+    /// The age from which on a connection that no process serves is suspicious.
     pub grace: Duration,
     /// Numbers of connections in `CLOSE_WAIT` by place.
     pub close_wait: CloseWaitTotals,
@@ -76,7 +76,7 @@ pub enum Source {
     Procfs,
     /// A recording.
     Recording,
-    /// Text that somebody copied; it does not say when.
+    /// Text that was copied; it does not say when.
     Text,
 }
 
@@ -85,9 +85,9 @@ pub enum Source {
 pub enum Verdict {
     /// Nothing is wrong.
     Healthy,
-    /// Something is wrong; nobody is hurt yet.
+    /// Something is wrong; no client is affected yet.
     Degraded,
-    /// Clients are hurt now.
+    /// Clients are affected now.
     Critical,
     /// Nothing was found, and something could hide in a blind spot, or something that was asked for is
     /// not there.
@@ -101,7 +101,7 @@ pub struct CloseWaitTotals {
     pub accept_queue: usize,
     /// Held by a process that is known.
     pub owned: usize,
-    /// Accepted, and it is not known by whom; or not known whether it was accepted.
+    /// Accepted by an unknown process; or it is unknown whether it was accepted.
     pub unattributed: usize,
 }
 
@@ -126,7 +126,7 @@ pub struct ListenerRow {
     pub listener: Listener,
     /// Its queue.
     pub queue: AcceptQueue,
-    /// Who holds it.
+    /// The processes that hold it.
     pub owners: Vec<Holder>,
     /// What its program has accepted and still has; none where it cannot be told what belongs to it.
     pub accepted: Option<Ledger>,
@@ -147,7 +147,7 @@ pub struct ConnectionRow<'a> {
     pub age: Age,
     /// Whether it was in `CLOSE_WAIT`, and a second look did not see it so any more.
     pub ended: bool,
-    /// Who holds it.
+    /// The processes that hold it.
     pub owners: &'a [Holder],
 }
 
@@ -256,8 +256,8 @@ impl Report {
 
     /// Puts the reports of several network namespaces together.
     ///
-    /// What one process holds in several of them is counted together; a blind spot that all have
-    /// is told once.
+    /// What one process holds in several of them is counted together. A blind spot that all have
+    /// is listed once.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         let mut merged = self;

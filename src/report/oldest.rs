@@ -11,7 +11,7 @@ pub struct Oldest<'a> {
     rows: Vec<ConnectionRow<'a>>,
 }
 
-/// So many rows more than asked for may gather before the young ones are dropped.
+/// The number of rows beyond the limit that may gather before the young ones are dropped.
 const SPARE: usize = 64;
 
 impl<'a> Oldest<'a> {

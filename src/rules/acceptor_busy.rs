@@ -49,7 +49,7 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     let Some(first) = busy.first() else {
         return without_thread(analysis, stuck);
     };
-    // Where nobody registers the listener, a supervisor that holds it may be who accepts.
+    // If no process registers the listener, a supervisor that holds it may be the acceptor.
     let registered = stuck
         .acceptors
         .iter()
@@ -207,7 +207,7 @@ fn select_clause(busy: &Busy) -> &'static str {
     }
 }
 
-/// Who uses the processor while the thread that should accept waits for another: a collector of garbage, a
+/// The threads that use the processor while the thread that should accept waits for another: a garbage collector, a
 /// compiler, a thread that computes.
 fn busy_others(stuck: &StuckListener, busy: &Busy) -> String {
     if *busy.activity != Activity::Futex {

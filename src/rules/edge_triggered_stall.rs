@@ -53,8 +53,8 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     })
 }
 
-/// Asleep on the very set that holds the listener while connections wait cannot be under level
-/// triggering; seen often enough and over long enough, it is no moment before a wake-up either.
+/// Under level-triggering no thread can sleep on the set that holds the listener while connections wait.
+/// Enough samples over enough time exclude the moment before a wake-up as well.
 fn confidence(stuck: &StuckListener, asleep: &[&Acceptor]) -> Option<Confidence> {
     let AcceptorState::AsleepOnEdge {
         asleep: times,
@@ -72,7 +72,7 @@ fn confidence(stuck: &StuckListener, asleep: &[&Acceptor]) -> Option<Confidence>
     }
     match stuck.waiting {
         Waiting::TooLong(_) => Some(Confidence::Likely),
-        // Seen once, and nobody is known to have waited: a healthy server looks like that too.
+        // It was seen once, and no connection is known to have waited: a healthy server looks like that too.
         Waiting::Unknown | Waiting::Briefly => often.then_some(Confidence::Likely),
     }
 }

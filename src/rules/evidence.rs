@@ -1,4 +1,4 @@
-//! Sentences that several rules say.
+//! Sentences that several rules share.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::correlate::acceptor::{Acceptor, AcceptorState, Doubt, Halt, Unwatched
 use crate::correlate::{Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::{Pid, Process, Reading};
 
-/// The listener as the subject of a finding, with those who should do something.
+/// The listener as the subject of a finding, with the processes that should act.
 pub(super) fn listener_subject(stuck: &StuckListener, pids: Vec<Pid>) -> Subject {
     Subject {
         netns: stuck.netns.to_owned(),
@@ -28,7 +28,7 @@ pub(super) fn waiting_clause(stuck: &StuckListener) -> String {
     format!("{} {verb} in the accept queue", count(length, "connection"))
 }
 
-/// What the queue holds and how long it has.
+/// What the queue holds, and for how long.
 pub(super) fn queue_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
     let queue = stuck.queue;
     let mut parts = Vec::new();
@@ -132,7 +132,7 @@ fn oldest_evidence(analysis: &Analysis, stuck: &StuckListener) -> Option<String>
     })
 }
 
-/// What each acceptor was seen doing, what all of them wait for, and who else holds the listener.
+/// What each acceptor was seen doing, what all of them wait for, and which other processes hold the listener.
 pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
     const SHOWN: usize = 2;
     let mut evidence: Vec<String> = stuck
@@ -390,7 +390,7 @@ fn unwatched_sentence(acceptor: &Acceptor, how: Unwatched, tid: Pid) -> String {
     }
 }
 
-/// Severity of a stuck queue: by how long somebody has waited, and whether it moves at all.
+/// Returns the severity of a stuck queue, by the longest wait and by whether the queue moves.
 pub(super) fn queue_severity(stuck: &StuckListener) -> Severity {
     match stuck.waiting {
         Waiting::TooLong(_) if stuck.queue.trend.shrank => Severity::Warning,
@@ -399,7 +399,7 @@ pub(super) fn queue_severity(stuck: &StuckListener) -> Severity {
     }
 }
 
-/// Tells whether what was seen was seen often enough to be no coincidence.
+/// Returns whether what was seen was seen often enough to be no coincidence.
 pub(super) fn watched_long_enough(stuck: &StuckListener) -> bool {
     stuck.samples >= PROOF_LOOKS && stuck.span >= PROOF_SPAN
 }

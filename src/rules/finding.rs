@@ -10,9 +10,9 @@ use crate::model::Pid;
 pub enum Severity {
     /// Worth knowing.
     Info,
-    /// Something is wrong; nobody is hurt yet.
+    /// Something is wrong; no client is affected yet.
     Warning,
-    /// Clients are hurt now.
+    /// Clients are affected now.
     Critical,
 }
 

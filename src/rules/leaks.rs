@@ -1,4 +1,4 @@
-//! What the rules on connections that a process holds have in common.
+//! What the rules about connections of a process have in common.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::correlate::age::{self, Age};
 use crate::correlate::{Analysis, Endpoint, Growth, Leak};
 use crate::model::{Process, Reading, Timer};
 
-/// The process, or the connections where nobody is known to hold them.
+/// The process, or the connections if no holder is known.
 pub(super) fn subject(analysis: &Analysis, leak: &Leak) -> Subject {
     Subject {
         netns: analysis.snapshot.namespace.name.clone(),
@@ -34,7 +34,7 @@ pub(super) fn subject(analysis: &Analysis, leak: &Leak) -> Subject {
     }
 }
 
-/// Who holds the connections, by name.
+/// The processes that hold the connections, by name.
 pub(super) fn holder(analysis: &Analysis, leak: &Leak) -> String {
     let processes: Vec<_> = leak
         .pids
@@ -86,7 +86,7 @@ pub(super) fn evidence(analysis: &Analysis, leak: &Leak) -> Vec<String> {
     evidence
 }
 
-/// How many descriptors they have open, of the one that is nearest to its limit.
+/// The open descriptors of the process that is nearest to its limit.
 fn descriptor_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
     let processes = leak.pids.iter().filter_map(|pid| analysis.process(*pid));
     let limited = processes.filter_map(|process| {
@@ -122,7 +122,7 @@ fn usual_limit(process: &Process) -> Option<u64> {
     (!final_and_tiny && !lowered_below).then_some(limit.soft)
 }
 
-/// Ages of which only one bound is known are told as such.
+/// An age with only one known bound is shown as such.
 fn age_evidence(leak: &Leak) -> String {
     let number = count(leak.connections.len(), "connection");
     let least = leak.ages.iter().filter_map(|age| age.at_least);
@@ -141,7 +141,7 @@ fn age_evidence(leak: &Leak) -> String {
     )
 }
 
-/// That answers to keep-alive probes hide the ages, where they do.
+/// Says that answers to keep-alive probes hide the ages, if they do.
 fn renewed_evidence(leak: &Leak) -> Option<String> {
     let members = leak.connections.iter().zip(&leak.ages);
     let renewed = members.filter(|(_, age)| age.exact().is_none());
@@ -162,7 +162,7 @@ fn renewed_evidence(leak: &Leak) -> Option<String> {
     ))
 }
 
-/// That the program closes them after a while, where it does.
+/// Says that the program closes them after a while, if it does.
 fn come_and_go_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
     analysis.comes_and_goes(leak).then(|| {
         format!(

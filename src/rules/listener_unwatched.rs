@@ -79,7 +79,7 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     })
 }
 
-/// Only a process holds the listener that has inherited it.
+/// The only holder of the listener has inherited it.
 fn orphan(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     let orphan = stuck
         .in_state(|state| *state == AcceptorState::Orphan)
@@ -110,7 +110,7 @@ fn orphan(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     })
 }
 
-/// An event loop that leaves its listener out while it has clients, most likely has as many as it wants.
+/// An event loop that does not watch its listener while it has clients is most likely at a limit of its own.
 fn conclusion(analysis: &Analysis, stuck: &StuckListener, how: Unwatched) -> Option<String> {
     let accepted = analysis.accepted(stuck.listener).len();
     if accepted == 0 || how == Unwatched::Supervisor {

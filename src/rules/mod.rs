@@ -38,7 +38,7 @@ use rule::Check;
 use crate::correlate::{Analysis, Lack, Outage, StuckListener};
 
 pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
-pub use rule::Rule;
+pub use rule::{Rule, summary_of};
 pub use wait_chain::{WaitChain, WaitLink, thread_waits, wait_chain};
 
 /// All rules, in the order of their names.

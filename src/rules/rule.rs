@@ -14,14 +14,19 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The sentence below the title of its page.
+    /// Returns the sentence below the title of its page.
     pub fn summary(&self) -> &'static str {
-        self.page.lines().nth(2).unwrap_or_default()
+        summary_of(self.page)
     }
 }
 
+/// Returns the sentence below the title of a page.
+pub fn summary_of(page: &str) -> &str {
+    page.lines().nth(2).unwrap_or_default()
+}
+
 pub(super) enum Check {
-    /// Why connections wait at a listener; at most one such rule speaks for a listener.
+    /// Why connections wait at a listener; at most one such rule is reported for a listener.
     Cause(fn(&Analysis, &StuckListener) -> Option<Finding>),
     /// What else is wrong with a listener's queue.
     Queue(fn(&Analysis, &StuckListener) -> Option<Finding>),

@@ -67,7 +67,7 @@ fn remedy(analysis: &Analysis, refused: bool) -> &'static str {
     }
 }
 
-/// How it is known that nobody of them waits to be accepted.
+/// How it is known that none of them waits to be accepted.
 fn accepted(analysis: &Analysis) -> &'static str {
     if analysis.snapshot.source.is_text() {
         "each was accepted or opened: it has an inode, or its end of stream was read, or it has \

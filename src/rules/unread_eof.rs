@@ -54,7 +54,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
     })
 }
 
-/// Certain where all are overdue; where clocks were renewed, it was unread at both looks.
+/// It is certain where all are overdue, or were unread at both looks where clocks were renewed.
 fn confidence(leak: &Leak) -> Confidence {
     let known = leak.ages.iter().all(|age| age.exact().is_some());
     match (leak.overdue == leak.connections.len(), known) {

@@ -8,7 +8,7 @@ use crate::correlate::Analysis;
 use crate::correlate::waits::{Chain, Facts, Link, Party, Summary, Target};
 use crate::model::{Confidence, Pid};
 
-/// Who waits for whom, from the accused to the root.
+/// What waits for what, from the accused to the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitChain {
     /// The links, the accused first.
@@ -42,7 +42,7 @@ pub struct WaitLink {
     pub sure: Confidence,
 }
 
-/// Follows the waits behind a finding; nothing where its processes are not blocked.
+/// Follows the waits behind a finding; none if its processes are not blocked.
 pub fn wait_chain(analysis: &Analysis, finding: &Finding) -> Option<WaitChain> {
     if finding.subject.pids.is_empty() {
         return None;

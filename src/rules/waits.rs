@@ -1,4 +1,4 @@
-//! Sentences on who waits for whom.
+//! Sentences about wait chains.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::correlate::acceptor::Halt;
 use crate::correlate::waits::{Chain, Facts, Group, Link, Party, Requests, Summary, Target};
 use crate::model::{Pid, Process};
 
-/// So many different waits are told.
+/// The most different waits that are shown.
 const SHOWN: usize = 3;
 
 /// What the threads of a service wait for, and where that leads; the largest group first.
@@ -75,7 +75,7 @@ pub(super) fn group_sentence(facts: &Facts, waits: &Summary, group: &Group) -> S
     )
 }
 
-/// Who the members of a group are: processes, threads, or the one thread.
+/// The members of a group: processes, threads, or the one thread.
 pub(super) fn members(facts: &Facts, waits: &Summary, group: &Group) -> String {
     let pids: BTreeSet<Pid> = group.members.iter().map(|member| member.pid).collect();
     let first = facts.process(group.members[0].pid);
@@ -371,7 +371,7 @@ pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding
     }
     let facts = analysis.facts();
     let mut waits = Summary::of(&facts, &finding.subject.pids);
-    // A process that is at rest itself may hand its connections on to children that are not.
+    // An idle process may pass its connections on to children that are busy.
     if waits.groups.is_empty() && waits.requests.is_empty() {
         let children = facts.children(&finding.subject.pids);
         waits = Summary::of(&facts, &children);
@@ -396,7 +396,7 @@ pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding
     finding
 }
 
-/// Descriptors that were handed on and not taken, and what those do that should take them.
+/// Descriptors in flight that were not received, and what the receivers do.
 fn in_flight_sentence(facts: &Facts, children: &[Pid], waits: &Summary) -> Option<String> {
     let of_children = facts
         .snapshot
@@ -474,7 +474,7 @@ fn deadlock_remedy(chain: &Chain) -> &'static str {
     }
 }
 
-/// What to ask of who is at rest at the end of a chain, by what the link before wants of it.
+/// What to ask of an idle process at the end of a chain, by what the link before wants from it.
 fn rest_remedy(name: &str, chain: &Chain) -> String {
     let wanted = chain.links.iter().rev().nth(1).map(|link| &link.target);
     match wanted {
@@ -487,13 +487,13 @@ fn rest_remedy(name: &str, chain: &Chain) -> String {
     }
 }
 
-/// The service that the link before the root waits for.
+/// Returns the service that the link before the root waits for.
 fn service_before(chain: &Chain) -> Option<std::net::SocketAddr> {
     let before = chain.links.len().checked_sub(2)?;
     service_of(&chain.links.get(before)?.target)
 }
 
-/// What the chain comes to, where it has more than one link or leads to another service.
+/// Returns what the chain amounts to, if it has more than one link or leads to another service.
 pub(super) fn conclusion(facts: &Facts, waits: &Summary) -> Option<String> {
     let group = waits.foreign()?;
     let chain = Chain::of(facts, waits, group);
@@ -522,7 +522,7 @@ pub(super) fn conclusion(facts: &Facts, waits: &Summary) -> Option<String> {
     })
 }
 
-/// The end of a chain as the subject of a remedy, where it is something that somebody can look into.
+/// What to do about the end of a chain, if the user can look into it.
 fn root_remedy(facts: &Facts, chain: &Chain) -> Option<String> {
     let root = chain.root();
     if chain.cycle {

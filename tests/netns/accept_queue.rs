@@ -221,11 +221,11 @@ fn assert_loop_busy(server: &mut Command) {
 
 // --------------------------------------------------------------------------- acceptor-busy or listener-unwatched
 
-/// What such a server polls is in its memory only. That nobody waits for the listener is certain, for an idle loop and
+/// What such a server polls is in its memory only. That no thread waits for the listener is certain, for an idle loop and
 /// for a busy one look the same from the kernel.
 const NOBODY_WAITS: [&str; 2] = ["acceptor-busy", "listener-unwatched"];
 
-fn assert_nobody_waits(stuck: &Stuck) {
+fn assert_no_thread_waits(stuck: &Stuck) {
     let report = stuck.report();
     assert_blames(report.only_one_of(&NOBODY_WAITS), &[stuck.server.pid()]);
 }
@@ -233,13 +233,13 @@ fn assert_nobody_waits(stuck: &Stuck) {
 #[test]
 fn a_poll_loop_that_left_its_listener_out_does_not_wait_for_it() {
     in_private_network(|| {
-        assert_nobody_waits(&Stuck::start_server(&["poll-paused", "--limit", "2"], 2));
+        assert_no_thread_waits(&Stuck::start_server(&["poll-paused", "--limit", "2"], 2));
     });
 }
 
 #[test]
 fn a_poll_on_one_client_does_not_wait_for_the_listener() {
-    in_private_network(|| assert_nobody_waits(&Stuck::start_server(&["poll-one-client"], 1)));
+    in_private_network(|| assert_no_thread_waits(&Stuck::start_server(&["poll-one-client"], 1)));
 }
 
 #[test]
@@ -256,7 +256,7 @@ select.select([client], [], [], 60)";
         }
         let server = Program::start(Command::new("python3").args(["-c", SERVER]));
         server.wait_for_line("ready");
-        assert_nobody_waits(&Stuck::with_crowd(server, connect_many(1)));
+        assert_no_thread_waits(&Stuck::with_crowd(server, connect_many(1)));
     });
 }
 
@@ -283,7 +283,7 @@ subprocess.run(['sleep', '60'])";
 }
 
 #[test]
-fn nobody_waits_for_a_listener_that_a_sleeping_child_inherited() {
+fn no_thread_waits_for_a_listener_that_a_sleeping_child_inherited() {
     in_private_network(|| {
         let server = start_server(&["inherited", "--child", "sleep"]);
         let heir = server.workers();

@@ -74,7 +74,7 @@ fn a_leak_is_found_with_whatever_capabilities_there_are() {
 /// How procfs treats processes of others: it lists them, or (`hidepid=invisible`) it does not.
 const HIDEPID: [&str; 2] = ["0", "2"];
 
-/// A look as a user who is nobody, has these capabilities, and such a procfs.
+/// A look as the user `nobody`, with these capabilities and such a procfs.
 fn scan_with(doctor: &Path, hidepid: &str, capabilities: &[&str]) -> Report {
     const WITH_PROCFS: &str = "mount -t proc -o hidepid=$0 proc /proc && exec \"$@\"";
     let mut set = "-all".to_owned();

@@ -22,7 +22,7 @@ fn me() -> u32 {
     std::process::id()
 }
 
-/// A listener, and connections to it that their clients have reset and nobody closes.
+/// A listener, and connections to it that their clients have reset and the server does not close.
 fn leak_resets(number: usize) -> (TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:8080").expect("the port is free");
     let held = (0..number)
@@ -77,7 +77,7 @@ fn leaked_connections_that_were_reset_are_found() {
 }
 
 #[test]
-fn a_recording_of_them_says_the_same_and_redacted_names_nobody() {
+fn a_recording_of_them_says_the_same_and_redacted_has_no_names() {
     const ADDRESS: &str = "10.20.30.40";
     in_private_network(|| {
         let added = run(Command::new("ip").args(["addr", "add", ADDRESS, "dev", "lo"]));
@@ -128,8 +128,8 @@ fn sockets_that_were_never_connected_are_not_dead() {
         }
         let refused = new_sockets();
         for socket in &refused {
-            let nobody = "127.0.0.1:9".parse::<std::net::SocketAddr>().expect("good");
-            connect_socket(socket, &nobody).expect_err("nobody listens");
+            let unused = "127.0.0.1:9".parse::<std::net::SocketAddr>().expect("good");
+            connect_socket(socket, &unused).expect_err("nothing listens");
         }
         assert_silent(&doctor(&SCAN_ALL).report());
     });

@@ -8,7 +8,7 @@ use crate::support::{
     in_private_network, outlast, says, scan, send, start_server, wait_for_queue, wait_until,
 };
 
-/// A crowd comes to a server that is halted, and the doctor says why nobody is accepted.
+/// Many clients come to a server that is halted, and the program says why none is accepted.
 fn assert_found(server: &Program, id: &str, why: &str) {
     let _crowd = Crowd::connect();
     wait_for_queue(Crowd::SIZE);

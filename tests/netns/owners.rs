@@ -88,7 +88,7 @@ impl Drop for Server {
         let children = self.children();
         let pids = children.into_iter().chain([self.0.id()]);
         for pid in pids.filter_map(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?)) {
-            // Whoever has ended needs no signal.
+            // A process that has ended needs no signal.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
         drop(self.0.wait());

@@ -312,11 +312,11 @@ fn only_listeners_of_this_host_are_probed() {
             "{}",
             elsewhere.stderr
         );
-        let nobody = doctor(&["probe", "127.0.0.1:8081"]);
+        let refused = doctor(&["probe", "127.0.0.1:8081"]);
         assert!(
-            nobody.complaint().contains("nothing listens"),
+            refused.complaint().contains("nothing listens"),
             "{}",
-            nobody.stderr
+            refused.stderr
         );
         let which = doctor(&["probe"]);
         assert!(

@@ -102,7 +102,7 @@ fn a_recording_says_what_the_look_at_the_kernel_said_when_all_is_gone() {
 }
 
 #[test]
-fn a_redacted_recording_says_the_same_and_names_nobody() {
+fn a_redacted_recording_says_the_same_without_names() {
     const ADDRESS: &str = "10.20.30.40";
     const SECRET: &str = "customer-4711";
     in_private_network(|| {

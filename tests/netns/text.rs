@@ -72,7 +72,7 @@ fn waiting_crowd() -> Incident {
     incident
 }
 
-/// Tells whether a blind spot is about this, and which command would show it.
+/// Returns whether a blind spot is about this, and which command would show it.
 fn misses(report: &Report, what: &str, remedy: &str) -> bool {
     let contains = |spot: &Value, field: &str, part: &str| {
         spot[field].as_str().is_some_and(|text| text.contains(part))
@@ -182,7 +182,7 @@ fn a_list_of_listeners_alone_is_taken_for_no_more() {
         for field in ["close_wait", "established", "reset", "oldest_ms"] {
             assert!(report.accept_queue()[field].is_null(), "{field}");
         }
-        assert_misses(&report, "who holds the listener", "as root");
+        assert_misses(&report, "which process holds the listener", "as root");
         assert_misses(&report, "connections in CLOSE_WAIT", "ss -tanpoie");
     });
 }
@@ -201,7 +201,7 @@ fn copies_of_proc_tell_what_was_never_accepted_and_neither_since_when_nor_by_who
             queue["limit"].is_null() && queue["reset"].is_null(),
             "{queue:#}"
         );
-        assert_misses(&report, "who holds the listener", "as root");
+        assert_misses(&report, "which process holds the listener", "as root");
         assert_misses(&report, "is full", "ss -ltn");
         assert_misses(&report, "how long", "ss -tanpoie");
     });

@@ -64,7 +64,7 @@ pub fn assess(finding: Finding, behaviour: Behaviour, probe: &Probe) -> Assessed
     }
 }
 
-/// So many connections in a row show more than a coincidence: a slow server also accepts one
+/// This many connections in a row are no coincidence: a slow server also accepts one
 /// connection now and then, but not exactly one for each of ours.
 const REPEATED: usize = 3;
 

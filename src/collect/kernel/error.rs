@@ -33,7 +33,7 @@ pub enum Kind {
     Malformed,
     /// The recording does not hold the answer.
     NotRecorded,
-    /// No answer came in time: somebody else holds it up.
+    /// No answer came in time: another process or a file system blocks it.
     TimedOut,
     /// Another failure.
     Failed,

@@ -22,7 +22,7 @@ pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
 pub(super) use live::hidden::parse_in_flight;
 pub use recording::{
-    Header, RecordedKernel, RecordedManner, RecordedScope, Recorder, RecordingError,
+    Header, RecordedKernel, RecordedOptions, RecordedScope, Recorder, RecordingError,
 };
 
 /// What can be asked of a kernel.
@@ -54,7 +54,7 @@ pub trait Kernel {
     /// When it is not there, or entering it is not permitted.
     fn enter_named(&mut self, name: &str) -> Result<(), KernelError>;
 
-    /// Tells whether the answers come from a recording.
+    /// Returns whether the answers come from a recording.
     fn is_recorded(&self) -> bool {
         false
     }
@@ -85,7 +85,7 @@ pub trait Kernel {
     /// is not used any more. It may take as long as `budget`.
     fn begin_look(&mut self, _budget: Duration) {}
 
-    /// Tells whether the look has used up its time: what is left to be asked is not asked any more. A recording
+    /// Returns whether the look has used up its time: what is left to be asked is not asked any more. A recording
     /// has all the time there is.
     fn is_out_of_time(&self) -> bool {
         false
@@ -206,7 +206,7 @@ pub struct SocketDump {
 }
 
 impl SocketDump {
-    /// Tells whether it asks for connections that one end has closed, and for no open ones.
+    /// Returns whether it asks for connections that one end has closed, and for no open ones.
     fn is_of_half_closed(&self) -> bool {
         const ESTABLISHED: u32 = 1 << 1;
         const CLOSE_WAIT: u32 = 1 << 8;
@@ -268,7 +268,7 @@ pub struct HiddenDescriptors {
     pub failed: bool,
 }
 
-/// Who holds pipes, terminals, files and unix sockets.
+/// Which processes hold pipes, terminals, files and unix sockets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkHolders {
     /// The descriptors.

@@ -1,4 +1,4 @@
-//! `/proc/net/tcp` and `/proc/net/tcp6`: what is left where `sock_diag` is refused.
+//! `/proc/net/tcp` and `/proc/net/tcp6`: the source that remains if `sock_diag` is refused.
 //!
 //! It knows no queue limit, no ages and no timers, and its table is not read at one moment.
 

@@ -56,7 +56,7 @@ pub fn examine_process(
     command_line: &str,
 ) -> Examination {
     let pid = table.pid;
-    // Of a process whose main thread has exited only the other threads show anything.
+    // If the main thread of a process has exited, only the other threads show anything.
     let base = if table.through == pid {
         pid.to_string()
     } else {

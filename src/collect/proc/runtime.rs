@@ -117,7 +117,7 @@ fn product(name: &str) -> Option<Server> {
     })
 }
 
-/// Threads are named by the libraries of Java, and by nobody else.
+/// Only the libraries of Java name threads like this.
 fn recognise_java(evidence: &Evidence, software: &mut Software) {
     let mut see = |prefixes: &[&str]| {
         let name = evidence.thread(prefixes)?.to_owned();

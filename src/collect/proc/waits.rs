@@ -88,7 +88,7 @@ fn parse_access(bytes: &[u8]) -> Option<Access> {
 /// A futex word and what glibc keeps beside it.
 const FUTEX_BYTES: usize = 20;
 
-/// Reads whom a thread in `futex` waits for. Returns the address, and what the wait is about; nothing where
+/// Reads what a thread in `futex` waits for. Returns the address, and what the wait is about; nothing where
 /// the thread is in another call or its memory may not be read.
 pub fn read_futex(kernel: &mut dyn Kernel, pid: Pid, thread: &Thread) -> Option<(u64, FutexKind)> {
     let [address, operation, value, _] = argument_words(&thread.syscall)?;

@@ -28,7 +28,7 @@ const FIN_WAIT2: u32 = 1 << 5;
 const CLOSE_WAIT: u32 = 1 << 8;
 /// Of MPTCP connections: every state in which one has subflows.
 const WITH_SUBFLOWS: u32 = ESTABLISHED | 1 << 4 | FIN_WAIT2 | CLOSE_WAIT | 1 << 9 | 1 << 11;
-/// Whatever has an inode: not the remainders (6, 12); with those that are only bound (13, since
+/// All states with an inode: not the remainders (6, 12); with those that are only bound (13, since
 /// 6.8).
 const WITH_INODE: u32 = 0x2fff & !(1 << 6 | 1 << 12 | 1);
 
@@ -38,7 +38,7 @@ pub enum Wanted {
     /// Those that one end has closed and the other has not: `CLOSE_WAIT`, and `FIN_WAIT2` where
     /// somebody still has the socket.
     CloseWait,
-    /// Those, and whatever may wait in an accept queue: never accepted, in any state.
+    /// Those, and all that may wait in an accept queue: never accepted, in any state.
     Unaccepted,
     /// Every open connection, for naming the peer of a descriptor; without ages.
     Open,
@@ -56,7 +56,7 @@ impl Wanted {
         }
     }
 
-    /// An accepted and open connection is nobody's server, and there can be very many.
+    /// An accepted and open connection is not suspicious, and there can be very many.
     pub(super) fn keeps(self, state: TcpState, inode: Option<Inode>, listeners: &InodeSet) -> bool {
         match (self, state) {
             (Self::CloseWait | Self::Unaccepted, TcpState::CloseWait) | (Self::Every, _) => true,

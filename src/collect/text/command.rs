@@ -1,4 +1,4 @@
-//! What stands above a table and tells what it leaves out: the command, and the header.
+//! The lines above a table that show what it leaves out: the command, and the header.
 
 use super::state::parse_state;
 use crate::model::TcpState;
@@ -58,7 +58,7 @@ impl Evidence {
         self.part.or(command)
     }
 
-    /// Tells whether every row that was asked for is there.
+    /// Returns whether every row that was asked for is there.
     pub(super) fn is_complete(&self) -> bool {
         let command = self.command.as_ref();
         let filtered = command.is_some_and(|command| command.filtered);
@@ -114,7 +114,7 @@ enum Tool {
     File,
 }
 
-/// Tells whether a word names what prints tables.
+/// Returns whether a word names what prints tables.
 pub(super) fn is_tool(word: &str) -> bool {
     tool(word).is_some()
 }
@@ -241,7 +241,7 @@ pub(super) struct Headline {
     pub part: Option<Part>,
 }
 
-/// Tells what part a headline of `netstat` speaks of, in the languages of net-tools.
+/// Returns the part that a headline of `netstat` names, in the languages of net-tools.
 pub(super) fn headline(line: &str) -> Option<Headline> {
     const HEADLINES: [&str; 11] = [
         "Active Internet connections",
@@ -276,7 +276,7 @@ pub(super) fn headline(line: &str) -> Option<Headline> {
     Some(Headline { part })
 }
 
-/// Tells whether a line has the names of columns of `ss`, `netstat` or `/proc/net/tcp`.
+/// Returns whether a line has the names of columns of `ss`, `netstat` or `/proc/net/tcp`.
 pub(super) fn is_header(line: &str) -> bool {
     const QUEUES: [&str; 5] = ["Recv-Q", "Recv_Q", "RecvQ", "Empfangs-Q", "Recib Enviad"];
     let has = |name: &str| line.contains(name);
@@ -286,7 +286,7 @@ pub(super) fn is_header(line: &str) -> bool {
         || (has("COMMAND") && has("NODE") && has("NAME"))
 }
 
-/// Tells whether a line stands for rows that were taken out.
+/// Returns whether a line stands for rows that were taken out.
 pub(super) fn is_ellipsis(line: &str) -> bool {
     let bare = line.trim_matches(['[', ']', '(', ')', '<', '>', ' ', '-', '*', '#', '/']);
     let dots = bare.starts_with("...") || bare.starts_with('\u{2026}') || bare == "..";

@@ -80,7 +80,7 @@ fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(move |word| (word.as_ptr() as usize - base, word))
 }
 
-/// The length of what is glued to a row, as in `12:LISTEN` and `file.txt:tcp`.
+/// Returns the length of a prefix that is attached to a row, as in `12:LISTEN` and `file.txt:tcp`.
 fn glued_prefix(word: &str) -> usize {
     if net_tcp::is_number_of_row(word) {
         return 0;
@@ -96,7 +96,7 @@ fn begins_row(text: &str) -> bool {
     netstat::is_protocol(word) || net_tcp::is_number_of_row(word) || parse_state(word).is_some()
 }
 
-/// Tells whether a line has what only rows have: two addresses with ports, or one and a state.
+/// Returns whether a line has what only rows have: two addresses with ports, or one and a state.
 pub(super) fn looks_like_row(line: &str) -> bool {
     let mut addresses = 0;
     let mut states = 0;

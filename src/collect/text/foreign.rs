@@ -25,10 +25,10 @@ pub(super) fn what(lines: &[&str]) -> Option<NoTable> {
     None
 }
 
-/// Tells whether a line is of a kind.
+/// Returns whether a line is of a kind.
 type Test = fn(&str) -> bool;
 
-/// Systems and what tells each; the first that fits is the one.
+/// Systems and the marks of each; the first that fits is taken.
 const SYSTEMS: [(&str, Test); 3] = [
     ("Solaris or illumos", is_solaris),
     ("macOS, BSD, AIX or HP-UX", is_bsd),

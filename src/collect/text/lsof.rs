@@ -20,7 +20,7 @@ pub(super) fn recognise(line: &str) -> Option<Result<Row, ()>> {
     Some(row(&words, kind, node).ok_or(()))
 }
 
-/// Tells whether a line is about an open file of any kind.
+/// Returns whether a line is about an open file of any kind.
 pub(super) fn is_file(line: &str) -> bool {
     const KINDS: [&str; 11] = [
         "REG", "DIR", "CHR", "BLK", "FIFO", "IPv4", "IPv6", "unix", "a_inode", "sock", "netlink",
@@ -32,7 +32,7 @@ pub(super) fn is_file(line: &str) -> bool {
     })
 }
 
-/// Tells whether a row was printed by macOS or a BSD, where a device is an address of the kernel.
+/// Returns whether a row was printed by macOS or a BSD, where a device is an address of the kernel.
 pub(super) fn is_of_another_system(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let kind = words

@@ -61,7 +61,7 @@ impl Rows {
             }
         }
         let first_new = self.connections.len();
-        // Within one table two rows are two sockets, whatever they look like.
+        // Within one table two rows are two sockets, even if they look the same.
         let known = &self.known;
         let new = connections
             .into_iter()
@@ -254,7 +254,7 @@ impl Merged {
         }
     }
 
-    /// Drops accepted connections that nobody has closed, as a look at the kernel does. One of which
+    /// Drops accepted connections that neither end has closed, as a look at the kernel does. One of which
     /// neither inode nor owner is shown may be waiting to be accepted.
     fn keep_what_matters(&mut self) {
         let held: InodeSet = self.holders.iter().map(|holder| holder.inode).collect();
@@ -274,7 +274,7 @@ impl Merged {
                 TcpState::Established => {
                     undecided || Wanted::Unaccepted.keeps(connection.state, inode, &listeners)
                 }
-                // It may be nobody's any more.
+                // It may have no holder any more.
                 TcpState::FinWait2 if undecided => false,
                 state => Wanted::Unaccepted.keeps(state, inode, &listeners),
             }

@@ -1,5 +1,5 @@
-//! Tables of sockets that somebody copied from a terminal: `ss`, `netstat`, `/proc/net/tcp`, several
-//! of them in one file, between prompts and whatever else was pasted.
+//! Tables of sockets copied from a terminal: `ss`, `netstat`, `lsof`, `/proc/net/tcp`, several
+//! of them in one file, between prompts and other text.
 //!
 //! A line is recognised by itself, because headers are often cut off by `grep`. What begins like a
 //! row and cannot be read is counted; every other line is passed over.
@@ -54,7 +54,7 @@ pub struct Part {
     pub name: Option<String>,
     /// The sockets. One whose inode is not shown has a stand-in.
     pub sockets: SocketTable,
-    /// Who holds them, sorted by inode.
+    /// Which processes hold them, sorted by inode.
     pub holders: Vec<Holder>,
     /// The processes behind `holders`, of which only names are known.
     pub processes: BTreeMap<Pid, Process>,

@@ -10,7 +10,7 @@ use crate::model::InodeSet;
 const IPV4_DIGITS: usize = 8;
 const IPV6_DIGITS: usize = 32;
 
-/// Tells whether a line begins like a row, `12: 0100007F:1F90`, and of which table.
+/// Returns whether a line begins like a row, `12: 0100007F:1F90`, and of which table.
 pub(super) fn kind_of_row(line: &str) -> Option<Kind> {
     let mut words = line.split_whitespace();
     if !is_number_of_row(words.next()?) {
@@ -46,7 +46,7 @@ pub(super) fn rows(lines: &[String]) -> (Vec<Row>, usize) {
     (rows, odd)
 }
 
-/// Tells whether there is an ESTABLISHED connection, which is not kept when it was accepted.
+/// Returns whether there is an ESTABLISHED connection, which is not kept when it was accepted.
 pub(super) fn has_established(lines: &[String]) -> bool {
     lines
         .iter()

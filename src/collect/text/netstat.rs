@@ -41,14 +41,14 @@ pub(super) fn recognise(line: &str) -> Line {
     }
 }
 
-/// `tcp`, `tcp6`, in whatever case, and as other systems have it.
+/// `tcp`, `tcp6`, in any case, and the forms of other systems.
 pub(super) fn is_protocol(word: &str) -> bool {
     ["tcp", "tcp4", "tcp6", "tcp46"]
         .iter()
         .any(|name| word.eq_ignore_ascii_case(name))
 }
 
-/// Tells whether a line begins a row, whatever of it is missing.
+/// Returns whether a line begins a row, whatever of it is missing.
 pub(super) fn begins_with_protocol(line: &str) -> bool {
     line.split_whitespace().next().is_some_and(is_protocol)
 }
@@ -64,14 +64,14 @@ fn take_queues<'w, 'a>(words: &'w [&'a str]) -> (Option<(u32, u32)>, &'w [&'a st
     }
 }
 
-/// Tells whether one of the first words is an address.
+/// Returns whether one of the first words is an address.
 fn is_row_start(rest: &[&str]) -> bool {
     rest.iter()
         .take(3)
         .any(|word| parse_endpoint(word).is_some())
 }
 
-/// Tells whether words are what another line of the row before has: user and inode, a process, or a
+/// Returns whether words are what another line of the row before has: user and inode, a process, or a
 /// timer.
 pub(super) fn is_rest_of_row(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -86,7 +86,7 @@ pub(super) fn is_rest_of_row(line: &str) -> bool {
     }
 }
 
-/// Tells whether a state in a language that is not known stands behind the addresses: `ss` has
+/// Returns whether a state in a language that is not known stands behind the addresses: `ss` has
 /// details there, or nothing.
 fn has_foreign_state(rest: &[&str]) -> bool {
     let is_name = |word: &&str| {
@@ -98,7 +98,7 @@ fn has_foreign_state(rest: &[&str]) -> bool {
     has_addresses(rest) && rest.get(2).is_some_and(is_name)
 }
 
-/// Tells whether a row is about a listener, whatever language its state is in: no other TCP socket
+/// Returns whether a row is about a listener, whatever language its state is in: no other TCP socket
 /// in the table is without a peer.
 fn is_listener(rest: &[&str]) -> bool {
     has_foreign_state(rest) && rest[1].ends_with(":*")

@@ -1,4 +1,4 @@
-//! Where and when a table was taken: what a prompt, a command or a line between tables tells.
+//! Where and when a table was taken, by the prompt, the command or a line between tables.
 
 use super::command::{after_prompt, is_tool};
 use super::table::Table;
@@ -69,12 +69,12 @@ pub(super) fn groups(tables: Vec<Table>) -> Vec<(Option<String>, Vec<Table>)> {
     groups
 }
 
-/// Tells whether a line that may look like a prompt names a place instead: `### host web-0`.
+/// Returns whether a line that may look like a prompt names a place instead: `### host web-0`.
 pub(super) fn is_heading(line: &str) -> bool {
     line.starts_with('#') && separator(line).is_some()
 }
 
-/// Tells whether a line stands between tables of several places or moments.
+/// Returns whether a line stands between tables of several places or moments.
 pub(super) fn tells_place_or_time(line: &str) -> bool {
     separator(line).is_some() || has_time(line)
 }
@@ -187,7 +187,7 @@ fn is_kind(word: &str) -> bool {
     KINDS.contains(&word.as_str())
 }
 
-/// Tells whether a short line has a time of day: what `date`, `watch` and a loop print.
+/// Returns whether a short line has a time of day: what `date`, `watch` and a loop print.
 fn has_time(line: &str) -> bool {
     const LONGEST: usize = 120;
     line.len() <= LONGEST && line.split([' ', 'T', '[', ']', ',']).any(is_time)

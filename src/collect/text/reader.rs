@@ -323,7 +323,7 @@ fn part(name: Option<String>, tables: Vec<Table>, unread: bool) -> Part {
     }
 }
 
-/// Tells whether a line stands above a table.
+/// Returns whether a line stands above a table.
 fn begins_table(line: &str) -> bool {
     is_header(line)
         || headline(line).is_some()

@@ -1,4 +1,4 @@
-//! A row of a table, whatever printed it.
+//! A row of a table, independent of the program that printed it.
 
 use std::net::IpAddr;
 
@@ -74,7 +74,7 @@ impl Details {
 
 impl Row {
     pub(super) fn new(columns: Columns, details: Details) -> Self {
-        // What a process holds has an inode, whatever was cut from the row.
+        // A socket that a process holds has an inode, even if it was cut from the row.
         let inode_is_shown = details.inode.is_some_and(|inode| inode > 0)
             || (details.inode.is_some() && details.owners.is_empty());
         let inode = details.inode.and_then(Inode::new);

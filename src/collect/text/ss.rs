@@ -91,7 +91,7 @@ fn without_queues(state: Option<TcpState>, local: &str, mut rest: &str) -> Line 
     }))
 }
 
-/// Tells whether a line begins with a detail that belongs to the row above.
+/// Returns whether a line begins with a detail that belongs to the row above.
 pub(super) fn begins_with_detail(line: &str) -> bool {
     let word = line.split_whitespace().next().unwrap_or("");
     DETAILS.iter().any(|name| word.starts_with(name))

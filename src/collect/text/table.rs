@@ -75,7 +75,7 @@ impl Table {
         }
     }
 
-    /// Tells whether a later table shows the same again.
+    /// Returns whether a later table shows the same again.
     pub(super) fn is_replaced_by(&self, later: &Self) -> bool {
         let text = |table: &Self| {
             table

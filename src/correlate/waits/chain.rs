@@ -8,7 +8,7 @@ use super::summary::{Group, Requests, Summary};
 use super::target::{Target, ThreadWait};
 use crate::model::{Access, Confidence, Connection, Inode, Pid, Process};
 
-/// So many links are followed.
+/// The most links that are followed.
 const MOST_LINKS: usize = 8;
 
 /// Links from the first threads to the root, each with what it is that waits there.
@@ -20,10 +20,10 @@ pub struct Chain {
     pub cycle: bool,
 }
 
-/// One link: who waits, and what for.
+/// One link: what waits, and what for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Who waits.
+    /// What waits.
     pub party: Party,
     /// What for.
     pub target: Target,
@@ -35,7 +35,7 @@ pub struct Link {
     pub sure: Confidence,
 }
 
-/// Who waits.
+/// What waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Party {
     /// So many threads of so many, all of the service that is accused.
@@ -65,7 +65,7 @@ pub enum Party {
         /// How many of its threads.
         members: usize,
     },
-    /// Nobody: the other end is not held by any process that was seen.
+    /// No process that was seen holds the other end.
     Nobody,
 }
 
@@ -162,7 +162,7 @@ impl Chain {
 
 type Step = (Link, Option<ThreadWait>);
 
-/// Who is on the other side of a wait, and what that one waits for in turn.
+/// Returns what is on the other side of a wait, and what that waits for in turn.
 fn next_link(facts: &Facts, wait: &ThreadWait) -> Option<Step> {
     match &wait.target {
         Target::Answer { .. } | Target::Connect { .. } | Target::Room { .. } => {

@@ -1,4 +1,4 @@
-//! What was read, prepared for looking up who waits for whom.
+//! What was read for wait chains, indexed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ impl<'a> Facts<'a> {
     /// Prepares the facts of a snapshot.
     pub fn of(snapshot: &'a Snapshot) -> Self {
         let sockets = &snapshot.sockets;
-        // Nothing is asked about a host on which nobody is accused, and it may have very many connections.
+        // Without an accused process nothing is looked up, and the host may have very many connections.
         let known: &[Connection] = if snapshot.waits.followed.is_empty() {
             &[]
         } else {
@@ -185,7 +185,7 @@ pub(super) fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Tells whether we asked on a connection and nothing has come since.
+/// Returns whether we asked on a connection and nothing has come since.
 ///
 /// The clocks of sent and received data both begin when the connection does, so on one that never sent they
 /// are equal. Something that was received and not read yet is an answer.

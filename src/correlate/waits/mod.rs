@@ -1,4 +1,4 @@
-//! Who waits for whom: what each thread waits for, what the threads of a service have in common, and the
+//! Wait chains: what each thread waits for, what the threads of a service have in common, and the
 //! chain from there to its root.
 //!
 //! Pure: a look reads what [`needs()`] and [`next()`] name, until nothing new is named.

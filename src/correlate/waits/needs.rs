@@ -8,10 +8,10 @@ use super::facts::{Facts, asked, threads as threads_of};
 use super::target::{Target, ThreadWait, wait_of};
 use crate::model::{Connection, Inode, InodeSet, Pid, Process, Snapshot, Thread, UnixSocket};
 
-/// So many connections of one process that were asked and have not answered are followed.
+/// The most unanswered connections of one process that are followed.
 const MOST_REQUESTS: usize = 8;
 
-/// So many children of one process are looked at.
+/// The most children of one process that are read.
 const MOST_CHILDREN: usize = 64;
 
 /// Tables that are needed besides what is known.
@@ -111,7 +111,7 @@ fn followed(snapshot: &Snapshot) -> impl Iterator<Item = &Process> {
     pids.filter_map(|pid| snapshot.processes.get(pid))
 }
 
-/// So many sockets of one process are asked whether descriptors wait in them.
+/// The most sockets of one process that are searched for descriptors in flight.
 const MOST_CHANNELS: usize = 16;
 
 /// Sockets of these processes over which the parent may have sent descriptors, of those that were followed as

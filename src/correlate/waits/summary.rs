@@ -1,4 +1,4 @@
-//! What the threads of a service wait for, those together that wait for the same.
+//! What the threads of a service wait for, grouped by what they wait for.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,9 +14,9 @@ use crate::model::{Pid, Process};
 pub struct Summary {
     /// What every living thread waits for.
     pub threads: Vec<ThreadWait>,
-    /// Those that cannot go on, together by what they wait for; the largest first.
+    /// The blocked ones, grouped by what they wait for; the largest group first.
     pub groups: Vec<Group>,
-    /// Services that the processes have asked and that have not answered; those most asked first.
+    /// Services that have not answered requests of these processes; the one with most requests first.
     pub requests: Vec<Requests>,
 }
 
@@ -87,7 +87,7 @@ impl Summary {
     }
 }
 
-/// The main thread of such a runtime waits for the end of another for as long as the program lives.
+/// In such a runtime the main thread waits for the end of another thread as long as the program runs.
 fn is_idle_main(facts: &Facts, wait: &ThreadWait) -> bool {
     let process = facts.process(wait.pid);
     let examination = process.and_then(|process| process.examination.as_ref());

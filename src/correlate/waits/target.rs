@@ -20,7 +20,7 @@ pub enum Target {
         /// The service.
         from: SocketAddr,
     },
-    /// Whatever a service sends that the process has connected to and not asked: it listens to it.
+    /// Any message of a service that the process has connected to and not asked: a subscription.
     News {
         /// The service.
         from: SocketAddr,
@@ -90,7 +90,7 @@ pub enum Target {
     Nap,
     /// Nothing: it uses a processor, or waits for one.
     Processor,
-    /// The kernel, in a sleep that no signal ends.
+    /// The kernel, in an uninterruptible sleep.
     Kernel {
         /// The function it sleeps in, where that shows.
         function: Option<String>,
@@ -112,7 +112,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether the thread is in the middle of something that it cannot go on with, rather than waiting for
+    /// Returns whether the thread is blocked in the middle of something, rather than waiting for
     /// work.
     pub fn blocks(&self) -> bool {
         match self {
@@ -143,7 +143,7 @@ impl Target {
         }
     }
 
-    /// What waits have in common that belong together: the client of each is another, the disease is one.
+    /// The key by which waits are grouped. Waits for different clients belong together.
     pub(super) fn same_kind(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -189,7 +189,7 @@ pub struct ThreadWait {
     pub constant: bool,
 }
 
-/// Reads what a thread waits for out of what it was seen doing.
+/// Derives what a thread waits for from what it was seen doing.
 pub(super) fn wait_of(
     facts: &Facts,
     process: &Process,
@@ -316,7 +316,7 @@ fn futex(facts: &Facts, pid: Pid, tid: Pid) -> Target {
                 .any(|one| one.tid == *owner)
     };
     match futex.wait {
-        // Memory of another layout holds any number; a thread's id it is by no coincidence.
+        // Memory of another layout may hold any number, but hardly the id of a thread of this process.
         FutexKind::Owned(owner) if is_thread_of_it(&owner) => Target::Lock {
             pid,
             address: futex.address,

@@ -83,7 +83,7 @@ impl Metric {
         measured.or_more("the text does not show every socket")
     }
 
-    /// Tells whether everything that it counts is shown.
+    /// Returns whether everything that it counts is shown.
     fn is_covered(self, coverage: Coverage) -> bool {
         match self {
             Self::CloseWait => coverage.close_wait.is_whole(),
@@ -179,7 +179,7 @@ fn percent(length: u32, limit: u32) -> u64 {
     (u64::from(length) * 100).div_ceil(u64::from(limit.max(1)))
 }
 
-/// Of a listener whose connections cannot be told from another's there may be any number.
+/// A listener whose connections cannot be told from another's may have any number.
 fn accepted_close_wait(listeners: &[ListenerRow]) -> Measurement {
     let counted = |row: &ListenerRow| Some((row.accepted?.close_wait, row.listener.local));
     let most = listeners.iter().filter_map(counted).max();
@@ -227,7 +227,7 @@ fn oldest_age(report: &Report) -> Measurement {
 struct Oldest {
     at_least: (Duration, Option<SocketAddr>),
     at_most: Duration,
-    /// Connections whose age nothing bounds.
+    /// Connections of unknown age.
     ageless: usize,
     /// Connections that no socket list shows.
     unseen: u32,

@@ -13,9 +13,9 @@ pub use thresholds::{Limits, Threshold, Thresholds, ThresholdsError};
 
 /// The status of a check, or of a part of it. Ordered: the one that prevails is the greatest.
 ///
-/// What was seen prevails over what could not be seen: a stuck queue is no less stuck because
-/// something else is out of sight, and whoever is called for it must not be kept from it by a
-/// blind spot. Not knowing prevails over being well, so that no blindness looks healthy.
+/// A finding prevails over a blind spot: a stuck queue stays stuck although something else could not be
+/// read, and the alert for it must not be lost. A blind spot prevails over health, so that a host that
+/// could not be read never looks healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// Nothing is wrong.
@@ -112,7 +112,7 @@ impl Evaluation {
 }
 
 impl Measurement {
-    /// Tells whether it is above a limit, where that can be told.
+    /// Returns whether it is above a limit, where that can be told.
     fn is_above(&self, limit: u64) -> Option<bool> {
         if self.at_least > limit {
             return Some(true);

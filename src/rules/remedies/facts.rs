@@ -1,4 +1,4 @@
-//! What a rule knows of a finding, as far as advice depends on it.
+//! The facts of a finding that remedies depend on.
 
 use crate::model::{Pid, Process, Software};
 
@@ -43,7 +43,7 @@ pub(in crate::rules) enum Cause {
     NoLoop,
     /// Nothing is known.
     Unclear,
-    /// The end was read, or may have been, and nobody closes.
+    /// The end was read, or may have been, and the program does not close.
     NotClosed,
     /// Several processes hold it.
     Shared,
@@ -52,7 +52,7 @@ pub(in crate::rules) enum Cause {
 }
 
 impl Cause {
-    /// Whether general advice on the code of a server does not touch it.
+    /// Returns whether general advice on a server's code does not apply to it.
     pub(super) fn is_special(self) -> bool {
         match self {
             Self::Kernel | Self::LoopEnded | Self::Supervisor | Self::Orphan | Self::Halted => true,

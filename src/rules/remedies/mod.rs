@@ -1,4 +1,5 @@
-//! What to do, as data: each remedy says what it is for, whom it is for, what it needs and what refutes it.
+//! What to do, as data: each remedy declares its findings, its audience, the facts it needs and the facts that
+//! refute it.
 
 mod facts;
 mod table;
@@ -7,10 +8,10 @@ use crate::model::{Library, Runtime, Server, Software};
 
 pub(super) use facts::{Cause, Claim, Facts};
 
-/// What a remedy speaks of. They are told in this order.
+/// The topic of a remedy. Remedies are printed in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Topic {
-    /// What to look into before all else.
+    /// What to look into first.
     Root,
     /// What the author or the configuration has to change.
     Code,
@@ -22,11 +23,11 @@ enum Topic {
     Look,
 }
 
-/// Whom a remedy is for.
+/// The programs that a remedy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whom {
     Anyone,
-    /// Programs in which nothing shows that stands between them and the kernel.
+    /// Programs without a recognised runtime: they make their system calls themselves.
     OwnCalls,
     Runtimes(&'static [Runtime]),
     Libraries(&'static [Library]),
@@ -44,9 +45,9 @@ struct Remedy {
     /// The causes it is for; empty: whatever the cause is, and for code whatever is not special.
     causes: &'static [Cause],
     whom: Whom,
-    /// What has to be known to be so.
+    /// Facts that must be known to hold.
     needs: &'static [Claim],
-    /// What must not be known to be so.
+    /// Facts that refute it.
     refuted_by: &'static [Claim],
     /// The line. `{pid}`, `{tid}`, `{name}`, `{heir}` and `{where}` stand for what the facts say.
     text: &'static str,
@@ -86,7 +87,7 @@ impl Remedy {
         if !self.findings.contains(&facts.finding) || !of_cause || !holds {
             return None;
         }
-        // Nobody can change the code of a program that he did not write.
+        // The user cannot change the code of a packaged program.
         let by_author =
             is_code && !matches!(self.whom, Whom::Servers(_) | Whom::BlockingServers(_));
         if by_author && facts.software.is_product() {
@@ -96,8 +97,8 @@ impl Remedy {
     }
 }
 
-/// The remedies for these facts, in the order of their topics. Of several on one topic those that fit most
-/// closely are told.
+/// Returns the remedies for these facts, in the order of their topics. Of several on one topic only the
+/// closest are returned.
 pub(super) fn remedies(facts: &Facts) -> Vec<String> {
     let mut fitting: Vec<(&Remedy, u8)> = table::all()
         .filter_map(|remedy| Some((remedy, remedy.fits(facts)?)))

@@ -35,9 +35,9 @@ fn rearm_empties_the_queue_of_the_incident_and_the_live_client_stays() {
         assert_eq!(steps(&json, "re-arm").len(), 8, "{json:#}");
         assert_eq!(registrations(pid), before);
         assert!(aid.is_empty());
-        // It goes on: at its limit it closes whoever comes, at once.
-        let mut newcomer = connect();
-        assert_eq!(newcomer.read(&mut [0; 1]).ok(), Some(0));
+        // It goes on: at its limit it closes each new client at once.
+        let mut late_client = connect();
+        assert_eq!(late_client.read(&mut [0; 1]).ok(), Some(0));
         assert_eq!(queue().length, 0);
     });
 }

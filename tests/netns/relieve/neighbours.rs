@@ -18,7 +18,7 @@ fn python(server: &str) -> Program {
 }
 
 #[test]
-fn drain_takes_nobody_for_gone_who_waits_at_another_address() {
+fn drain_leaves_clients_that_wait_at_another_address() {
     in_private_network(|| {
         if !have("python3") {
             return;

@@ -41,7 +41,7 @@ fn drain_stops_at_the_first_live_client() {
         assert_eq!(queue().length, 2);
         assert_eq!(listener_flags(server.pid()), flags);
         assert!(is_open(&live));
-        // Again: there is nothing that can be done without hurting somebody.
+        // Again: there is nothing that can be done without closing live clients.
         aid.comes_to("unchanged", &["--yes"]);
         assert!(is_open(&live));
 

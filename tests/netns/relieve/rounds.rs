@@ -1,4 +1,4 @@
-//! Again and again: nothing is leaked, and nobody is lost.
+//! Repeated rounds: nothing is leaked, and no client is lost.
 
 use std::process::Stdio;
 
@@ -15,7 +15,7 @@ fn rounds() -> usize {
 }
 
 #[test]
-fn round_after_round_nothing_is_leaked_and_nobody_lost() {
+fn round_after_round_nothing_is_leaked_and_no_client_is_lost() {
     in_private_network(|| {
         let server = start_server(&["stall", "--stops", "after-one"]);
         let (before, lines) = (descriptors(server.pid()), listener_lines(server.pid()));

@@ -33,7 +33,7 @@ pub(crate) fn connect_many(clients: usize) -> Vec<TcpStream> {
     (0..clients).map(|_| connect()).collect()
 }
 
-/// Tells whether the kernel drops one more connection, as it does when the accept queue is full.
+/// Returns whether the kernel drops one more connection, as it does when the accept queue is full.
 pub(crate) fn is_refused() -> bool {
     TcpStream::connect_timeout(&listener_address(), Duration::from_millis(100)).is_err()
 }
@@ -145,6 +145,6 @@ fn come_and_go(port: u16, counter: &Counter) {
     while !counter.enough.load(Ordering::Relaxed) {
         talk(&mut connect_to(port));
         let visits = counter.visits.fetch_add(1, Ordering::Relaxed);
-        assert!(visits < Load::MOST_VISITS, "nobody ended this load");
+        assert!(visits < Load::MOST_VISITS, "this load was never ended");
     }
 }

@@ -86,7 +86,7 @@ fn run_again(test: &str, unshare: &str) {
     );
 }
 
-/// Tells whether a program is there; where it is not, the test has been skipped and has to return.
+/// Returns whether a program is there; where it is not, the test has been skipped and has to return.
 #[must_use]
 pub(crate) fn have(program: &str) -> bool {
     let found = env::var_os("PATH")
@@ -97,7 +97,7 @@ pub(crate) fn have(program: &str) -> bool {
     found
 }
 
-/// Tells whether an interpreter has a library, by a command that succeeds with it; where it has not, the test has been
+/// Returns whether an interpreter has a library, by a command that succeeds with it; where it has not, the test has been
 /// skipped and has to return.
 #[must_use]
 pub(crate) fn have_module(interpreter: &str, command: &[&str]) -> bool {
@@ -112,7 +112,7 @@ pub(crate) fn have_module(interpreter: &str, command: &[&str]) -> bool {
     found
 }
 
-/// Tells whether the kernel speaks MPTCP; where it does not, the test has been skipped and has to return.
+/// Returns whether the kernel speaks MPTCP; where it does not, the test has been skipped and has to return.
 #[must_use]
 pub(crate) fn have_mptcp() -> bool {
     let enabled = std::fs::read_to_string("/proc/sys/net/mptcp/enabled");
@@ -123,7 +123,7 @@ pub(crate) fn have_mptcp() -> bool {
     found
 }
 
-/// Tells whether a folder is there; where it is not, the test has been skipped and has to return.
+/// Returns whether a folder is there; where it is not, the test has been skipped and has to return.
 #[must_use]
 pub(crate) fn have_folder(path: &str) -> bool {
     let found = std::path::Path::new(path).is_dir();
@@ -133,7 +133,7 @@ pub(crate) fn have_folder(path: &str) -> bool {
     found
 }
 
-/// Tells whether we are root outside of a user namespace; where we are not, the test has been skipped and has to return.
+/// Returns whether we are root outside of a user namespace; where we are not, the test has been skipped and has to return.
 #[must_use]
 pub(crate) fn have_root() -> bool {
     let everybody = "4294967295";
@@ -162,7 +162,7 @@ fn skip(test: &str, reason: &str) {
     say_loudly(&line);
 }
 
-/// Writes past the test runner, which shows what a passing test prints to nobody.
+/// Writes past the test runner, which hides what a passing test prints.
 fn say_loudly(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("stderr is there");
 }

@@ -28,7 +28,7 @@ impl Program {
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
         let (sender, lines) = mpsc::channel();
-        // Reads on when nobody listens any more, so that the program is not stuck in a write.
+        // Reads on after the receiver is gone, so that the program is not stuck in a write.
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 drop(sender.send((Instant::now(), line)));

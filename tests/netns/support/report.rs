@@ -29,7 +29,7 @@ impl Report {
         &self.json
     }
 
-    /// The findings that somebody has to act on.
+    /// The findings that require action.
     pub(crate) fn above_info(&self) -> Vec<&Value> {
         items(&self.json["findings"])
             .filter(|finding| finding["severity"] != "info")
@@ -144,7 +144,7 @@ pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-/// Tells whether a finding speaks of something, in its headline or in what was seen.
+/// Returns whether a finding speaks of something, in its headline or in what was seen.
 pub(crate) fn says(finding: &Value, part: &str) -> bool {
     let headline = std::iter::once(&finding["headline"]);
     headline
@@ -153,7 +153,7 @@ pub(crate) fn says(finding: &Value, part: &str) -> bool {
         .any(|text| text.contains(part))
 }
 
-/// Tells whether a finding advises something.
+/// Returns whether a finding advises something.
 pub(crate) fn advises(finding: &Value, part: &str) -> bool {
     items(&finding["remedies"])
         .filter_map(Value::as_str)

@@ -1,4 +1,4 @@
-//! Wakes a server for those that wait: its own registration is made again, as it is.
+//! Wakes a server for the waiting connections: makes its registration again, unchanged.
 
 use std::time::Duration;
 

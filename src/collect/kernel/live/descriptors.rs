@@ -92,7 +92,7 @@ pub(super) fn read_tables(procfs: &Path, pids: &[Pid], wanted: &InodeSet) -> Des
         }
         found
     });
-    // Whoever finished first came first.
+    // The order so far is that in which threads finished.
     found.tables.sort_by_key(|table| table.pid);
     found.refused.sort_unstable();
     found.failed.sort_unstable();
@@ -120,7 +120,7 @@ fn add_table(found: &mut DescriptorTables, procfs: &Path, pid: Pid, wanted: &Ino
     }
 }
 
-/// Tells whether an error says that a process, or a descriptor of it, is not there any more.
+/// Returns whether an error says that a process, or a descriptor of it, is not there any more.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

@@ -10,7 +10,7 @@ use super::descriptors::{
 use crate::collect::kernel::{DescriptorTable, HiddenDescriptors};
 use crate::model::{InodeSet, Pid};
 
-/// So many descriptors are looked at in all, at some 4 us each; a host with more is told so.
+/// The most descriptors that are read in all, at some 4 us each; what is beyond is a blind spot.
 const MOST_DESCRIPTORS: usize = 200_000;
 
 /// Searches all processes.

@@ -19,7 +19,7 @@ pub(super) struct HolderPass {
 /// How far it is.
 #[derive(Default)]
 enum Stage {
-    /// Nobody has asked who holds the sockets yet.
+    /// No search for holders has been requested yet.
     #[default]
     NotBegun,
     /// It goes on while sockets are dumped.

@@ -1,4 +1,4 @@
-//! Who holds pipes, named pipes, terminals and unix sockets: descriptors found by the text of their links.
+//! Holders of pipes, named pipes, terminals and unix sockets: descriptors found by the text of their links.
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;

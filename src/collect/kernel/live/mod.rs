@@ -12,7 +12,7 @@ mod links;
 mod namespaces;
 #[cfg(not(feature = "bpf"))]
 mod no_pass;
-mod patience;
+mod timed_reads;
 mod travel;
 mod unaccounted;
 mod unix;
@@ -43,14 +43,14 @@ use holder_pass::HolderPass;
 use namespaces::Namespaces;
 #[cfg(not(feature = "bpf"))]
 use no_pass::HolderPass;
-use patience::{Patience, may_be_held_up};
+use timed_reads::{TimedReads, may_block};
 use travel::Travel;
 
-/// Process 1 lives as long as its pid namespace; whoever is not shown it is not shown all.
+/// Process 1 lives as long as its pid namespace; if it is not shown, not all processes are.
 const FIRST_PROCESS: Pid = 1;
 
-/// Some hundred connections. Who has so many that one end has closed is most likely asked who holds
-/// them, so the search may begin while the others come.
+/// The size of some hundred connections. With that many that one end has closed, their holders will most
+/// likely be needed, so the search may begin while the rest is received.
 const MANY_BYTES: usize = 4 * RECEIVE_BYTES;
 
 const DIAG: &str = "sock_diag";
@@ -71,7 +71,7 @@ fn most_bytes(path: &str) -> u64 {
 pub struct LiveKernel {
     procfs: PathBuf,
     pass: HolderPass,
-    patience: Patience,
+    timed_reads: TimedReads,
     look: OneLook,
 }
 
@@ -102,7 +102,7 @@ impl LiveKernel {
         Self {
             procfs: procfs.to_owned(),
             pass: HolderPass::default(),
-            patience: Patience::default(),
+            timed_reads: TimedReads::default(),
             look: OneLook::begin(Duration::MAX),
         }
     }
@@ -117,7 +117,7 @@ impl LiveKernel {
         }
     }
 
-    /// What this program inherited from whoever started it is no finding.
+    /// Descriptors that this program inherited are no finding.
     fn other_processes(&mut self) -> Result<Vec<Pid>, KernelError> {
         let own = self.read_link("self").ok();
         let own: Option<Pid> = own.and_then(|own| own.parse().ok());
@@ -134,15 +134,15 @@ impl LiveKernel {
         }
     }
 
-    /// Reads below procfs, with a deadline where somebody else may hold the read up.
+    /// Reads below procfs, with a deadline for reads that may block.
     fn ask(
         &mut self,
         path: &str,
         read: impl FnOnce(&Path) -> io::Result<Vec<u8>> + Send + 'static,
     ) -> Result<Vec<u8>, KernelError> {
         let file = self.procfs.join(path);
-        let answer = match may_be_held_up(path) {
-            Some(pid) => self.patience.ask(pid, move || read(&file)),
+        let answer = match may_block(path) {
+            Some(pid) => self.timed_reads.ask(pid, move || read(&file)),
             None => read(&file),
         };
         answer.map_err(|error| KernelError::new(path, &error))
@@ -169,9 +169,9 @@ impl Kernel for LiveKernel {
     }
 
     fn begin_look(&mut self, budget: Duration) {
-        // Without them is more out of sight, and that is told.
+        // Without them less can be read; blind spots say so.
         let _ = rights::raise(&self.procfs);
-        self.patience.begin_look();
+        self.timed_reads.begin_look();
         self.look = OneLook::begin(budget);
     }
 
@@ -329,7 +329,7 @@ mod tests {
         let procfs = tempfile::tempdir().unwrap();
         std::fs::create_dir(procfs.path().join("7")).unwrap();
         std::fs::write(procfs.path().join("7/stat"), "here").unwrap();
-        // Opening a named pipe waits until somebody writes to it.
+        // Opening a named pipe waits until another process writes to it.
         let pipe = procfs.path().join("7/cmdline");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
         let mut kernel = LiveKernel::new(procfs.path());

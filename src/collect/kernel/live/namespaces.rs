@@ -17,7 +17,7 @@ use crate::model::Pid;
 /// Where `ip netns` and container runtimes bind namespaces.
 const MOUNTS: [&str; 3] = ["/run/netns", "/run/docker/netns", "/var/run/docker/netns"];
 
-/// So many descriptors are left to the rest of the look, of those that its limit allows.
+/// The number of descriptors that stay free for the rest of the look, below its limit.
 const LEFT_FOR_THE_LOOK: u64 = 64;
 
 /// The network namespaces that can be reached.

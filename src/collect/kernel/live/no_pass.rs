@@ -26,7 +26,7 @@ impl HolderPass {
         None
     }
 
-    /// Nobody can tell.
+    /// It is unknown.
     ///
     /// # Errors
     ///

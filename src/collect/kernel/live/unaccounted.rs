@@ -1,7 +1,7 @@
 //! How many TCP sockets of the machine are nowhere to be seen, and whether a process that may not be read can
 //! hold one of this network namespace.
 //!
-//! `/proc/PID/net` may be read of every process, whoever it belongs to. Each network namespace has files of
+//! `/proc/PID/net` may be read for every process, whatever its user. Each network namespace has files of
 //! its own there, so their inodes tell the namespaces apart (`fs/proc/proc_net.c`).
 
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::collect::sockstat::parse_sockstat;
 use crate::model::Pid;
 
-/// Tells whether a process is known to be in another network namespace than the calling thread.
+/// Returns whether a process is known to be in another network namespace than the calling thread.
 pub(super) fn is_elsewhere(procfs: &Path, pid: Pid) -> bool {
     let file = |of: String| {
         fs::metadata(procfs.join(of).join("net/sockstat"))

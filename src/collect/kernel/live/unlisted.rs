@@ -18,10 +18,10 @@ use super::unaccounted;
 use crate::collect::kernel::{SocketEnds, UnlistedSocket, UnlistedSockets, UnlistedTable};
 use crate::model::{Inode, InodeSet, Pid};
 
-/// So many descriptors are looked at in all, at some 2 us each.
+/// The most descriptors that are read in all, at some 2 us each.
 const MOST_DESCRIPTORS: usize = 200_000;
 
-/// And so many sockets are asked, at some 4 us each, where their states are known already.
+/// The most sockets that are asked, at some 4 us each, if their states are known already.
 #[cfg(feature = "bpf")]
 const MOST_ASKED: usize = 50_000;
 
@@ -136,7 +136,7 @@ fn is_this_process(own: Option<Pid>) -> bool {
     own.is_some_and(|own| i32::try_from(own) == Ok(rustix::process::getpid().as_raw_pid()))
 }
 
-/// Tells whether a socket could not be asked because nobody lets us, or nobody can.
+/// Returns whether a socket could not be asked because nobody lets us, or nobody can.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -222,7 +222,7 @@ fn sockets(directory: &OwnedFd, fds: &[u32]) -> io::Result<Vec<(u32, Inode)>> {
     Ok(sockets)
 }
 
-/// Tells whether a socket's protocol is TCP, over IPv4 or IPv6; no other attribute tells of a
+/// Returns whether a socket's protocol is TCP, over IPv4 or IPv6; no other attribute tells of a
 /// socket that is not in a table.
 fn is_tcp(path: &Path) -> io::Result<bool> {
     let mut name = [0_u8; 32];

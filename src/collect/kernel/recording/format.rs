@@ -27,7 +27,7 @@ pub(super) const FORMAT: &str = "closewait-doctor.recording/v1";
 /// The first line of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// [`FORMAT`].
+    /// The name and version of the format.
     pub recording: String,
     /// The program's version that wrote it.
     pub tool_version: String,
@@ -37,9 +37,9 @@ pub struct Header {
     pub host: RecordedHost,
     /// What the look was restricted to.
     pub scope: RecordedScope,
-    /// How it was looked.
+    /// How the look was made.
     #[serde(flatten)]
-    pub manner: RecordedManner,
+    pub options: RecordedOptions,
     /// Whether addresses and command lines were replaced.
     pub redacted: bool,
 }
@@ -50,7 +50,7 @@ impl Header {
         taken_at: String,
         host: &Host,
         scope: &Scope,
-        manner: RecordedManner,
+        options: RecordedOptions,
         redacted: bool,
     ) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Header {
             taken_at,
             host: host.into(),
             scope: scope.into(),
-            manner,
+            options,
             redacted,
         }
     }
@@ -67,7 +67,7 @@ impl Header {
 
 /// How a recorded look was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordedManner {
+pub struct RecordedOptions {
     /// Connections younger than this were left alone.
     pub min_age_ms: u64,
     /// How long suspicious listeners were watched.
@@ -176,7 +176,7 @@ pub(super) enum Question {
 }
 
 impl Question {
-    /// Tells whether the answer depends on the network namespace that was entered.
+    /// Returns whether the answer depends on the network namespace that was entered.
     pub(super) fn depends_on_netns(&self) -> bool {
         match self {
             Self::Sockets(_) | Self::UnixSockets => true,

@@ -8,6 +8,6 @@ mod redact;
 mod scrub;
 mod stream;
 
-pub use format::{Header, RecordedManner, RecordedScope, RecordingError};
+pub use format::{Header, RecordedOptions, RecordedScope, RecordingError};
 pub use recorded::RecordedKernel;
 pub use recorder::Recorder;

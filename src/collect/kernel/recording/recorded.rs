@@ -59,7 +59,7 @@ impl RecordedKernel {
         &self.header
     }
 
-    /// Tells whether all of the given ports were in the recording's scope.
+    /// Returns whether all of the given ports were in the recording's scope.
     pub fn covers(&self, ports: &[PortRange]) -> bool {
         let recorded = &self.header.scope.ports;
         recorded.is_empty()
@@ -108,7 +108,7 @@ fn describe(question: &Question) -> String {
         Question::Sockets(_) => "sock_diag".to_owned(),
         Question::DescriptorTables => "the descriptors of processes".to_owned(),
         Question::HiddenDescriptors => "hidden descriptors".to_owned(),
-        Question::LinkHolders(_) => "who holds pipes and files".to_owned(),
+        Question::LinkHolders(_) => "which processes hold pipes and files".to_owned(),
         Question::UnixSockets => "unix sockets".to_owned(),
         Question::UnlistedSockets => "sockets that no dump lists".to_owned(),
         Question::Enter(path)

@@ -19,7 +19,7 @@ use crate::collect::kernel::UnlistedSockets;
 /// Where the two addresses lie in `struct inet_diag_msg`.
 const ADDRESS_OFFSETS: [usize; 2] = [8, 24];
 
-/// Stands for whatever was taken out.
+/// Replaces everything that was taken out.
 pub(super) const REDACTED: &str = "redacted";
 
 /// The replacements made so far.
@@ -243,7 +243,7 @@ impl Redactor {
         }
     }
 
-    /// Gives an address its replacement of the same family, from ranges that nobody uses.
+    /// Gives an address its replacement of the same family, from ranges that are not in use.
     fn replace(&mut self, address: IpAddr) -> IpAddr {
         if address.is_unspecified() || address.is_loopback() {
             return address;

@@ -1,4 +1,4 @@
-//! Keeps out of every recording what no analysis needs and nobody should pass on.
+//! Removes from every recording what no analysis needs and what should not be passed on.
 //!
 //! To a privileged program the kernel hands over more with a socket than was asked for, the keys of
 //! TCP-MD5 signatures (`INET_DIAG_MD5SIG`) among it. Attributes that this program does not read are

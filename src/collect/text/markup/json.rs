@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Tells whether a text looks like JSON.
+/// Returns whether a text looks like JSON.
 pub(in super::super) fn is_json(text: &str) -> bool {
     let text = text.trim_start();
     let starts = text.starts_with('{') || text.starts_with("[{") || text.starts_with("[\"");

@@ -12,7 +12,7 @@ pub(super) fn plain(line: &str) -> Cow<'_, str> {
     }
 }
 
-/// Takes off `> > `, `- `, `1. `, in whatever order.
+/// Takes off `> > `, `- `, `1. `, in any order.
 fn without_leading_marks(mut line: &str) -> &str {
     loop {
         let trimmed = line.trim_start();

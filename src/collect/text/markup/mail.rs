@@ -12,7 +12,7 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Tells whether every `=` begins a code or ends a line. `fd=20` looks like a code, too, so one has to
+/// Returns whether every `=` begins a code or ends a line. `fd=20` looks like a code, too, so one has to
 /// be there that only this encoding makes.
 fn is_quoted_printable(text: &str) -> bool {
     let mut is_certain = false;

@@ -6,7 +6,7 @@ use super::super::endpoint::parse_endpoint;
 use super::super::{find, lsof, place};
 use super::PlainLine;
 
-/// Nobody has a terminal narrower than this.
+/// No terminal is narrower than this.
 const NARROWEST: usize = 40;
 
 /// A broken line goes on in at most this many more.
@@ -80,7 +80,7 @@ fn width(line: &str) -> usize {
     })
 }
 
-/// Tells whether a line is the rest of the one before: it begins none, and spoils no row.
+/// Returns whether a line is the rest of the one before: it begins none, and spoils no row.
 fn goes_on_in(last: &PlainLine, line: &str) -> bool {
     if last.parts >= MOST_PARTS || !continues(line) || !same_start_is_missing(&last.text, line) {
         return false;
@@ -94,7 +94,7 @@ fn same_start_is_missing(last: &str, line: &str) -> bool {
     last.split_whitespace().next() != line.split_whitespace().next()
 }
 
-/// Tells whether a line can be the rest of another: it does not begin one.
+/// Returns whether a line can be the rest of another: it does not begin one.
 fn continues(line: &str) -> bool {
     const STARTS: [&str; 14] = [
         "tcp", "TCP", "udp", "LISTEN", "ESTAB", "CLOSE", "FIN", "LAST", "TIME", "SYN", "Active",

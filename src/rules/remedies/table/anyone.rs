@@ -1,4 +1,4 @@
-//! What holds for every program that is not known better, and for those that make their system calls
+//! Remedies for programs without a recognised runtime, and for those that make their system calls
 //! themselves.
 
 use super::super::{Cause, Claim, Remedy, Topic, Whom};

@@ -5,7 +5,7 @@ use super::{LIMIT, remedy, runtimes, servers};
 use crate::model::{Runtime, Server};
 use Topic::{ForGood, Now};
 
-/// Those that live with the limit they are started with. Others raise it to the hard limit by themselves.
+/// Programs that keep the limit they are started with. Others raise it to the hard limit themselves.
 const AS_STARTED: Whom = Whom::Runtimes(&[
     Runtime::Unknown,
     Runtime::Rust,

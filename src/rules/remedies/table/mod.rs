@@ -10,7 +10,7 @@ mod servers;
 use super::{Cause, Claim, Remedy, Topic, Whom};
 use crate::model::{Library, Runtime, Server};
 
-/// All of them. Where several of one topic fit equally well, they are told in this order.
+/// All of them. Where several of one topic fit equally well, they are printed in this order.
 pub(super) fn all() -> impl Iterator<Item = &'static Remedy> {
     [
         anyone::REMEDIES,

@@ -1,4 +1,4 @@
-//! Programs that one configures: which directive.
+//! Packaged programs: which directive to set.
 
 use super::super::{Cause, Remedy, Topic};
 use super::{BUSY, INHERITED, UNCLOSED, UNREAD, UNWATCHED, code, remedy, servers};

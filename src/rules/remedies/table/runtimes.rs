@@ -1,4 +1,4 @@
-//! Languages and event libraries: which call.
+//! Languages and event libraries: which call to use.
 
 use super::super::{Cause, Remedy, Topic};
 use super::{
@@ -303,7 +303,7 @@ pub(super) const REMEDIES: &[Remedy] = &[
     ),
 ];
 
-/// What is not read though its event loop does not work.
+/// A connection that is not read although its event loop is idle.
 const fn not_working(whom: super::Whom, text: &'static str) -> Remedy {
     const CAUSES: &[Cause] = &[
         Cause::LeftOut,

@@ -1,4 +1,4 @@
-//! Servers that a program brings along: which of their options.
+//! Servers that are libraries of a program: which of their options to set.
 
 use super::super::{Claim, Remedy, Whom};
 use super::{BUSY, UNCLOSED, UNREAD, UNWATCHED, code, servers};

@@ -38,7 +38,7 @@ pub(in super::super) struct ClosedSockets {
 }
 
 impl Pass {
-    /// Tells whether it found a holder of each of the sockets.
+    /// Returns whether it found a holder of each of the sockets.
     pub(in super::super) fn finds_all(&self, wanted: &InodeSet) -> bool {
         let sockets = self
             .outlines

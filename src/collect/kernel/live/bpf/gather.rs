@@ -33,7 +33,7 @@ struct Current {
     outline: Outline,
     /// Whether it is one that is looked for.
     counts: bool,
-    /// How many descriptors are sockets, of whatever kind and state.
+    /// How many descriptors are sockets, of any kind and state.
     sockets: usize,
     closed: Vec<(u32, u32, u32)>,
 }

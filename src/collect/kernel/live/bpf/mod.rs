@@ -90,8 +90,8 @@ fn is_worthwhile(procfs: &Path) -> bool {
     files.is_some_and(|files| files >= WORTHWHILE_FILES)
 }
 
-/// A program takes `CAP_BPF` and `CAP_PERFMON`; and who may not trace other processes would see of them
-/// who holds what, and not what it takes to judge that.
+/// Loading a program needs `CAP_BPF` and `CAP_PERFMON`. Without the right to trace other processes the pass
+/// would show holders that cannot be judged.
 fn is_permitted() -> bool {
     let Ok(capabilities) = rustix::thread::capabilities(None) else {
         return false;

@@ -28,11 +28,11 @@
 //! }
 //! ```
 //!
-//! Most sockets of a busy host are open on both ends. Of these nobody asks, and each field that is read
-//! of them is a cache line that nobody had.
+//! Most sockets of a busy host are open on both ends. They are not needed, and each field that is read
+//! from one costs a cache miss.
 //!
 //! It is put together here, as the filter of a socket dump is, because the offsets of the fields are
-//! known only on the machine it runs on; so nobody needs a compiler for it. The kernel's verifier
+//! known only on the machine it runs on. So no compiler is needed. The kernel's verifier
 //! checks each access against the types.
 
 use super::btf::Layout;

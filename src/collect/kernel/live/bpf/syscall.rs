@@ -124,6 +124,6 @@ fn bpf<T>(command: libc::c_int, attribute: &T) -> io::Result<OwnedFd> {
         unsafe_code,
         reason = "the descriptor comes from a system call that std does not know"
     )]
-    // SAFETY: each of the commands returns a new descriptor, which nobody else has.
+    // SAFETY: each of the commands returns a new descriptor, which nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

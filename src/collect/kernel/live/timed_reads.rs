@@ -1,7 +1,7 @@
-//! Reads that somebody else may hold up: a command line or an executable lies in memory or on a file system that
-//! another process may serve, and that process may never answer (FUSE, userfaultfd, a dead network mount).
+//! Reads that may block: a command line or an executable lies in memory or on a file system that another
+//! process may serve, and that process may never answer (FUSE, userfaultfd, a dead network mount).
 //!
-//! A thread of its own does such a read. Whoever waits for it gives up after a while and leaves the thread
+//! A thread of its own does such a read. The caller gives up after a deadline and leaves the thread
 //! behind.
 
 use std::collections::HashSet;
@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use crate::model::Pid;
 
-/// One answer may take so long. Local memory and files answer within microseconds.
+/// The most time that one answer may take. Local memory and files answer within microseconds.
 const ONE_ANSWER: Duration = Duration::from_millis(500);
 
-/// All late answers of a look together may take so long.
+/// The most time that all late answers of a look may take together.
 const ALL_ANSWERS: Duration = Duration::from_secs(2);
 
-/// So many threads may be left behind by one process; then nothing is asked that may be held up.
+/// The most threads that one process may leave behind; then nothing is read that may block.
 const MOST_LEFT_BEHIND: usize = 64;
 
 type Answer = io::Result<Vec<u8>>;
@@ -28,9 +28,9 @@ type Question = Box<dyn FnOnce() -> Answer + Send>;
 
 /// Asks with a deadline.
 #[derive(Default)]
-pub(super) struct Patience {
+pub(super) struct TimedReads {
     worker: Option<Worker>,
-    /// Threads that still wait for an answer nobody wants any more.
+    /// Threads that still wait for an answer that is no longer needed.
     left_behind: Arc<AtomicUsize>,
     /// What late answers have cost this look.
     spent: Duration,
@@ -43,8 +43,8 @@ struct Worker {
     answers: Receiver<Answer>,
 }
 
-impl Patience {
-    /// Begins a look: processes are asked again, and there is time again.
+impl TimedReads {
+    /// Begins a look: all processes are asked again, with the full time.
     pub(super) fn begin_look(&mut self) {
         self.spent = Duration::ZERO;
         self.late.clear();
@@ -107,18 +107,18 @@ fn start() -> io::Result<Worker> {
     let (questions, asked) = channel::<Question>();
     let (answer, answers) = channel();
     thread::Builder::new()
-        .name("patient-read".to_owned())
+        .name("timed-read".to_owned())
         .spawn(move || {
             for question in asked {
-                // Nobody listens any more where the answer came too late.
+                // The receiver is gone if the answer came too late.
                 drop(answer.send(question()));
             }
         })?;
     Ok(Worker { questions, answers })
 }
 
-/// The process whose memory or files a path below procfs leads to, where that may be held up.
-pub(super) fn may_be_held_up(path: &str) -> Option<Pid> {
+/// Returns the process whose memory or files a path below procfs leads to, if reading it may block.
+pub(super) fn may_block(path: &str) -> Option<Pid> {
     let (pid, rest) = path.split_once('/')?;
     let name = rest.split('/').next_back()?;
     let risky = matches!(name, "cmdline" | "environ" | "exe" | "mem" | "maps")
@@ -132,48 +132,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_in_time_is_given_on() {
-        let mut patience = Patience::default();
+    fn an_answer_in_time_is_returned() {
+        let mut timed_reads = TimedReads::default();
         for word in ["one", "two"] {
-            let answer = patience.ask(7, move || Ok(word.into()));
+            let answer = timed_reads.ask(7, move || Ok(word.into()));
             assert_eq!(answer.unwrap(), word.as_bytes());
         }
         assert!(
-            patience
+            timed_reads
                 .ask(7, || Err(io::ErrorKind::NotFound.into()))
                 .is_err()
         );
-        assert_eq!(patience.spent, Duration::ZERO);
+        assert_eq!(timed_reads.spent, Duration::ZERO);
     }
 
     #[test]
-    fn who_never_answers_is_left_behind_and_not_asked_again() {
-        let mut patience = Patience::default();
+    fn a_process_that_never_answers_is_left_behind_and_not_asked_again() {
+        let mut timed_reads = TimedReads::default();
         let (sender, receiver) = channel::<()>();
-        let answer = patience.ask(7, move || {
+        let answer = timed_reads.ask(7, move || {
             let _ = receiver.recv();
             Ok(Vec::new())
         });
         assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert_eq!(patience.left_behind.load(Ordering::Relaxed), 1);
-        let again = patience.ask(7, || Ok(b"too late".to_vec()));
+        assert_eq!(timed_reads.left_behind.load(Ordering::Relaxed), 1);
+        let again = timed_reads.ask(7, || Ok(b"too late".to_vec()));
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert_eq!(patience.ask(8, || Ok(b"other".to_vec())).unwrap(), b"other");
-        patience.begin_look();
-        assert_eq!(patience.ask(7, || Ok(b"next".to_vec())).unwrap(), b"next");
+        assert_eq!(
+            timed_reads.ask(8, || Ok(b"other".to_vec())).unwrap(),
+            b"other"
+        );
+        timed_reads.begin_look();
+        assert_eq!(
+            timed_reads.ask(7, || Ok(b"next".to_vec())).unwrap(),
+            b"next"
+        );
         drop(sender);
-        while patience.left_behind.load(Ordering::Relaxed) > 0 {
+        while timed_reads.left_behind.load(Ordering::Relaxed) > 0 {
             thread::yield_now();
         }
     }
 
     #[test]
-    fn what_lies_in_memory_or_files_of_others_may_be_held_up() {
-        assert_eq!(may_be_held_up("7/cmdline"), Some(7));
-        assert_eq!(may_be_held_up("7/task/8/exe"), Some(7));
-        assert_eq!(may_be_held_up("7/root/etc/hosts"), Some(7));
+    fn reads_of_memory_or_files_of_another_process_may_block() {
+        assert_eq!(may_block("7/cmdline"), Some(7));
+        assert_eq!(may_block("7/task/8/exe"), Some(7));
+        assert_eq!(may_block("7/root/etc/hosts"), Some(7));
         for path in ["7/stat", "7/net/tcp", "thread-self/ns/net", "self/exe", "7"] {
-            assert_eq!(may_be_held_up(path), None, "{path}");
+            assert_eq!(may_block(path), None, "{path}");
         }
     }
 }
