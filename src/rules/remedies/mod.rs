@@ -1,93 +1,12 @@
 //! What to do, as data: each remedy says what it is for, whom it is for, what it needs and what refutes it.
 
 mod facts;
+mod remedy;
 mod table;
 
-use crate::model::{Library, Runtime, Server, Software};
+use remedy::{Remedy, Topic};
 
 pub(super) use facts::{Cause, Claim, Facts};
-
-/// What a remedy speaks of. They are told in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Topic {
-    /// What to look into before all else.
-    Root,
-    /// What the author or the configuration has to change.
-    Code,
-    /// The limit to raise, and where.
-    ForGood,
-    /// What helps at once.
-    Now,
-    /// How to see more.
-    Look,
-}
-
-/// Whom a remedy is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whom {
-    Anyone,
-    /// Programs in which nothing shows that stands between them and the kernel.
-    OwnCalls,
-    Runtimes(&'static [Runtime]),
-    Libraries(&'static [Library]),
-    Servers(&'static [Server]),
-}
-
-/// One line of advice.
-#[derive(Debug)]
-struct Remedy {
-    topic: Topic,
-    /// The findings it is for.
-    findings: &'static [&'static str],
-    /// The causes it is for; empty: whatever the cause is, and for code whatever is not special.
-    causes: &'static [Cause],
-    whom: Whom,
-    /// What has to be known to be so.
-    needs: &'static [Claim],
-    /// What must not be known to be so.
-    refuted_by: &'static [Claim],
-    /// The line. `{pid}`, `{tid}`, `{name}`, `{heir}` and `{where}` stand for what the facts say.
-    text: &'static str,
-}
-
-impl Whom {
-    /// How closely it fits; none where it does not.
-    fn fits(self, software: &Software) -> Option<u8> {
-        match self {
-            Self::Anyone => Some(0),
-            Self::OwnCalls => {
-                let own = matches!(software.runtime, Runtime::Unknown | Runtime::Native);
-                (own && software.library.is_none()).then_some(1)
-            }
-            Self::Runtimes(of) => of.contains(&software.runtime).then_some(1),
-            Self::Libraries(of) => of.contains(&software.library?).then_some(2),
-            Self::Servers(of) => of.contains(&software.server?).then_some(3),
-        }
-    }
-}
-
-impl Remedy {
-    /// How closely it fits; none where it is for something else, or is refuted.
-    fn fits(&self, facts: &Facts) -> Option<u8> {
-        let is_code = self.topic == Topic::Code;
-        let of_cause = if self.causes.is_empty() {
-            !(is_code && facts.cause.is_special())
-        } else {
-            self.causes.contains(&facts.cause)
-        };
-        let holds = self.needs.iter().all(|claim| facts.knows(*claim))
-            && !self.refuted_by.iter().any(|claim| facts.knows(*claim));
-        if !self.findings.contains(&facts.finding) || !of_cause || !holds {
-            return None;
-        }
-        // Nobody can change the code of a program that he did not write.
-        let by_author = is_code && !matches!(self.whom, Whom::Servers(_));
-        if by_author && facts.software.is_product() {
-            return None;
-        }
-        self.whom.fits(&facts.software)
-    }
-}
 
 /// The remedies for these facts, in the order of their topics. Of several on one topic those that fit most
 /// closely are told.

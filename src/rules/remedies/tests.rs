@@ -1,3 +1,4 @@
+use super::remedy::{Whom, *};
 use super::*;
 use crate::correlate::fixtures;
 

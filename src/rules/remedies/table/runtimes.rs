@@ -1,8 +1,9 @@
 //! Languages and event libraries: which call.
 
-use super::super::{Cause, Remedy, Topic};
-use super::{
-    BUSY, EDGE, INHERITED, UNCLOSED, UNREAD, UNWATCHED, code, libraries, remedy, runtimes,
+use super::super::facts::Cause;
+use super::super::remedy::{
+    BUSY, EDGE, INHERITED, Remedy, Topic, UNCLOSED, UNREAD, UNWATCHED, code, libraries, remedy,
+    runtimes,
 };
 use crate::model::{Library, Runtime};
 

@@ -1,7 +1,6 @@
 //! Servers that a program brings along: which of their options.
 
-use super::super::{Remedy, Whom};
-use super::{BUSY, UNCLOSED, UNREAD, UNWATCHED, code, servers};
+use super::super::remedy::{BUSY, Remedy, UNCLOSED, UNREAD, UNWATCHED, Whom, code, servers};
 use crate::model::Server;
 
 const GUNICORN: Whom = servers(&[Server::Gunicorn]);
