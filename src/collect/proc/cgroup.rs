@@ -260,6 +260,7 @@ fn pod_uid(part: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::kernel::LiveKernel;
 
     #[test]
     fn mounts_in_other_places_are_found_with_what_they_hold() {
@@ -279,6 +280,42 @@ mod tests {
             assert_eq!(mounts[1].path_of(6, &freezer, outside), None);
         }
         assert_eq!(mounts[1].path_of(0, &[], "/docker/abc"), None);
+    }
+
+    /// A tree with process 7 in a cgroup of its own, which is mounted where one of two processes sees it.
+    fn frozen_behind(mounts: &str, root: &str) -> Reading<bool> {
+        let tree = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let file = tree.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        let point = if root.is_empty() {
+            tree.path().join("odd").display().to_string()
+        } else {
+            "/odd".to_owned()
+        };
+        write("7/cgroup", "0::/no-such-cgroup-here\n");
+        write(
+            mounts,
+            &format!("35 24 0:30 / {point} rw - cgroup2 none rw\n"),
+        );
+        write(
+            &format!("{root}odd/no-such-cgroup-here/cgroup.events"),
+            "populated 1\nfrozen 1\n",
+        );
+        read_frozen(&mut LiveKernel::new(tree.path()), 7)
+    }
+
+    #[test]
+    fn a_frozen_cgroup_is_found_where_we_or_process_1_see_it_mounted() {
+        assert_eq!(frozen_behind("self/mountinfo", ""), Reading::Known(true));
+        assert_eq!(
+            frozen_behind("1/mountinfo", "1/root/"),
+            Reading::Known(true)
+        );
+        let nowhere = frozen_behind("2/mountinfo", "");
+        assert_eq!(nowhere, Reading::Unknown(Gap::NotSupported));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::correlate::fixtures;
+use crate::model::{Library, Runtime, Server, Software};
 
 const FINDINGS: [(&str, &[Cause]); 9] = [
     (

@@ -1,8 +1,11 @@
 //! Remedies for programs without a recognised runtime, and for those that make their system calls
 //! themselves.
 
-use super::super::{Cause, Claim, Remedy, Topic, Whom};
-use super::{BUSY, DEAD, EDGE, INHERITED, LIMIT, POOL, UNCLOSED, UNREAD, UNWATCHED, code, remedy};
+use super::super::facts::{Cause, Claim};
+use super::super::remedy::{
+    BUSY, DEAD, EDGE, INHERITED, LIMIT, POOL, Remedy, Topic, UNCLOSED, UNREAD, UNWATCHED, Whom,
+    code, remedy,
+};
 use Topic::{Code, ForGood, Now, Root};
 use Whom::{Anyone, OwnCalls};
 

@@ -1,7 +1,6 @@
 //! Where the limit of descriptors is set: many programs set it themselves.
 
-use super::super::{Remedy, Topic, Whom};
-use super::{LIMIT, remedy, runtimes, servers};
+use super::super::remedy::{LIMIT, Remedy, Topic, Whom, remedy, runtimes, servers};
 use crate::model::{Runtime, Server};
 use Topic::{ForGood, Now};
 

@@ -1,7 +1,7 @@
 //! How to see what a process does, in its own language.
 
-use super::super::{Cause, Remedy, Topic, Whom};
-use super::{BUSY, remedy, runtimes, servers};
+use super::super::facts::Cause;
+use super::super::remedy::{BUSY, Remedy, Topic, Whom, remedy, runtimes, servers};
 use crate::model::{Runtime, Server};
 use Topic::Look;
 

@@ -1,7 +1,9 @@
 //! Packaged programs: which directive to set.
 
-use super::super::{Cause, Remedy, Topic};
-use super::{BUSY, INHERITED, UNCLOSED, UNREAD, UNWATCHED, code, remedy, servers};
+use super::super::facts::Cause;
+use super::super::remedy::{
+    BUSY, INHERITED, Remedy, Topic, UNCLOSED, UNREAD, UNWATCHED, code, remedy, servers,
+};
 use crate::model::Server;
 
 pub(super) const REMEDIES: &[Remedy] = &[

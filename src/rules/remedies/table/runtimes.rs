@@ -1,8 +1,9 @@
 //! Languages and event libraries: which call to use.
 
-use super::super::{Cause, Remedy, Topic};
-use super::{
-    BUSY, EDGE, INHERITED, UNCLOSED, UNREAD, UNWATCHED, code, libraries, remedy, runtimes,
+use super::super::facts::Cause;
+use super::super::remedy::{
+    BUSY, EDGE, INHERITED, Remedy, Topic, UNCLOSED, UNREAD, UNWATCHED, Whom, code, libraries,
+    remedy, runtimes,
 };
 use crate::model::{Library, Runtime};
 
@@ -304,7 +305,7 @@ pub(super) const REMEDIES: &[Remedy] = &[
 ];
 
 /// A connection that is not read although its event loop is idle.
-const fn not_working(whom: super::Whom, text: &'static str) -> Remedy {
+const fn not_working(whom: Whom, text: &'static str) -> Remedy {
     const CAUSES: &[Cause] = &[
         Cause::LeftOut,
         Cause::NoInput,

@@ -1,7 +1,7 @@
 //! Servers that are libraries of a program: which of their options to set.
 
-use super::super::{Claim, Remedy, Whom};
-use super::{BUSY, UNCLOSED, UNREAD, UNWATCHED, code, servers};
+use super::super::facts::Claim;
+use super::super::remedy::{BUSY, Remedy, UNCLOSED, UNREAD, UNWATCHED, Whom, code, servers};
 use crate::model::Server;
 
 const GUNICORN: Whom = servers(&[Server::Gunicorn]);
