@@ -3,10 +3,45 @@
 
 use super::command::parse_command;
 use super::endpoint::parse_endpoint;
-use super::reader::Line;
+use super::kind::Kind;
+use super::row::{Read, Row};
 use super::state::parse_state;
 use super::{lsof, net_tcp, netstat, ss};
 use crate::model::TcpState;
+
+/// A line taken for itself.
+pub(super) enum Line {
+    Ss(Box<ss::Unfinished>),
+    Netstat(Box<Row>),
+    Lsof(Box<Row>),
+    NetTcp(Kind, String),
+    /// It begins like a row and cannot be read.
+    Odd,
+    RowWithoutState,
+    /// A row about something else than TCP: it neither counts nor ends a table.
+    OtherProtocol,
+    NoRow,
+}
+
+impl Line {
+    fn of<T>(read: Read<T>, row: impl FnOnce(T) -> Self) -> Self {
+        match read {
+            Read::Row(read) => row(read),
+            Read::Odd => Self::Odd,
+            Read::WithoutState => Self::RowWithoutState,
+            Read::OtherProtocol => Self::OtherProtocol,
+            Read::NoRow => Self::NoRow,
+        }
+    }
+
+    /// Whether it is a row that can be read.
+    pub(super) fn is_row(&self) -> bool {
+        match self {
+            Self::Ss(_) | Self::Netstat(_) | Self::Lsof(_) | Self::NetTcp(..) => true,
+            Self::Odd | Self::RowWithoutState | Self::OtherProtocol | Self::NoRow => false,
+        }
+    }
+}
 
 /// A prefix has at most this many words, and this many bytes.
 const MOST_WORDS: usize = 16;
@@ -43,8 +78,11 @@ fn at_word(line: &str, asked_for: Option<TcpState>) -> Line {
     if let Some(row) = lsof::recognise(line) {
         return row.map_or(Line::Odd, |row| Line::Lsof(Box::new(row)));
     }
-    match netstat::recognise(line) {
-        Line::NoRow => ss::recognise(line, asked_for),
+    let of_netstat = Line::of(netstat::recognise(line), |row| Line::Netstat(Box::new(row)));
+    match of_netstat {
+        Line::NoRow => Line::of(ss::recognise(line, asked_for), |row| {
+            Line::Ss(Box::new(row))
+        }),
         recognised => recognised,
     }
 }

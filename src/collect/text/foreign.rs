@@ -1,6 +1,6 @@
 //! What a text without a table that can be read is, so that it is refused by its right name.
 
-use super::NoTable;
+use super::answer::NoTable;
 use super::endpoint::parse_endpoint;
 use super::lsof;
 use super::netstat::is_protocol;

@@ -1,6 +1,6 @@
 //! Lines copied from `/proc/net/tcp` and `/proc/net/tcp6`.
 
-use super::Kind;
+use super::kind::Kind;
 use super::row::{Row, Socket};
 use crate::collect::proc::parse_net_tcp;
 use crate::collect::sock_diag::Wanted;

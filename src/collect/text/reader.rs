@@ -1,11 +1,13 @@
 //! The lines of a text to tables.
 
+use super::answer::{NoTable, Part, Text};
 use super::command::{Evidence, headline, is_ellipsis, is_header, parse_command};
+use super::find::Line;
+use super::kind::Kind;
 use super::ledger::{Entry, TakenFor};
 use super::place::{self, Place};
-use super::row::Row;
 use super::table::{Table, coverage};
-use super::{Kind, NoTable, Part, Text, find, lsof, merge, netstat, ss};
+use super::{find, groups, lsof, merge, netstat};
 
 #[derive(Default)]
 pub(super) struct Reader {
@@ -25,30 +27,6 @@ pub(super) struct Reader {
     /// What `lsof -F` printed of the socket it is at.
     fields: lsof::Fields,
     ledger: Vec<Entry>,
-}
-
-/// A line taken for itself.
-pub(super) enum Line {
-    Ss(Box<ss::Unfinished>),
-    Netstat(Box<Row>),
-    Lsof(Box<Row>),
-    NetTcp(Kind, String),
-    /// It begins like a row and cannot be read.
-    Odd,
-    RowWithoutState,
-    /// A row about something else than TCP: it neither counts nor ends a table.
-    OtherProtocol,
-    NoRow,
-}
-
-impl Line {
-    /// Whether it is a row that can be read.
-    pub(super) fn is_row(&self) -> bool {
-        match self {
-            Self::Ss(_) | Self::Netstat(_) | Self::Lsof(_) | Self::NetTcp(..) => true,
-            Self::Odd | Self::RowWithoutState | Self::OtherProtocol | Self::NoRow => false,
-        }
-    }
 }
 
 /// A row that may go on in the next lines.
@@ -274,7 +252,7 @@ impl Reader {
         let unread = self.odd_lines + self.rows_without_state > 0;
         let mut replaced = 0;
         let mut parts = Vec::new();
-        for (name, tables) in place::groups(self.tables) {
+        for (name, tables) in groups::of_places(self.tables) {
             let before = tables.len();
             let tables = latest(tables);
             replaced += before - tables.len();

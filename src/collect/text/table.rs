@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::command::{Evidence, Part};
+use super::kind::{Fact, Kind, TableSummary};
 use super::place::Place;
 use super::row::Row;
-use super::{Fact, Kind, TableSummary, net_tcp, ss};
+use super::{net_tcp, ss};
 use crate::model::{Coverage, Extent, Gap, Inode, TcpState};
 
 /// The rows of one table, as far as they were read.

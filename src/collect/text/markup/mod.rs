@@ -14,15 +14,7 @@ mod wrap;
 use std::borrow::Cow;
 
 pub(super) use json::is_json;
-
-/// A line without markup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PlainLine {
-    /// How many lines of the text it was.
-    pub parts: usize,
-    /// What it says, trimmed.
-    pub text: String,
-}
+pub(super) use wrap::PlainLine;
 
 /// Decodes bytes: UTF-8, UTF-16 with a byte-order mark (as Windows consoles write it), and bytes
 /// that are neither as Latin-1, in which old message catalogues are.

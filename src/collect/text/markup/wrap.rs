@@ -4,7 +4,15 @@ use std::borrow::Cow;
 
 use super::super::endpoint::parse_endpoint;
 use super::super::{find, lsof, place};
-use super::PlainLine;
+
+/// A line without markup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct PlainLine {
+    /// How many lines of the text it was.
+    pub parts: usize,
+    /// What it says, trimmed.
+    pub text: String,
+}
 
 /// No terminal is narrower than this.
 const NARROWEST: usize = 40;
