@@ -23,7 +23,7 @@ pub enum Fact {
 }
 
 /// What prints tables of sockets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `ss`.
     Ss,

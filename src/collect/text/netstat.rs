@@ -70,6 +70,12 @@ fn is_row_start(rest: &[&str]) -> bool {
         .any(|word| parse_endpoint(word).is_some())
 }
 
+/// Returns whether a line can only be the rest of a row that names a process already.
+pub(super) fn is_timer_of_row(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], [values] | [_, values] if is_timer(values))
+}
+
 /// Returns whether words are what another line of the row before has: user and inode, a process, or a
 /// timer.
 pub(super) fn is_rest_of_row(line: &str) -> bool {
@@ -77,6 +83,7 @@ pub(super) fn is_rest_of_row(line: &str) -> bool {
     let (before, timer) = split_timer(&words);
     match before {
         [] => timer.is_some(),
+        [values] if is_timer(values) => true,
         ["-"] => true,
         [_user, inode, rest @ ..] if inode.parse::<u32>().is_ok() => {
             rest == ["-"] || parse_owner(rest).is_some()
@@ -168,13 +175,16 @@ fn parse_owner(words: &[&str]) -> Option<Owner> {
 
 fn split_timer<'w, 'a>(words: &'w [&'a str]) -> (&'w [&'a str], Option<Reading<Timer>>) {
     match words {
-        [before @ .., name, values]
-            if values.starts_with('(') && values.ends_with(')') && values.contains('/') =>
-        {
+        [before @ .., name, values] if is_timer(values) => {
             (before, parse_timer(name, values).map(Reading::Known))
         }
         _ => (words, None),
     }
+}
+
+/// `(0.00/0/0)`.
+fn is_timer(values: &str) -> bool {
+    values.starts_with('(') && values.ends_with(')') && values.contains('/')
 }
 
 fn parse_timer(name: &str, values: &str) -> Option<Timer> {
