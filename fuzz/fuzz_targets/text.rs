@@ -11,5 +11,11 @@ fuzz_target!(|bytes: &[u8]| {
     };
     // What could not be read may be about any socket: nothing is whole beside it.
     let unread = text.odd_lines + text.rows_without_state > 0;
-    assert!(!unread || text.parts.iter().all(|part| !part.coverage.sockets.is_whole()));
+    assert!(
+        !unread
+            || text
+                .parts
+                .iter()
+                .all(|part| !part.coverage.sockets.is_whole())
+    );
 });
