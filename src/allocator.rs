@@ -43,7 +43,8 @@ unsafe impl GlobalAlloc for AllocatorOrExit {
 /// Returns memory that was granted; without it, ends the program. Nothing here allocates.
 fn granted(memory: *mut u8) -> *mut u8 {
     if memory.is_null() {
-        let sentence = b"closewait-doctor: out of memory: the system or a limit (ulimit -v) refuses more\n";
+        let sentence =
+            b"closewait-doctor: out of memory: the system or a limit (ulimit -v) refuses more\n";
         // If even this cannot be written, nothing is left to do.
         let _ = rustix::io::write(rustix::stdio::stderr(), sentence);
         leave();
@@ -53,5 +54,5 @@ fn granted(memory: *mut u8) -> *mut u8 {
 
 #[expect(clippy::exit, reason = "there is no memory to return an error with")]
 fn leave() -> ! {
-    std::process::exit(ExitStatus::CouldNotLook.code())
+    std::process::exit(ExitStatus::CouldNotLook.code().into())
 }
