@@ -62,7 +62,8 @@ fn blind_spots(report: &Report) -> Vec<&Value> {
 const SETS: &str = "
 import os, resource, select, socket, sys, time
 sets, members = int(sys.argv[1]), int(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_NOFILE, (30000, 30000))
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 listener = socket.create_server(('127.0.0.1', 8080))
 read, write = os.pipe()
 numbers = [os.dup(read) for _ in range(members)]
@@ -108,7 +109,9 @@ fn thousands_of_sets_with_thousands_of_members_are_read_up_to_a_share() {
 const NEIGHBOUR: &str = "
 import fcntl, os, resource, select, socket, struct, sys, threading, time
 descriptors, threads, locks = map(int, sys.argv[1:4])
-resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors + 100,) * 2)
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+descriptors = min(descriptors, hard - 100)
 held = [socket.socket() for _ in range(descriptors // 2)]
 held += [open('/dev/null') for _ in range(descriptors - descriptors // 2 - 20)]
 inner = select.epoll()
