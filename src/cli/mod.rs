@@ -7,6 +7,8 @@
 mod check;
 mod exit_status;
 mod explain;
+mod exporter;
+mod follower;
 mod offline;
 mod options;
 mod output;
@@ -54,6 +56,7 @@ enum Command {
     Record(record::RecordArgs),
     Probe(probe::ProbeArgs),
     Relieve(relieve::RelieveArgs),
+    Exporter(exporter::ExporterArgs),
     /// What `relieve` starts to reach into an epoll set.
     #[command(hide = true)]
     Helper {
@@ -100,6 +103,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Record(arguments) => record::run(&arguments).map(looked),
         Command::Probe(arguments) => probe::run(&arguments, output_options),
         Command::Relieve(arguments) => relieve::run(&arguments, output_options),
+        Command::Exporter(arguments) => exporter::run(&arguments).map(looked),
         Command::Helper { procfs, task } => relieve::helper(&procfs, &task).map(looked),
     };
     match outcome {
@@ -122,6 +126,8 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
         ),
         Command::Record(_) | Command::Relieve(_) => rights::give_up()?,
         Command::Scan(_) | Command::Check(_) | Command::Explain(_) | Command::Probe(_) => {}
+        // It gives up more, as soon as it listens.
+        Command::Exporter(_) => {}
     }
     Ok(())
 }

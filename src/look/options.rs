@@ -23,6 +23,8 @@ pub struct LookOptions {
     pub inventory: bool,
     /// Whether to read sockets from procfs although `sock_diag` may do.
     pub procfs: bool,
+    /// Whether the counters of refused connections are wanted of every namespace.
+    pub counters: bool,
 }
 
 impl Default for LookOptions {
@@ -36,6 +38,7 @@ impl Default for LookOptions {
             timeout: thresholds::LOOK_TIMEOUT,
             inventory: false,
             procfs: false,
+            counters: false,
         }
     }
 }
@@ -53,6 +56,7 @@ impl LookOptions {
             // A recording is made with owners.
             inventory: true,
             procfs: recorded.procfs_source,
+            counters: false,
         }
     }
 

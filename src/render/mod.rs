@@ -12,6 +12,7 @@ mod json_types;
 mod json_waits;
 mod junit;
 mod line;
+pub mod metrics;
 pub mod page;
 mod probe;
 mod problem;
