@@ -125,9 +125,12 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
             "the helper process does not run with borrowed rights"
         ),
         Command::Record(_) | Command::Relieve(_) => rights::give_up()?,
-        Command::Scan(_) | Command::Check(_) | Command::Explain(_) | Command::Probe(_) => {}
-        // It gives up more, as soon as it listens.
-        Command::Exporter(_) => {}
+        // The exporter gives up more, as soon as it listens.
+        Command::Scan(_)
+        | Command::Check(_)
+        | Command::Explain(_)
+        | Command::Probe(_)
+        | Command::Exporter(_) => {}
     }
     Ok(())
 }

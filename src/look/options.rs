@@ -7,6 +7,10 @@ use crate::model::Scope;
 use crate::rules::thresholds;
 
 /// What to look at, and how.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own that a command asks or does not"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookOptions {
     /// What the look is restricted to.

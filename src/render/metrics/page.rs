@@ -101,3 +101,125 @@ fn of_looks(looks: &LookTally, succeeded: bool) -> Vec<Family> {
     }
     families
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::correlate::Analysis;
+    use crate::correlate::fixtures::{listener, snapshot, waiting_connection};
+    use crate::follow::LookOutcome;
+    use crate::model::{BlindSpot, Connection, DroppedCounters, Inode, Scope, SocketTable};
+    use crate::report::Circumstances;
+    use crate::rules;
+
+    fn report(listeners: u16, blind: bool) -> Report {
+        let mut look = snapshot(SocketTable {
+            listeners: (1..=listeners)
+                .map(|port| listener(&format!("0.0.0.0:{port}"), port.into()))
+                .collect(),
+            connections: (0..listeners)
+                .map(|port| Connection {
+                    local: ([10, 0, 0, 5], 40_000).into(),
+                    remote: ([10, 0, 0, 7], port).into(),
+                    inode: Inode::new(100_000 + u32::from(port)),
+                    ..waiting_connection(9000)
+                })
+                .collect(),
+            ..SocketTable::default()
+        });
+        look.counters = Some(DroppedCounters {
+            overflows: 3,
+            drops: 5,
+        });
+        look.blind_spots.extend(blind.then(|| BlindSpot {
+            what: "processes".to_owned(),
+            why: String::new(),
+            remedy: String::new(),
+            hides_findings: true,
+        }));
+        let analysis = Arc::new(Analysis::new(look, Duration::from_secs(3)));
+        let findings = rules::diagnose(&analysis);
+        let circumstances = Circumstances {
+            taken_at: String::new(),
+            scope: Scope::default(),
+            replayed: false,
+        };
+        Report::new(analysis, findings, circumstances)
+    }
+
+    fn with_page<T>(report: Option<&Report>, max: usize, use_it: impl Fn(&MetricsPage) -> T) -> T {
+        let mut history = History::default();
+        if let Some(report) = report {
+            history.take(report, Duration::ZERO);
+        }
+        let mut looks = LookTally::new(Duration::from_secs(15));
+        looks.count(LookOutcome::Success, 1000.5, Duration::from_millis(20));
+        use_it(&MetricsPage {
+            report,
+            history: &history,
+            units: &BTreeMap::new(),
+            looks: &looks,
+            now: Duration::from_secs(30),
+            max_series: MaxSeries::new(max).unwrap(),
+        })
+    }
+
+    fn text(report: Option<&Report>) -> String {
+        with_page(report, 2000, |page| {
+            let mut out = Vec::new();
+            page.write(Exposition::Text, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        })
+    }
+
+    #[test]
+    fn the_bound_holds_whatever_the_host_has() {
+        for listeners in [0, 1, 50, 3000] {
+            let report = report(listeners, false);
+            for max in [MaxSeries::LEAST, 2000] {
+                let series = with_page(Some(&report), max, |page| {
+                    page.families().iter().map(Family::series).sum::<usize>()
+                });
+                assert!(series <= max, "{listeners} listeners: {series} of {max}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_summed_and_said() {
+        let report = report(3000, false);
+        let text = text(Some(&report));
+        let other = "closewait_doctor_accept_queue_limit{netns=\"other\",listener=\"other\"";
+        assert!(text.contains(other), "{text}");
+        assert!(!text.contains("closewait_doctor_series_summed{kind=\"listener\"} 0"));
+    }
+
+    #[test]
+    fn zero_is_told_only_where_nothing_hides() {
+        let none = "closewait_doctor_findings{id=\"relay-pair\",severity=\"critical\"} 0\n";
+        assert!(text(Some(&report(1, false))).contains(none));
+        let blind = text(Some(&report(1, true)));
+        assert!(!blind.contains(none));
+        assert!(blind.contains("closewait_doctor_blind_spots{hides_findings=\"true\"} 1\n"));
+    }
+
+    #[test]
+    fn a_failed_look_leaves_only_the_looks_themselves() {
+        let text = text(None);
+        assert!(text.contains("closewait_doctor_last_look_success 0\n"));
+        assert!(text.contains("closewait_doctor_last_look_timestamp_seconds 1000.5\n"));
+        assert!(!text.contains("close_wait_connections"));
+    }
+
+    #[test]
+    fn counters_of_the_kernel_are_handed_on() {
+        let text = text(Some(&report(1, false)));
+        assert!(
+            text.contains("listen_overflows_total{netns=\"current\"} 3\n"),
+            "{text}"
+        );
+        assert!(text.contains("listen_drops_total{netns=\"current\"} 5\n"));
+    }
+}
