@@ -15,6 +15,7 @@ mod check;
 mod check_formats;
 mod close_wait;
 mod dead_descriptors;
+mod exporter;
 mod halted;
 mod healthy;
 mod hidden_owners;
