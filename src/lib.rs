@@ -75,3 +75,5 @@ pub mod report;
 pub mod rules;
 #[cfg(target_os = "linux")]
 pub mod serve;
+#[cfg(all(target_os = "linux", feature = "watch"))]
+pub mod watch;

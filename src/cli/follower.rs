@@ -1,12 +1,18 @@
 //! Looks taken again and again, of this host or of a recording that is replayed.
 
+#[cfg(feature = "watch")]
+use std::io;
 use std::io::Cursor;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::scan::now;
+#[cfg(feature = "watch")]
+use crate::act;
+#[cfg(feature = "watch")]
+use crate::collect::kernel::{Header, Recorder};
 use crate::collect::kernel::{Kernel, LiveKernel, RecordedKernel};
 use crate::follow::LookOutcome;
 use crate::look::{self, LookError, LookOptions};
@@ -71,6 +77,45 @@ impl Follower {
             outcome,
             took: started.elapsed(),
         }
+    }
+
+    /// Takes one look at this host and writes down what it read; a recording is not recorded again.
+    #[cfg(feature = "watch")]
+    pub(super) fn look_and_record(&mut self, file: &Path) -> (Taken, io::Result<()>) {
+        let Self::Live { kernel, options } = self else {
+            return (self.look(), Ok(()));
+        };
+        let started = Instant::now();
+        let taken_at = now();
+        let host = kernel.host();
+        let how = options.recorded_options();
+        let header = Header::new(taken_at.clone(), &host, &options.scope, how, false);
+        let mut recorder = Recorder::new(&mut **kernel);
+        let look = look::take(&mut recorder, options);
+        let written = act::write_file(file, |out| recorder.write(header, out));
+        let report = look.map(|look| look.report(&taken_at));
+        let taken = Taken {
+            outcome: match &report {
+                Ok(_) => LookOutcome::Success,
+                Err(_) => LookOutcome::Failed,
+            },
+            report,
+            took: started.elapsed(),
+        };
+        (taken, written)
+    }
+
+    /// Returns what the recording shows, with its own time.
+    pub(super) fn recorded_look(&self) -> Result<Report> {
+        let Self::Replay { recording } = self else {
+            bail!("a look at this host is not recorded");
+        };
+        let mut kernel = RecordedKernel::read_from(Cursor::new(recording))?;
+        let options = LookOptions::of_recording(kernel.header());
+        let taken_at = kernel.header().taken_at.clone();
+        let origin = look::origin_of_recording(kernel.header());
+        let look = look::take(&mut kernel, &options)?;
+        Ok(look.report(&taken_at).with_origin(origin))
     }
 
     /// Returns the kernel, where it is this host's.

@@ -18,6 +18,7 @@ mod record;
 mod relieve;
 mod scan;
 mod threshold;
+mod watch;
 
 use std::ffi::OsString;
 use std::io;
@@ -57,6 +58,7 @@ enum Command {
     Probe(probe::ProbeArgs),
     Relieve(relieve::RelieveArgs),
     Exporter(exporter::ExporterArgs),
+    Watch(watch::WatchArgs),
     /// What `relieve` starts to reach into an epoll set.
     #[command(hide = true)]
     Helper {
@@ -104,6 +106,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Probe(arguments) => probe::run(&arguments, output_options),
         Command::Relieve(arguments) => relieve::run(&arguments, output_options),
         Command::Exporter(arguments) => exporter::run(&arguments).map(looked),
+        Command::Watch(arguments) => watch::run(&arguments, output_options).map(looked),
         Command::Helper { procfs, task } => relieve::helper(&procfs, &task).map(looked),
     };
     match outcome {
@@ -124,7 +127,8 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
             !rights::are_borrowed()?,
             "the helper process does not run with borrowed rights"
         ),
-        Command::Record(_) | Command::Relieve(_) => rights::give_up()?,
+        // `watch` records where that is asked for.
+        Command::Record(_) | Command::Relieve(_) | Command::Watch(_) => rights::give_up()?,
         // The exporter gives up more, as soon as it listens.
         Command::Scan(_)
         | Command::Check(_)

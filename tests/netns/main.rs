@@ -35,3 +35,5 @@ mod rights;
 mod soak;
 mod support;
 mod text;
+#[cfg(feature = "watch")]
+mod watch;
