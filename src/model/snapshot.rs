@@ -173,7 +173,7 @@ pub struct BlindSpot {
     pub hides_findings: bool,
 }
 
-/// Connections in every state, read by port.
+/// Connections that are open on both ends, read by port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenConnections {
     /// The local ports.
@@ -209,7 +209,7 @@ pub struct Snapshot {
     pub processes: BTreeMap<Pid, Process>,
     /// What threads wait for, where a process is about to be accused.
     pub waits: WaitFacts,
-    /// The connections of suspicious listeners in every state, unless all connections were read anyway.
+    /// The connections of suspicious listeners that are open on both ends, unless all connections were read anyway.
     pub open: Option<OpenConnections>,
     /// Repeated samples at suspicious listeners.
     pub samples: Vec<Sample>,
