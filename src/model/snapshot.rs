@@ -215,6 +215,8 @@ pub struct Snapshot {
     pub samples: Vec<Sample>,
     /// Drop counters before and after the observation.
     pub dropped: Option<(DroppedCounters, DroppedCounters)>,
+    /// Drop counters at the start, where they were asked for and could be read.
+    pub counters: Option<DroppedCounters>,
     /// What was asked for and is not there.
     pub absent: Vec<Absent>,
     /// How much of each source was read.
@@ -250,6 +252,7 @@ impl Snapshot {
             open: None,
             samples: Vec::new(),
             dropped: None,
+            counters: None,
             absent: Vec::new(),
             coverage: Coverage::default(),
             blind_spots: Vec::new(),

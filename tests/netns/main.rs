@@ -16,6 +16,7 @@ mod check_formats;
 mod close_wait;
 mod dead_descriptors;
 mod faults;
+mod exporter;
 mod halted;
 mod healthy;
 mod hidden_owners;
@@ -36,3 +37,5 @@ mod scale;
 mod soak;
 mod support;
 mod text;
+#[cfg(feature = "watch")]
+mod watch;
