@@ -16,6 +16,7 @@ mod record;
 mod relieve;
 mod scan;
 mod threshold;
+mod trace;
 
 use std::ffi::OsString;
 use std::io;
@@ -54,6 +55,7 @@ enum Command {
     Record(record::RecordArgs),
     Probe(probe::ProbeArgs),
     Relieve(relieve::RelieveArgs),
+    Trace(trace::TraceArgs),
     /// What `relieve` starts to reach into an epoll set.
     #[command(hide = true)]
     Helper {
@@ -99,6 +101,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Explain(arguments) => explain::run(&arguments, output_options).map(looked),
         Command::Record(arguments) => record::run(&arguments).map(looked),
         Command::Probe(arguments) => probe::run(&arguments, output_options),
+        Command::Trace(arguments) => trace::run(&arguments, output_options),
         Command::Relieve(arguments) => relieve::run(&arguments, output_options),
         Command::Helper { procfs, task } => relieve::helper(&procfs, &task).map(looked),
     };
@@ -120,7 +123,7 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
             !rights::are_borrowed()?,
             "the helper process does not run with borrowed rights"
         ),
-        Command::Record(_) | Command::Relieve(_) => rights::give_up()?,
+        Command::Record(_) | Command::Relieve(_) | Command::Trace(_) => rights::give_up()?,
         Command::Scan(_) | Command::Check(_) | Command::Explain(_) | Command::Probe(_) => {}
     }
     Ok(())

@@ -17,6 +17,7 @@ mod probe;
 mod problem;
 mod relieve;
 mod table;
+mod trace;
 
 pub use cells::TableOptions;
 pub use github::{write_failed_github, write_github};
@@ -28,3 +29,4 @@ pub use line::{write_failed_line, write_line};
 pub use probe::{ProbeReport, write_probe_table};
 pub use relieve::{ReliefReport, ServerState, write_relief_table};
 pub use table::write_table;
+pub use trace::{TraceClock, write_conclusion, write_conclusion_json, write_events, write_trace_head};
