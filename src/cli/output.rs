@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 
+use super::OutputOptions;
 use crate::render::escape::escape;
 
 /// Hands out standard output, buffered, coloured by choice, and makes sure that all of it is
@@ -27,14 +28,25 @@ pub(super) fn with_stdout(
 /// Standard output takes this much at once.
 const OUTPUT_BYTES: usize = 64 * 1024;
 
+/// The width to fit lines into, where there is one.
+pub(super) fn width(options: OutputOptions) -> Option<u16> {
+    terminal_width().filter(|_| !options.wide)
+}
+
 /// The width of the terminal on standard output, where it is one.
-pub(super) fn terminal_width() -> Option<u16> {
+fn terminal_width() -> Option<u16> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
         return None;
     }
     let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
     (size.ws_col > 0).then_some(size.ws_col)
+}
+
+/// Refuses `--json` for a command whose answer has no such form.
+pub(super) fn expect_no_json(options: OutputOptions, command: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(!options.json, "`{command}` has no JSON form");
+    Ok(())
 }
 
 /// Writes to standard error what went wrong, in one line.

@@ -97,6 +97,13 @@ pub(super) enum ActFormat {
     Json,
 }
 
+impl ActFormat {
+    /// JSON where `--json` asks for it.
+    pub(super) fn or_json(self, options: OutputOptions) -> Self {
+        if options.json { Self::Json } else { self }
+    }
+}
+
 impl WhichListener {
     /// The listener that is meant, where one is named.
     pub(super) fn wanted(&self) -> Option<ListenerChoice> {
@@ -203,15 +210,17 @@ pub(super) fn run(arguments: &ProbeArgs, output_options: OutputOptions) -> Resul
         behaviour,
         findings: assessed,
     };
-    output::with_stdout(output_options.color, |out| match arguments.format {
-        ActFormat::Json => render::write_probe_json(&report, out),
-        ActFormat::Table => {
-            let options = TableOptions {
-                width: output::terminal_width(),
-                all: output_options.verbose,
-                limit: None,
-            };
-            render::write_probe_table(&report, options, out)
+    output::with_stdout(output_options.color, |out| {
+        match arguments.format.or_json(output_options) {
+            ActFormat::Json => render::write_probe_json(&report, out),
+            ActFormat::Table => {
+                let options = TableOptions {
+                    width: output::width(output_options),
+                    all: output_options.verbose(),
+                    limit: None,
+                };
+                render::write_probe_table(&report, options, out)
+            }
         }
     })
     .context("writing the answer")?;

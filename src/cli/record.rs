@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::options::TargetArgs;
 use super::scan::now;
+use super::{OutputOptions, output};
 use crate::act;
 use crate::collect::kernel::{Header, Kernel, LiveKernel, Recorder};
 use crate::look;
@@ -27,7 +28,8 @@ pub(super) struct RecordArgs {
     redact: bool,
 }
 
-pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
+pub(super) fn run(arguments: &RecordArgs, output_options: OutputOptions) -> Result<()> {
+    output::expect_no_json(output_options, "record")?;
     let target = &arguments.target;
     let options = target.look_options(true);
     let taken_at = now();

@@ -189,15 +189,17 @@ pub(super) fn run(arguments: &RelieveArgs, output_options: OutputOptions) -> Res
         after: after.as_ref().map(|after| run.state(after)),
         elapsed: started.elapsed(),
     };
-    output::with_stdout(output_options.color, |out| match arguments.format {
-        ActFormat::Json => render::write_relieve_json(&report, out),
-        ActFormat::Table => {
-            let options = TableOptions {
-                width: output::terminal_width(),
-                all: output_options.verbose,
-                limit: None,
-            };
-            render::write_relief_table(&report, options, out)
+    output::with_stdout(output_options.color, |out| {
+        match arguments.format.or_json(output_options) {
+            ActFormat::Json => render::write_relieve_json(&report, out),
+            ActFormat::Table => {
+                let options = TableOptions {
+                    width: output::width(output_options),
+                    all: output_options.verbose(),
+                    limit: None,
+                };
+                render::write_relief_table(&report, options, out)
+            }
         }
     })
     .context("writing the answer")?;

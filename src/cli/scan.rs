@@ -67,9 +67,14 @@ impl From<FailOn> for Severity {
 }
 
 pub(super) fn run(arguments: &ScanArgs, output_options: OutputOptions) -> Result<ExitStatus> {
-    let inventory = arguments.format == Format::Json || output_options.verbose;
+    let format = if output_options.json {
+        Format::Json
+    } else {
+        arguments.format
+    };
+    let inventory = format == Format::Json || output_options.verbose();
     let report = report(&arguments.target, arguments.from.as_deref(), inventory)?;
-    print(&report, arguments, output_options)?;
+    print(&report, format, arguments.limit, output_options)?;
     Ok(match arguments.fail_on {
         None => ExitStatus::Success,
         Some(least) => report.status_from(least.into()).into(),
@@ -101,7 +106,8 @@ fn report_recorded(
     kernel: &mut RecordedKernel,
 ) -> Result<Report> {
     let mut options = LookOptions::of_recording(kernel.header());
-    if !target.ports.is_empty() && !kernel.covers(&target.ports) {
+    let asked = target.scope();
+    if !asked.ports.is_empty() && !kernel.covers(&asked.ports) {
         let recorded = options.scope.ports.iter();
         let ports: Vec<String> = recorded.map(ToString::to_string).collect();
         bail!(
@@ -110,11 +116,13 @@ fn report_recorded(
             ports.join(", ")
         );
     }
-    if !target.ports.is_empty() {
-        options.scope.ports.clone_from(&target.ports);
+    if !asked.ports.is_empty() {
+        options.scope.ports = asked.ports;
+        options.scope.addresses = asked.addresses;
     }
-    if !target.pids.is_empty() {
-        options.scope.pids.clone_from(&target.pids);
+    if !asked.pids.is_empty() || !asked.names.is_empty() {
+        options.scope.pids = asked.pids;
+        options.scope.names = asked.names;
     }
     options.grace = target.min_age.unwrap_or(options.grace);
     let taken_at = kernel.header().taken_at.clone();
@@ -124,14 +132,18 @@ fn report_recorded(
         .with_origin(origin))
 }
 
-fn print(report: &Report, arguments: &ScanArgs, output_options: OutputOptions) -> Result<()> {
-    let limit = arguments.limit;
-    output::with_stdout(output_options.color, |out| match arguments.format {
+fn print(
+    report: &Report,
+    format: Format,
+    limit: Option<usize>,
+    output_options: OutputOptions,
+) -> Result<()> {
+    output::with_stdout(output_options.color, |out| match format {
         Format::Json => render::write_json(report, limit, out),
         Format::Table => {
             let options = TableOptions {
-                width: output::terminal_width(),
-                all: output_options.verbose,
+                width: output::width(output_options),
+                all: output_options.verbose(),
                 limit,
             };
             render::write_table(report, options, out)

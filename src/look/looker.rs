@@ -7,7 +7,7 @@ use super::blind_spots;
 use super::dead::{self, DeadScan};
 use super::error::LookError;
 use super::options::LookOptions;
-use super::scope::restrict_to_pids;
+use super::scope::{is_selected, restrict_to_holders};
 use super::search::Search;
 use crate::collect::kernel::{DescriptorTables, Kernel, KernelError, Kind};
 use crate::collect::proc;
@@ -69,7 +69,7 @@ impl Looker<'_> {
 
     /// The sockets whose holders are to be found, if any are.
     pub(super) fn wanted(&self, snapshot: &Snapshot, seen: &Triage) -> Option<InodeSet> {
-        if !self.options.inventory && seen.is_idle() && self.options.scope.pids.is_empty() {
+        if !self.options.inventory && seen.is_idle() && !self.options.scope.selects_holders() {
             return None;
         }
         let listeners = snapshot.sockets.listeners.iter();
@@ -99,8 +99,9 @@ impl Looker<'_> {
             Some(search) => self.owners(&mut snapshot, &seen, search),
             None => Vec::new(),
         };
-        if !self.options.scope.pids.is_empty() {
-            restrict_to_pids(&mut snapshot, &self.options.scope.pids);
+        if self.options.scope.selects_holders() {
+            self.note_absent_names(&mut snapshot);
+            restrict_to_holders(&mut snapshot, &self.options.scope);
             self.note_absent_processes(&mut snapshot);
             seen = triage(&snapshot, self.options.grace);
         }
@@ -190,6 +191,14 @@ impl Looker<'_> {
                 snapshot.processes.insert(found.pid, process);
             }
         }
+        let scope = &self.options.scope;
+        let processes = &snapshot.processes;
+        let is_selected = |pid| {
+            processes
+                .get(&pid)
+                .is_none_or(|one| is_selected(scope, one))
+        };
+        snapshot.dead.retain(|found| is_selected(found.pid));
     }
 
     fn sight_again(&mut self, source: SocketSource, first: Duration) -> Option<DeadScan> {

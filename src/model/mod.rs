@@ -10,6 +10,7 @@ mod process;
 mod reading;
 mod runtime;
 mod scope;
+pub mod similar;
 mod snapshot;
 mod socket;
 mod syscall;

@@ -29,7 +29,7 @@ pub(super) fn plain_table() -> Table {
     table
 }
 
-pub(super) fn lines(table: &Table) -> Vec<String> {
+fn lines(table: &Table) -> Vec<String> {
     table
         .lines()
         .map(|line| line.trim_end().to_owned())

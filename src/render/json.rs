@@ -115,8 +115,12 @@ struct LinesV1 {
 struct ScopeV1<'a> {
     /// Ports, and ranges as `first-last`; empty for all.
     ports: Vec<PortV1>,
+    /// Addresses, each with a port that is among `ports`; empty for all.
+    addresses: Vec<String>,
     /// Processes; empty for all.
     pids: &'a [u32],
+    /// Names of processes or units; empty for all.
+    names: &'a [String],
     /// `current`, or the namespace as it was named.
     netns: &'a str,
 }
@@ -133,7 +137,7 @@ enum PortV1 {
 #[derive(Serialize, JsonSchema)]
 struct AbsentV1 {
     kind: AskedV1,
-    /// The port or range, the process id, or the name of the namespace.
+    /// The port or range, the address, the process id, or the name.
     asked: String,
     /// Listeners that are there, those on the nearest ports first.
     nearby: Vec<String>,
@@ -143,7 +147,9 @@ struct AbsentV1 {
 #[serde(rename_all = "snake_case")]
 enum AskedV1 {
     Port,
+    Address,
     Process,
+    Name,
     Namespace,
 }
 
@@ -567,7 +573,14 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
                 .copied()
                 .map(PortV1::from)
                 .collect(),
+            addresses: report
+                .scope
+                .addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             pids: &report.scope.pids,
+            names: &report.scope.names,
             netns: report.scope.netns_name(),
         },
         sources: SourcesV1 {
@@ -612,7 +625,9 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
 fn convert_absent(absent: &Absent) -> AbsentV1 {
     let (kind, asked) = match &absent.asked {
         Asked::Port(range) => (AskedV1::Port, range.to_string()),
+        Asked::Address(address) => (AskedV1::Address, address.to_string()),
         Asked::Process(pid) => (AskedV1::Process, pid.to_string()),
+        Asked::Name(name, _) => (AskedV1::Name, name.clone()),
         Asked::Namespace(name) => (AskedV1::Namespace, name.clone()),
     };
     AbsentV1 {

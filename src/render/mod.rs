@@ -11,6 +11,7 @@ mod json_relieve;
 mod json_types;
 mod json_waits;
 mod junit;
+mod layout;
 mod line;
 pub mod page;
 mod probe;

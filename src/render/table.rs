@@ -4,18 +4,16 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::ContentArrangement;
 
-use super::cells::{TableOptions, address, duration, lines, owners, plain_table, write_rows};
+use super::cells::{TableOptions, address, duration, owners, plain_table, write_rows};
 use super::connections::write_connections;
 use super::escape::escape;
+use super::layout::wrap;
 use crate::correlate::Ledger;
 use crate::model::Reading;
 use crate::report::{ListenerRow, Report, Source, Verdict, absent_sentence};
 use crate::rules::{Confidence, Finding, Severity};
 
-/// Beyond this width lines are hard to read.
-const WIDEST_TEXT: u16 = 110;
 /// Labels of a finding's block stand in a column of this width.
 const LABEL_WIDTH: usize = 6;
 /// Set before each line of a paragraph but the first.
@@ -207,7 +205,7 @@ pub(super) fn write_text<'t>(
     let indent = 2 + if label.is_empty() { 0 } else { LABEL_WIDTH };
     let mut label = label;
     for paragraph in paragraphs {
-        for (number, line) in wrap(&escape(paragraph), options.width, indent)
+        for (number, line) in wrap(&escape(paragraph), options.width, indent + HANGING.len())
             .iter()
             .enumerate()
         {
@@ -219,26 +217,6 @@ pub(super) fn write_text<'t>(
         }
     }
     Ok(())
-}
-
-/// Breaks text between words to fit a terminal.
-fn wrap(text: &str, width: Option<u16>, indent: usize) -> Vec<String> {
-    let Some(width) = width else {
-        return vec![text.to_owned()];
-    };
-    let room = width
-        .min(WIDEST_TEXT)
-        .saturating_sub(u16::try_from(indent + HANGING.len()).unwrap_or(u16::MAX))
-        .max(20);
-    let mut table = plain_table();
-    table
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(room)
-        .add_row([text]);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 0));
-    }
-    lines(&table)
 }
 
 fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
