@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &ExplainArgs, output_options: OutputOptions) -> Res
             output::with_stdout(output_options.color, |out| page::write_markdown(text, out))?;
         }
         Format::Terminal => pager::page(output_options.color, |out| {
-            page::write_page(text, output::width(output_options), out)
+            page::write_page(text, output::table_options(output_options).width, out)
         })?,
     }
     Ok(())

@@ -27,7 +27,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::collect::rights;
-use output_options::{Detail, OutputOptions};
+use crate::render::Detail;
+use output_options::OutputOptions;
 
 pub use exit_status::ExitStatus;
 

@@ -2,6 +2,8 @@
 
 use anstream::ColorChoice;
 
+use crate::render::Detail;
+
 /// The options about output, which every command has.
 #[derive(Clone, Copy)]
 pub(super) struct OutputOptions {
@@ -19,15 +21,4 @@ impl OutputOptions {
     pub(super) fn verbose(self) -> bool {
         self.detail == Detail::Full
     }
-}
-
-/// How much is said.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Detail {
-    /// The first line.
-    FirstLine,
-    /// What a person needs first.
-    Usual,
-    /// Everything.
-    Full,
 }

@@ -15,7 +15,7 @@ use crate::collect::kernel::{LiveKernel, netns};
 use crate::correlate::Analysis;
 use crate::look::{self, LookOptions};
 use crate::model::Scope;
-use crate::render::{self, ProbeReport, TableOptions};
+use crate::render::{self, ProbeReport};
 use crate::rules::{self, Finding, thresholds};
 
 /// Open a connection to a listener of this host and say what became of it: REFUSED, DROPPED, QUEUED,
@@ -214,11 +214,7 @@ pub(super) fn run(arguments: &ProbeArgs, output_options: OutputOptions) -> Resul
         match arguments.format.or_json(output_options) {
             ActFormat::Json => render::write_probe_json(&report, out),
             ActFormat::Table => {
-                let options = TableOptions {
-                    width: output::width(output_options),
-                    all: output_options.verbose(),
-                    limit: None,
-                };
+                let options = output::table_options(output_options);
                 render::write_probe_table(&report, options, out)
             }
         }

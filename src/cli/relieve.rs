@@ -18,7 +18,7 @@ use crate::act::{self, Target};
 use crate::collect::kernel::LiveKernel;
 use crate::correlate::Analysis;
 use crate::model::{Scope, TcpState};
-use crate::render::{self, ReliefReport, ServerState, TableOptions};
+use crate::render::{self, ReliefReport, ServerState};
 use crate::rules::{self, Finding};
 
 /// Free a stuck accept queue without a restart: prints a plan, and carries it out with --yes.
@@ -193,11 +193,7 @@ pub(super) fn run(arguments: &RelieveArgs, output_options: OutputOptions) -> Res
         match arguments.format.or_json(output_options) {
             ActFormat::Json => render::write_relieve_json(&report, out),
             ActFormat::Table => {
-                let options = TableOptions {
-                    width: output::width(output_options),
-                    all: output_options.verbose(),
-                    limit: None,
-                };
+                let options = output::table_options(output_options);
                 render::write_relief_table(&report, options, out)
             }
         }

@@ -10,6 +10,7 @@ use super::offline::{self, Offline};
 use super::options::TargetArgs;
 use super::{ExitStatus, OutputOptions, output};
 use crate::collect::kernel::{LiveKernel, RecordedKernel};
+use crate::collect::read_user_names;
 use crate::look::{self, LookOptions};
 use crate::render::{self, TableOptions};
 use crate::report::Report;
@@ -31,8 +32,16 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
     from: Option<PathBuf>,
 
-    /// List at most this many connections, the oldest [default: in a table five of each kind, in JSON
-    /// all]. Totals count all of them.
+    /// Print one line for each finding.
+    #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
+    brief: bool,
+
+    /// List every connection on its own line; without it a table has one line for each kind.
+    #[arg(long)]
+    connections: bool,
+
+    /// List at most this many connections, the oldest, each on its own line [default in JSON: all]. Totals
+    /// count all of them.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
 
@@ -74,7 +83,7 @@ pub(super) fn run(arguments: &ScanArgs, output_options: OutputOptions) -> Result
     };
     let inventory = format == Format::Json || output_options.verbose();
     let report = report(&arguments.target, arguments.from.as_deref(), inventory)?;
-    print(&report, format, arguments.limit, output_options)?;
+    print(&report, format, arguments, output_options)?;
     Ok(match arguments.fail_on {
         None => ExitStatus::Success,
         Some(least) => report.status_from(least.into()).into(),
@@ -87,7 +96,7 @@ pub(super) fn report(target: &TargetArgs, from: Option<&Path>, inventory: bool) 
         let taken_at = now();
         let mut kernel = LiveKernel::new(&target.procfs);
         let look = look::take(&mut kernel, &target.look_options(inventory))?;
-        return Ok(look.report(&taken_at));
+        return Ok(look.report(&taken_at).with_users(read_user_names()));
     };
     match offline::read(file)? {
         Offline::Recording(mut kernel) => report_recorded(target, file, &mut kernel),
@@ -135,18 +144,22 @@ fn report_recorded(
 fn print(
     report: &Report,
     format: Format,
-    limit: Option<usize>,
+    arguments: &ScanArgs,
     output_options: OutputOptions,
 ) -> Result<()> {
     output::with_stdout(output_options.color, |out| match format {
-        Format::Json => render::write_json(report, limit, out),
+        Format::Json => render::write_json(report, arguments.limit, out),
         Format::Table => {
             let options = TableOptions {
-                width: output::width(output_options),
-                all: output_options.verbose(),
-                limit,
+                each: arguments.connections,
+                limit: arguments.limit,
+                ..output::table_options(output_options)
             };
-            render::write_table(report, options, out)
+            if arguments.brief {
+                render::write_brief(report, options, out)
+            } else {
+                render::write_table(report, options, out)
+            }
         }
     })
     .context("writing the answer")

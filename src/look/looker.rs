@@ -115,7 +115,7 @@ impl Looker<'_> {
         self.examine(&mut snapshot, &seen, &tables);
         self.watch(&mut snapshot, &seen);
         self.look_again(&mut snapshot, &seen);
-        self.read_uptime(&mut snapshot, &seen);
+        self.read_uptime(&mut snapshot);
         if let Some(dead) = dead {
             self.confirm_dead(&mut snapshot, dead);
         }

@@ -25,20 +25,28 @@ fn rank(asked: &str, name: &str) -> Option<usize> {
     (far * 3 <= length).then_some(far)
 }
 
-/// The number of letters to insert, remove or replace (Levenshtein).
+/// The number of letters to insert, remove, replace or swap with the next (optimal string alignment).
 fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, letter) in one.chars().enumerate() {
-        let mut diagonal = index;
-        row[0] = index + 1;
-        for (column, with) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *with);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
+    for row in 1..=one.len() {
+        let mut next = vec![row];
+        for column in 1..=other.len() {
+            let (letter, with) = (one[row - 1], other[column - 1]);
+            let replaced = rows[row - 1][column - 1] + usize::from(letter != with);
+            let mut least = replaced
+                .min(rows[row - 1][column] + 1)
+                .min(next[column - 1] + 1);
+            let swapped =
+                row > 1 && column > 1 && letter == other[column - 2] && one[row - 2] == with;
+            if swapped {
+                least = least.min(rows[row - 2][column - 2] + 1);
+            }
+            next.push(least);
         }
+        rows.push(next);
     }
-    row[other.len()]
+    rows[one.len()][other.len()]
 }
 
 #[cfg(test)]
@@ -65,7 +73,12 @@ mod tests {
 
     #[test]
     fn letters_are_counted_that_differ() {
-        for (one, other, far) in [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3)] {
+        for (one, other, far) in [
+            ("", "abc", 3),
+            ("abc", "abc", 0),
+            ("kitten", "sitting", 3),
+            ("ngnix", "nginx", 1),
+        ] {
             assert_eq!(distance(one, other), far, "{one} {other}");
         }
     }

@@ -147,27 +147,27 @@ fn inline(line: &str) -> String {
 }
 
 /// `[text](target)` to `text`.
-fn without_links(line: &str) -> String {
+fn without_links(markdown: &str) -> String {
     let mut text = String::new();
-    let mut rest = line;
+    let mut rest = markdown;
     while let Some((before, after)) = rest.split_once('[') {
         text.push_str(before);
-        let link = after.split_once("](").and_then(|(words, target)| {
-            let (_, rest) = target.split_once(')')?;
-            (!words.contains(['[', ']'])).then_some((words, rest))
-        });
-        match link {
-            Some((words, following)) => {
-                text.push_str(words);
-                rest = following;
-            }
-            None => {
-                text.push('[');
-                rest = after;
-            }
+        if let Some((words, following)) = split_link(after) {
+            text.push_str(words);
+            rest = following;
+        } else {
+            text.push('[');
+            rest = after;
         }
     }
     text + rest
+}
+
+/// The words of a link whose first bracket is taken off, and what follows it.
+fn split_link(text: &str) -> Option<(&str, &str)> {
+    let (words, target) = text.split_once("](")?;
+    let (_, following) = target.split_once(')')?;
+    (!words.contains(['[', ']'])).then_some((words, following))
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub fn write_probe_table(
         .collect();
     owners.dedup();
     let more = owners.len().saturating_sub(OWNERS);
-    if more > 0 && !options.all {
+    if more > 0 && !options.is_full() {
         owners.truncate(OWNERS);
         owners.push(format!("and {more} more"));
     }

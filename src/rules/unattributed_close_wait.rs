@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/unattributed-close-wait.md")]
 
 use super::evidence::count;
-use super::{Check, Confidence, Finding, Rule, leaks};
+use super::{Check, Confidence, Evidence, Finding, Rule, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
 use crate::model::HiddenSearch;
 
@@ -21,19 +21,25 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         .iter()
         .filter(|connection| connection.end_was_read() == Some(true))
         .count();
-    seen.push(format!(
-        "{}; the end of the stream was read on {read} of {}",
-        accepted(analysis),
-        leak.connections.len()
-    ));
+    seen.push(
+        format!(
+            "{}; the end of the stream was read on {read} of {}",
+            accepted(analysis),
+            leak.connections.len()
+        )
+        .into(),
+    );
     let refused = !analysis.snapshot.coverage.holders.is_whole();
     let searched = analysis.snapshot.hidden.as_ref();
     let all = !refused && analysis.snapshot.coverage.hidden.is_whole();
-    seen.push(format!("searched: {}", places(analysis, refused)));
+    seen.push(Evidence::background(format!(
+        "searched: {}",
+        places(analysis, refused)
+    )));
     if let Some(search) = searched
         && !search.in_flight.is_empty()
     {
-        seen.push(in_flight(search));
+        seen.push(in_flight(search).into());
     }
     Some(Finding {
         id: RULE.id,
@@ -51,7 +57,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec![remedy(analysis, refused).to_owned()],
+        remedies: vec![remedy(analysis, refused).into()],
         connections: leak.connections.len(),
     })
 }
