@@ -108,6 +108,7 @@ impl Looker<'_> {
         if self.kernel.is_out_of_time() {
             snapshot.blind_spots.push(blind_spots::out_of_time());
             self.note_blind_spots(&mut snapshot, &seen);
+            self.name_privileges(&mut snapshot);
             snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
             return snapshot;
         }
@@ -122,6 +123,7 @@ impl Looker<'_> {
         self.follow_waits(&mut snapshot, &seen);
         self.read_open(&mut snapshot, &seen);
         self.note_blind_spots(&mut snapshot, &seen);
+        self.name_privileges(&mut snapshot);
         snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
         snapshot
     }
@@ -233,6 +235,17 @@ impl Looker<'_> {
             return Err(LookError::Elsewhere(pid));
         }
         Ok(())
+    }
+
+    /// Which privilege was missing, where something was refused.
+    fn name_privileges(&mut self, snapshot: &mut Snapshot) {
+        if !blind_spots::lack_privileges(&snapshot.blind_spots) {
+            return;
+        }
+        snapshot.rights = proc::read_own_rights(self.kernel);
+        if let Some(rights) = snapshot.rights {
+            blind_spots::name_privileges(&mut snapshot.blind_spots, rights);
+        }
     }
 
     fn note_blind_spots(&self, snapshot: &mut Snapshot, seen: &Triage) {

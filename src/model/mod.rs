@@ -8,6 +8,7 @@ mod coverage;
 mod holder;
 mod process;
 mod reading;
+mod rights;
 mod runtime;
 mod scope;
 pub mod similar;
@@ -24,6 +25,7 @@ pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Syscall, Thread,
 };
 pub use reading::{Gap, Reading};
+pub use rights::Rights;
 pub use runtime::{Library, Runtime, Server, Software};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{

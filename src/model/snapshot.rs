@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Absent, Connection, Coverage, Holder, HolderSource, Inode, Listener, Pid, PortRange, Process,
-    Reading, RunState, Syscall, WaitFacts,
+    Reading, Rights, RunState, Syscall, WaitFacts,
 };
 
 /// The machine that was looked at.
@@ -221,6 +221,8 @@ pub struct Snapshot {
     pub coverage: Coverage,
     /// What could not be seen.
     pub blind_spots: Vec<BlindSpot>,
+    /// What the looking program may do, where something was refused to it and that could be read.
+    pub rights: Option<Rights>,
     /// How long the look took.
     pub elapsed: Duration,
 }
@@ -253,6 +255,7 @@ impl Snapshot {
             absent: Vec::new(),
             coverage: Coverage::default(),
             blind_spots: Vec::new(),
+            rights: None,
             elapsed: Duration::ZERO,
         }
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../../docs/findings/accept-queue-stranded.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
+use super::words::what_helps;
 use super::{Advice, Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{AcceptorState, Doubt};
 use crate::correlate::{Analysis, StuckListener, Waiting};
@@ -90,10 +91,9 @@ fn remedies(analysis: &Analysis, stuck: &StuckListener) -> Vec<Advice> {
         .iter()
         .any(|acceptor| acceptor.state == AcceptorState::Unclear(Doubt::Unseen(Gap::NotPermitted)));
     if hidden || refused {
+        let helps = what_helps(analysis);
         return vec![
-            "run it again as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: then it can \
-             name the process, and what its threads do"
-                .into(),
+            format!("{helps}: then it can name the process, and what its threads do").into(),
         ];
     }
     if stuck.acceptors.is_empty() {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../../docs/findings/unattributed-close-wait.md")]
 
 use super::evidence::count;
+use super::words::what_helps;
 use super::{Check, Confidence, Evidence, Finding, Rule, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
 use crate::model::HiddenSearch;
@@ -62,15 +63,17 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
     })
 }
 
-fn remedy(analysis: &Analysis, refused: bool) -> &'static str {
-    if analysis.snapshot.source.is_text() {
+fn remedy(analysis: &Analysis, refused: bool) -> String {
+    if refused && !analysis.snapshot.source.is_text() {
+        return what_helps(analysis);
+    }
+    let told = if analysis.snapshot.source.is_text() {
         "as root: ss -tanpoie; or closewait-doctor scan, or record -o FILE, on that host"
-    } else if refused {
-        "run it again as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
     } else {
         "look in other pid namespaces (run it on the host); receive or end what has descriptors in \
          flight; kernel consumers are NFS, iSCSI, nvme-tcp and the like"
-    }
+    };
+    told.to_owned()
 }
 
 /// How it is known that none of them waits to be accepted.
