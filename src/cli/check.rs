@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::options::TargetArgs;
 use super::threshold::parse_threshold;
+use super::waiting::Waiting;
 use super::{ExitStatus, OutputOptions, output, scan};
 use crate::render;
 use crate::report::{Check, Threshold, Thresholds};
@@ -72,7 +73,15 @@ fn check(
 ) -> Result<ExitStatus> {
     let thresholds = Thresholds::new(&arguments.warn, &arguments.crit)?;
     let inventory = format == Format::Json;
-    let report = scan::report(&arguments.target, arguments.from.as_deref(), inventory)?;
+    let report = {
+        let waiting = Waiting::begin()?;
+        scan::report(
+            &arguments.target,
+            arguments.from.as_deref(),
+            inventory,
+            &waiting,
+        )?
+    };
     let check = Check::new(&report, &thresholds);
     output::with_stdout(output_options.color, |out| match format {
         Format::Line => render::write_line(&report, &check, out),

@@ -18,6 +18,7 @@ mod relieve;
 mod scan;
 mod target;
 mod threshold;
+mod waiting;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};

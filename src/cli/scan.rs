@@ -8,8 +8,9 @@ use jiff::Timestamp;
 
 use super::offline::{self, Offline};
 use super::options::TargetArgs;
+use super::waiting::Waiting;
 use super::{ExitStatus, OutputOptions, output};
-use crate::collect::kernel::{LiveKernel, RecordedKernel};
+use crate::collect::kernel::{LiveKernel, RecordedKernel, WatchedKernel};
 use crate::collect::read_user_names;
 use crate::look::{self, LookOptions};
 use crate::render::{self, TableOptions};
@@ -82,8 +83,19 @@ pub(super) fn run(arguments: &ScanArgs, output_options: OutputOptions) -> Result
         arguments.format
     };
     let inventory = format == Format::Json || output_options.verbose();
-    let report = report(&arguments.target, arguments.from.as_deref(), inventory)?;
+    let waiting = Waiting::begin()?;
+    let report = report(
+        &arguments.target,
+        arguments.from.as_deref(),
+        inventory,
+        &waiting,
+    )?;
+    let interrupted = waiting.was_interrupted();
+    drop(waiting);
     print(&report, format, arguments, output_options)?;
+    if interrupted {
+        return Ok(ExitStatus::Interrupted);
+    }
     Ok(match arguments.fail_on {
         None => ExitStatus::Success,
         Some(least) => report.status_from(least.into()).into(),
@@ -91,12 +103,22 @@ pub(super) fn run(arguments: &ScanArgs, output_options: OutputOptions) -> Result
 }
 
 /// Looks at this host, or into a file, and reports; `inventory` also reads the owners of healthy sockets.
-pub(super) fn report(target: &TargetArgs, from: Option<&Path>, inventory: bool) -> Result<Report> {
+pub(super) fn report(
+    target: &TargetArgs,
+    from: Option<&Path>,
+    inventory: bool,
+    waiting: &Waiting,
+) -> Result<Report> {
     let Some(file) = from else {
         let taken_at = now();
         let mut kernel = LiveKernel::new(&target.procfs);
+        let mut kernel = WatchedKernel::new(&mut kernel, waiting.progress());
         let look = look::take(&mut kernel, &target.look_options(inventory))?;
-        return Ok(look.report(&taken_at).with_users(read_user_names()));
+        let mut report = look.report(&taken_at).with_users(read_user_names());
+        if waiting.was_interrupted() {
+            report.mark_interrupted();
+        }
+        return Ok(report);
     };
     match offline::read(file)? {
         Offline::Recording(mut kernel) => report_recorded(target, file, &mut kernel),

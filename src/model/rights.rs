@@ -2,10 +2,7 @@
 
 /// What the looking program may do, where something was refused to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a right of its own"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a right of its own")]
 pub struct Rights {
     /// Whether it runs as root.
     pub is_root: bool,

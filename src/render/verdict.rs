@@ -21,6 +21,14 @@ pub(super) struct Line {
 
 /// Returns the answer in one line.
 pub(super) fn verdict_line(report: &Report, blocks: &[Block]) -> Line {
+    let mut line = whole_line(report, blocks);
+    if report.is_partial {
+        line.text = format!("(partial: interrupted) {}", line.text);
+    }
+    line
+}
+
+fn whole_line(report: &Report, blocks: &[Block]) -> Line {
     match report.verdict {
         Verdict::Critical | Verdict::Degraded => match blocks.first() {
             Some(first) => worst(report, first, blocks),

@@ -59,6 +59,8 @@ pub struct Report {
     pub processes: Vec<ProcessRow>,
     /// Names of users by their ids, as far as they are known.
     users: BTreeMap<u32, String>,
+    /// Whether the look was ended before it was done.
+    pub is_partial: bool,
     /// What was asked for and is not there.
     pub absent: Vec<Absent>,
     /// What could not be seen.
@@ -248,11 +250,24 @@ impl Report {
             listeners: listener_rows(&analysis),
             processes: process_rows(&analysis, &held),
             users: BTreeMap::new(),
+            is_partial: false,
             findings,
             blind_spots: snapshot.blind_spots.clone(),
             namespaces: vec![snapshot.namespace.clone()],
             analyses: vec![analysis],
         }
+    }
+
+    /// Says that the look was ended before it was done: what it did not come to may hide anything.
+    pub fn mark_interrupted(&mut self) {
+        self.is_partial = true;
+        self.blind_spots.push(BlindSpot {
+            what: "the rest of the look".to_owned(),
+            why: "it was interrupted".to_owned(),
+            remedy: "let it come to its end; --port and --timeout make it shorter".to_owned(),
+            hides_findings: true,
+        });
+        self.verdict = verdict(&self.findings, &self.blind_spots, &self.absent);
     }
 
     /// Says which recording or text it is about.
