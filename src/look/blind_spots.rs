@@ -311,6 +311,21 @@ pub(super) fn no_answer(processes: &str) -> BlindSpot {
     }
 }
 
+/// The descriptors of a process that holds something suspicious could not be listed: which connections are its
+/// own is told by them.
+pub(super) fn descriptors_of_suspect(pid: Pid, error: &KernelError) -> BlindSpot {
+    BlindSpot {
+        what: format!("what process {pid} holds"),
+        why: error.to_string(),
+        remedy: match error.kind {
+            Kind::NotRecorded => "record again: this recording does not hold it",
+            _ => "look again",
+        }
+        .to_owned(),
+        hides_findings: true,
+    }
+}
+
 /// Connections that are open on both ends could not be read: who serves whom is told by them.
 pub(super) fn open_connections(error: &KernelError) -> BlindSpot {
     BlindSpot {

@@ -4,11 +4,13 @@
 //! Pure: a look reads what [`needs()`] and [`next()`] name, until nothing new is named.
 
 mod chain;
+mod descriptor;
 mod facts;
 mod needs;
 mod polled;
 mod summary;
 mod target;
+mod thread;
 
 pub use chain::{Chain, Link, Party};
 pub use facts::{Facts, threads};

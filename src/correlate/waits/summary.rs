@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::super::threads;
 use super::facts::{Facts, asked, plain};
-use super::target::{Target, ThreadWait, wait_of};
+use super::target::{Target, ThreadWait};
+use super::thread::wait_of;
 use crate::model::{Pid, Process};
 
 /// What the threads of some processes wait for.

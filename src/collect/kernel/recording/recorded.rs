@@ -17,6 +17,7 @@ use crate::model::{Host, InodeSet, PortRange};
 ///
 /// A question that was asked several times is answered in the recorded order, and from then on
 /// with the last answer.
+#[derive(Clone)]
 pub struct RecordedKernel {
     header: Header,
     /// Where it is now.
