@@ -99,6 +99,11 @@ enum Color {
     Never,
 }
 
+/// Returns the arguments of the program, from which its manual and its completions are made.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the program with the given arguments, the first of which is its name.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
     // Before anything is read that the caller names.

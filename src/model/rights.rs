@@ -41,8 +41,8 @@ impl Rights {
         .collect();
         if !lacks.is_empty() {
             return format!(
-                "this program runs without {}, as in a container: give it (docker run --cap-add, \
-                 securityContext.capabilities), or run it on the host",
+                "it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and this program lacks {}, as in a container: \
+                 give it (docker run --cap-add, securityContext.capabilities), or run it on the host",
                 lacks.join(" and ")
             );
         }
@@ -91,7 +91,7 @@ mod tests {
         };
         for (rights, names) in [
             (ROOT, "security module"),
-            (lacking, "without CAP_SYS_PTRACE, as"),
+            (lacking, "lacks CAP_SYS_PTRACE, as"),
             (confined, "user namespace"),
             (filtered, "seccomp"),
             (locked, "ptrace_scope"),

@@ -34,3 +34,4 @@ mod rights;
 mod soak;
 mod support;
 mod text;
+mod words;
