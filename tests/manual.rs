@@ -3,6 +3,7 @@
     clippy::disallowed_methods,
     reason = "the pages are files, and the tools are run on them"
 )]
+#![expect(clippy::print_stderr, reason = "what is skipped is said")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -8,7 +8,7 @@ use super::table::{write_commands, write_line, write_text};
 use super::verdict::{finding_line, severity as severity_word};
 use super::who::who;
 use crate::report::Report;
-use crate::rules::{Advice, Finding, Severity, Weight};
+use crate::rules::{Advice, Evidence, Finding, Severity, Weight};
 
 /// A finding, and others that come with it.
 pub(super) struct Block<'a> {
@@ -170,26 +170,21 @@ fn first(remedies: &[Advice], most: usize) -> Vec<&Advice> {
     shown.iter().chain(next.or(left.first())).collect()
 }
 
-/// The sentences on which the finding rests, without those that its headline contains. If there is none, the first
-/// of the others.
+/// The sentences on which the finding rests, without those that its headline contains; of a finding without such
+/// sentences, the first of the others.
 fn evidence(finding: &Finding, budget: Budget, options: TableOptions) -> Vec<String> {
-    let all = || finding.evidence.iter();
-    if options.is_full() {
-        return all().map(|one| one.text.clone()).collect();
-    }
-    let is_new = |text: &str| !finding.headline.contains(text);
-    let key: Vec<String> = all()
-        .filter(|one| one.weight == Weight::Key && is_new(&one.text))
-        .take(budget.evidence)
-        .map(|one| one.text.clone())
-        .collect();
-    if key.is_empty() {
-        return all()
-            .take(budget.evidence.min(2))
-            .map(|one| one.text.clone())
-            .collect();
-    }
-    key
+    let has_key = finding.evidence.iter().any(|one| one.weight == Weight::Key);
+    let is_shown = |one: &&Evidence| {
+        let is_new = !finding.headline.contains(&one.text);
+        options.is_full() || (is_new && (one.weight == Weight::Key || !has_key))
+    };
+    let most = if options.is_full() {
+        usize::MAX
+    } else {
+        budget.evidence
+    };
+    let shown = finding.evidence.iter().filter(is_shown).take(most);
+    shown.map(|one| one.text.clone()).collect()
 }
 
 /// What to do in words, and its commands below it, each whole and on its own line.

@@ -19,7 +19,7 @@ pub(super) fn wrap(text: &str, width: Option<u16>, before: usize) -> Vec<String>
     for word in text.split(' ') {
         let length = word.chars().count();
         if used > 0 && used + 1 + length > room {
-            lines.push(std::mem::take(&mut line));
+            lines.push(std::mem::take(&mut line).trim_end().to_owned());
             used = 0;
         } else if used > 0 {
             line.push(' ');
