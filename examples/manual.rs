@@ -12,7 +12,7 @@ use std::path::Path;
 
 use clap::Command;
 use clap::builder::PossibleValuesParser;
-use clap_complete::Shell;
+use clap_complete::{Generator, Shell};
 use closewait_doctor::cli;
 use closewait_doctor::render::page::TOPICS;
 use closewait_doctor::rules::RULES;
@@ -33,10 +33,20 @@ fn write_completions(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let mut command = with_ids(cli::command());
-        clap_complete::generate_to(shell, &mut command, "closewait-doctor", folder)?;
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut command, NAME, &mut script);
+        let script = String::from_utf8_lossy(&script).replace(MISSPELT, SPELT);
+        std::fs::write(folder.join(shell.file_name(NAME)), script)?;
     }
     Ok(())
 }
+
+const NAME: &str = "closewait-doctor";
+
+/// clap_complete 4.6 writes the program's name in two ways into the script of bash where it has a hyphen; then no
+/// command's options are completed.
+const MISSPELT: &str = "closewait__subcmd__doctor";
+const SPELT: &str = "closewait__doctor";
 
 /// What `explain` knows is completed; on the command line the beginning of a name will do as well.
 fn with_ids(command: Command) -> Command {

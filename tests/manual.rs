@@ -91,7 +91,8 @@ fn bash_completes_commands_options_and_findings() {
     let complete = |words: &[&str]| {
         let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         let program = format!(
-            "source '{}'; COMP_WORDS=({}); COMP_CWORD={}; _closewait-doctor closewait-doctor \"${{COMP_WORDS[COMP_CWORD]}}\" \
+            "source '{}'; COMP_WORDS=({}); COMP_CWORD={}; \
+             complete=$(complete -p closewait-doctor); complete=${{complete#*-F }}; ${{complete%% *}} closewait-doctor \"${{COMP_WORDS[COMP_CWORD]}}\" \
              \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo \"${{COMPREPLY[*]}}\"",
             script.display(),
             words.join(" "),

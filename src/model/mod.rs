@@ -6,6 +6,7 @@ mod absent;
 mod confidence;
 mod coverage;
 mod holder;
+mod origin;
 mod process;
 mod reading;
 mod rights;
@@ -21,6 +22,7 @@ pub use absent::{Absent, Asked};
 pub use confidence::Confidence;
 pub use coverage::{Coverage, Extent};
 pub use holder::{Holder, HolderSource, Via};
+pub use origin::Origin;
 pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Syscall, Thread,
 };
@@ -30,7 +32,7 @@ pub use runtime::{Library, Runtime, Server, Software};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
     BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Host, Later, Namespace,
-    OpenConnections, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
+    OpenConnections, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};

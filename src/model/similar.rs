@@ -14,7 +14,10 @@ pub fn closest<'n>(asked: &str, names: impl Iterator<Item = &'n str>, most: usiz
 
 /// How far a name, or its beginning, is from the one that was asked for; none where they have too little in common.
 fn rank(asked: &str, name: &str) -> Option<usize> {
-    if !asked.is_empty() && name.contains(asked) {
+    if asked.is_empty() {
+        return None;
+    }
+    if name.contains(asked) {
         return Some(0);
     }
     let length = asked.chars().count();

@@ -3,6 +3,7 @@
 mod blocks;
 mod cells;
 mod connections;
+mod disease;
 pub mod escape;
 mod github;
 mod grid;
@@ -18,6 +19,8 @@ mod layout;
 mod line;
 mod listeners;
 pub mod page;
+mod paragraphs;
+mod place;
 mod probe;
 mod problem;
 mod relieve;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::cells::TableOptions;
-use super::table::write_text;
+use super::paragraphs::write_text;
 use crate::act::probe::{self, AssessedFinding, Behaviour, Effect, Probe, ProbeOutcome};
 use crate::model::Snapshot;
 use crate::render::escape::escape;

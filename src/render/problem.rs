@@ -1,6 +1,6 @@
 //! Why a check is not OK, the worst first: what the line, JUnit and GitHub tell in their own ways.
 
-use super::table::{scope_clause, subject};
+use super::place::{scope_clause, subject};
 use crate::model::{Absent, BlindSpot};
 use crate::report::{Check, Evaluation, Metric, Report, Status, Verdict, absent_sentence};
 use crate::rules::{Finding, Severity};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use super::cells::{TableOptions, plain_table, write_rows};
-use super::table::write_text;
+use super::paragraphs::write_text;
 use crate::act::relieve::{Relief, ReliefOutcome, ReliefPlan};
 use crate::render::escape::escape;
 use crate::rules::Finding;

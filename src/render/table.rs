@@ -4,21 +4,17 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-use super::blocks::{Block, Budget, blocks, write_block};
+use super::blocks::{Budget, write_block};
 use super::cells::TableOptions;
 use super::connections::write_connections;
+use super::disease::{Block, blocks};
 use super::escape::escape;
 use super::groups::write_groups;
-use super::layout::wrap;
 use super::listeners::write_listeners;
-use super::verdict::{Line, finding_line, verdict_line};
+use super::paragraphs::{Line, write_line, write_text};
+use super::verdict::{finding_line, verdict_line};
 use crate::report::{Report, Verdict, absent_sentence};
-use crate::rules::{Finding, Severity};
-
-/// Labels of a finding's block stand in a column of this width.
-const LABEL_WIDTH: usize = 6;
-/// Set before each line of a paragraph but the first.
-const HANGING: &str = "  ";
+use crate::rules::Severity;
 
 /// Writes the report. On a terminal as much of each block is shown as fits the screen; a report that is longer
 /// still ends with its first line.
@@ -128,24 +124,6 @@ impl Write for Counting<'_> {
     }
 }
 
-/// A coloured word and a sentence, which goes on below the word.
-pub(super) fn write_line(
-    line: &Line,
-    options: TableOptions,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let Line { style, word, text } = line;
-    let before = word.len() + HANGING.len();
-    for (number, part) in wrap(text, options.width, before).iter().enumerate() {
-        if number == 0 {
-            writeln!(out, "{style}{word}{style:#}  {part}")?;
-        } else {
-            writeln!(out, "{:before$}{part}", "")?;
-        }
-    }
-    Ok(())
-}
-
 /// Where the report comes from, if it is not a look at this host; with everything, when and of what it is.
 fn write_banner(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
     let mut facts: Vec<String> = Vec::new();
@@ -209,118 +187,6 @@ fn write_absent(report: &Report, options: TableOptions, out: &mut dyn Write) -> 
         .map(|one| absent_sentence(one, &report.scope))
         .collect();
     write_text("", &sentences, options, out)
-}
-
-pub(super) fn scope_clause(report: &Report) -> String {
-    let scope = &report.scope;
-    let narrowed = |port: u16| scope.addresses.iter().any(|one| one.port() == port);
-    let ports = scope.ports.iter().filter(|range| !narrowed(range.first()));
-    let ports: Vec<String> = ports.map(ToString::to_string).collect();
-    let addresses: Vec<String> = scope.addresses.iter().map(ToString::to_string).collect();
-    let pids: Vec<String> = scope.pids.iter().map(ToString::to_string).collect();
-    let mut clauses = Vec::new();
-    if !ports.is_empty() {
-        clauses.push(format!(" on port {}", ports.join(", ")));
-    }
-    if !addresses.is_empty() {
-        clauses.push(format!(" on {}", addresses.join(", ")));
-    }
-    if !pids.is_empty() {
-        clauses.push(format!(" of process {}", pids.join(", ")));
-    }
-    clauses.extend(
-        scope
-            .names
-            .iter()
-            .map(|name| format!(" of {}", taken(report, name))),
-    );
-    if let Some(netns) = &scope.netns {
-        clauses.push(format!(" in namespace {}", escape(netns)));
-    }
-    if scope.all_netns {
-        clauses.push(format!(
-            " in {} network namespaces",
-            report.namespaces.len()
-        ));
-    }
-    clauses.concat()
-}
-
-/// A name, and the processes that it was taken for: `nginx (nginx[7], nginx[8] and 3 more)`.
-fn taken(report: &Report, name: &str) -> String {
-    const NAMED: usize = 3;
-    let processes = report
-        .processes
-        .iter()
-        .map(crate::report::ProcessRow::process);
-    let names: Vec<String> = processes
-        .filter(|process| process.is_called(name))
-        .map(|process| format!("{}[{}]", escape(&process.command), process.pid))
-        .collect();
-    let more = match names.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        number => format!(" and {number} more"),
-    };
-    let shown = names.len().min(NAMED);
-    format!("{} ({}{more})", escape(name), names[..shown].join(", "))
-}
-
-pub(super) fn subject(report: &Report, finding: &Finding) -> String {
-    const NAMED: usize = 3;
-    let mut parts: Vec<String> = Vec::new();
-    if report.namespaces.len() > 1 {
-        parts.push(format!("[{}]", escape(&finding.subject.netns)));
-    }
-    parts.extend(finding.subject.local.map(|local| local.to_string()));
-    parts.extend(finding.subject.remote.map(|remote| format!("to {remote}")));
-    let names: Vec<String> = finding
-        .subject
-        .pids
-        .iter()
-        .take(NAMED)
-        .map(|pid| format!("{}[{pid}]", escape(report.command(*pid))))
-        .collect();
-    parts.extend((!names.is_empty()).then(|| names.join(" ")));
-    if finding.subject.pids.len() > NAMED {
-        parts.push(format!("and {} more", finding.subject.pids.len() - NAMED));
-    }
-    parts.join("  ")
-}
-
-/// Writes paragraphs beside a label that stands once.
-pub(super) fn write_text<'t>(
-    label: &str,
-    paragraphs: impl IntoIterator<Item = &'t String>,
-    options: TableOptions,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let indent = HANGING.len() + LABEL_WIDTH;
-    let mut label = label;
-    for paragraph in paragraphs {
-        let lines = wrap(&escape(paragraph), options.width, indent + HANGING.len());
-        for (number, line) in lines.iter().enumerate() {
-            // What a paragraph goes on with is set in, to tell it from the next paragraph.
-            let hanging = if number == 0 { "" } else { HANGING };
-            writeln!(out, "  {label:LABEL_WIDTH$}{hanging}{line}")?;
-            label = "";
-        }
-    }
-    Ok(())
-}
-
-/// Writes commands, whole and each on its own line. What they are made of is harmless already.
-pub(super) fn write_commands(
-    label: &str,
-    commands: &[String],
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let set_in = if label.is_empty() { HANGING } else { "" };
-    let mut label = label;
-    for command in commands {
-        writeln!(out, "  {label:LABEL_WIDTH$}{set_in}{command}")?;
-        label = "";
-    }
-    Ok(())
 }
 
 fn write_blind_spots(

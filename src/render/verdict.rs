@@ -5,19 +5,13 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::blocks::Block;
 use super::cells::duration;
+use super::disease::Block;
 use super::escape::escape;
-use super::table::scope_clause;
+use super::paragraphs::Line;
+use super::place::scope_clause;
 use crate::report::{Report, Source, Verdict, absent_sentence};
 use crate::rules::{Confidence, Finding, Severity, SubjectKind};
-
-/// A word that is coloured, and a sentence.
-pub(super) struct Line {
-    pub(super) style: Style,
-    pub(super) word: &'static str,
-    pub(super) text: String,
-}
 
 /// Returns the answer in one line.
 pub(super) fn verdict_line(report: &Report, blocks: &[Block]) -> Line {
