@@ -27,6 +27,7 @@ mod sockets;
 mod take;
 mod text;
 mod text_blind_spots;
+mod unread_sets;
 mod waits;
 
 pub use error::LookError;

@@ -10,6 +10,9 @@ use crate::correlate::acceptor::{Acceptor, AcceptorState, Doubt, Halt, Unwatched
 use crate::correlate::{Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::{Pid, Process, Reading};
 
+/// So many registrations of a listener in one process are named; more are counted.
+const MOST_SETS_NAMED: usize = 8;
+
 /// The listener as the subject of a finding, with the processes that should act.
 pub(super) fn listener_subject(stuck: &StuckListener, pids: Vec<Pid>) -> Subject {
     Subject {
@@ -181,7 +184,7 @@ pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> V
 fn state_evidence(analysis: &Analysis, acceptor: &Acceptor, stuck: &StuckListener) -> Vec<String> {
     let name = process_name(acceptor.process);
     let mut evidence = Vec::new();
-    for watch in &acceptor.watches {
+    for watch in acceptor.watches.iter().take(MOST_SETS_NAMED) {
         let mode = if watch.registration.edge_triggered() {
             "edge-triggered"
         } else if watch.edge_triggered {
@@ -195,6 +198,10 @@ fn state_evidence(analysis: &Analysis, acceptor: &Acceptor, stuck: &StuckListene
             watch.epoll_fd,
             watch.registration.events_text(),
         ));
+    }
+    let more = acceptor.watches.len().saturating_sub(MOST_SETS_NAMED);
+    if more > 0 {
+        evidence.push(format!("{name}: the listener is in {more} more epoll sets"));
     }
     if acceptor.watches.is_empty() {
         evidence.push(if acceptor.fds.is_empty() {
