@@ -27,7 +27,11 @@ mod sockets;
 mod take;
 mod text;
 mod text_blind_spots;
+<<<<<<< HEAD
 mod unread_sets;
+=======
+mod tracing;
+>>>>>>> main
 mod waits;
 
 pub use error::LookError;
@@ -36,3 +40,4 @@ pub use origin::{origin_of_recording, origin_of_text};
 pub use seen::Look;
 pub use take::take;
 pub use text::of_text;
+pub use tracing::{Onlooker, TraceOptions, Traced, follow};

@@ -3,6 +3,7 @@
 mod cells;
 mod connections;
 pub mod escape;
+mod events;
 mod github;
 mod json;
 mod json_check;
@@ -12,13 +13,16 @@ mod json_types;
 mod json_waits;
 mod junit;
 mod line;
+pub mod metrics;
 pub mod page;
 mod probe;
 mod problem;
 mod relieve;
 mod table;
+mod trace;
 
 pub use cells::TableOptions;
+pub use events::{WATCH_SCHEMA, severity_word, write_event_lines, write_json_events};
 pub use github::{write_failed_github, write_github};
 pub use json::{SCHEMA, schema, write_json, write_json_with_check};
 pub use json_probe::{PROBE_SCHEMA, probe_schema, write_probe_json};
@@ -28,3 +32,6 @@ pub use line::{write_failed_line, write_line};
 pub use probe::{ProbeReport, write_probe_table};
 pub use relieve::{ReliefReport, ServerState, write_relief_table};
 pub use table::write_table;
+pub use trace::{
+    TraceClock, write_conclusion, write_conclusion_json, write_events, write_trace_head,
+};

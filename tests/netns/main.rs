@@ -15,6 +15,7 @@ mod check;
 mod check_formats;
 mod close_wait;
 mod dead_descriptors;
+mod exporter;
 mod faults;
 mod halted;
 mod healthy;
@@ -36,3 +37,5 @@ mod scale;
 mod soak;
 mod support;
 mod text;
+#[cfg(feature = "watch")]
+mod watch;
