@@ -27,11 +27,8 @@ mod sockets;
 mod take;
 mod text;
 mod text_blind_spots;
-<<<<<<< HEAD
-mod unread_sets;
-=======
 mod tracing;
->>>>>>> main
+mod unread_sets;
 mod waits;
 
 pub use error::LookError;
