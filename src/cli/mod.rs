@@ -18,6 +18,7 @@ mod record;
 mod relieve;
 mod scan;
 mod threshold;
+mod trace;
 mod watch;
 
 use std::ffi::OsString;
@@ -59,6 +60,7 @@ enum Command {
     Relieve(relieve::RelieveArgs),
     Exporter(exporter::ExporterArgs),
     Watch(watch::WatchArgs),
+    Trace(trace::TraceArgs),
     /// What `relieve` starts to reach into an epoll set.
     #[command(hide = true)]
     Helper {
@@ -104,6 +106,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Explain(arguments) => explain::run(&arguments, output_options).map(looked),
         Command::Record(arguments) => record::run(&arguments).map(looked),
         Command::Probe(arguments) => probe::run(&arguments, output_options),
+        Command::Trace(arguments) => trace::run(&arguments, output_options),
         Command::Relieve(arguments) => relieve::run(&arguments, output_options),
         Command::Exporter(arguments) => exporter::run(&arguments).map(looked),
         Command::Watch(arguments) => watch::run(&arguments, output_options).map(looked),
@@ -128,7 +131,9 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
             "the helper process does not run with borrowed rights"
         ),
         // `watch` records where that is asked for.
-        Command::Record(_) | Command::Relieve(_) | Command::Watch(_) => rights::give_up()?,
+        Command::Record(_) | Command::Relieve(_) | Command::Trace(_) | Command::Watch(_) => {
+            rights::give_up()?
+        }
         // The exporter gives up more, as soon as it listens.
         Command::Scan(_)
         | Command::Check(_)

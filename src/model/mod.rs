@@ -5,6 +5,7 @@
 mod absent;
 mod confidence;
 mod coverage;
+mod event;
 mod holder;
 mod process;
 mod reading;
@@ -12,12 +13,15 @@ mod runtime;
 mod scope;
 mod snapshot;
 mod socket;
+mod stack;
 mod syscall;
+mod trace;
 mod waits;
 
 pub use absent::{Absent, Asked};
 pub use confidence::Confidence;
 pub use coverage::{Coverage, Extent};
+pub use event::{Actor, Ends, Event, EventKind, Wait};
 pub use holder::{Holder, HolderSource, Via};
 pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Syscall, Thread,
@@ -30,7 +34,9 @@ pub use snapshot::{
     OpenConnections, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
+pub use stack::Frame;
 pub use syscall::{Call, CallKind};
+pub use trace::{Trace, TraceFilter, TraceSource, TracedListener, TracedWatch};
 pub use waits::{
     Access, FileLock, FutexKind, FutexWait, InFlight, LinkHolder, UnixSocket, WaitFacts,
 };

@@ -19,6 +19,7 @@ mod probe;
 mod problem;
 mod relieve;
 mod table;
+mod trace;
 
 pub use cells::TableOptions;
 pub use events::{WATCH_SCHEMA, severity_word, write_event_lines, write_json_events};
@@ -31,3 +32,6 @@ pub use line::{write_failed_line, write_line};
 pub use probe::{ProbeReport, write_probe_table};
 pub use relieve::{ReliefReport, ServerState, write_relief_table};
 pub use table::write_table;
+pub use trace::{
+    TraceClock, write_conclusion, write_conclusion_json, write_events, write_trace_head,
+};

@@ -21,6 +21,7 @@ use crate::model::{Host, InodeSet, Pid, PortRange};
 pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
 pub(super) use live::hidden::parse_in_flight;
+pub use live::unix::decode_unix_datagram;
 pub use recording::{
     Header, RecordedKernel, RecordedOptions, RecordedScope, Recorder, RecordingError,
 };

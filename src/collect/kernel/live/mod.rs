@@ -15,7 +15,7 @@ mod no_pass;
 mod timed_reads;
 mod travel;
 mod unaccounted;
-mod unix;
+pub(super) mod unix;
 mod unlisted;
 
 use std::collections::BTreeSet;
