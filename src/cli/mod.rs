@@ -132,7 +132,7 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
         ),
         // `watch` records where that is asked for.
         Command::Record(_) | Command::Relieve(_) | Command::Trace(_) | Command::Watch(_) => {
-            rights::give_up()?
+            rights::give_up()?;
         }
         // The exporter gives up more, as soon as it listens.
         Command::Scan(_)
