@@ -8,7 +8,7 @@ use crate::correlate::tracing::{AcceptRecord, AcceptVerdict, Conclusion, Fates, 
 use crate::model::{Trace, TraceSource};
 use crate::render::cells::TableOptions;
 use crate::render::escape::escape;
-use crate::render::table::write_text;
+use crate::render::paragraphs::write_text;
 
 /// Writes what was seen in numbers, and what it proves.
 ///
