@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use super::follower::{Follower, Taken};
-use super::options::{TargetArgs, parse_duration};
+use super::options::{TargetArgs, parse_interval};
 use super::output::complain;
 use crate::act;
 use crate::collect::{proc, rights};
@@ -62,9 +62,6 @@ pub(super) struct ExporterArgs {
 
 /// Where Prometheus finds it if nothing else is said.
 const ADDRESS: &str = "127.0.0.1:9742";
-
-/// A look costs some milliseconds; more often than this it would be felt.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// After so many intervals without a look that succeeded, the exporter does not count as healthy.
 const FRESH_INTERVALS: u32 = 3;
@@ -287,14 +284,6 @@ fn written(page: &MetricsPage, exposition: Exposition) -> Vec<u8> {
     page.write(exposition, &mut bytes)
         .expect("writing to memory cannot fail");
     bytes
-}
-
-pub(super) fn parse_interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text)?;
-    if interval < SHORTEST_INTERVAL {
-        return Err("at least 100ms".to_owned());
-    }
-    Ok(interval)
 }
 
 fn parse_max_series(text: &str) -> Result<MaxSeries, String> {

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::exporter::parse_interval;
 use super::follower::Follower;
-use super::options::{TargetArgs, parse_duration};
+use super::options::{TargetArgs, parse_duration, parse_interval};
 use super::{OutputOptions, output};
 use crate::follow::{Event, History};
 use crate::render;
