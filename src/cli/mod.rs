@@ -20,6 +20,7 @@ mod relieve;
 mod scan;
 mod target;
 mod threshold;
+mod trace;
 mod waiting;
 mod watch;
 
@@ -86,6 +87,7 @@ enum Command {
     Relieve(relieve::RelieveArgs),
     Exporter(exporter::ExporterArgs),
     Watch(watch::WatchArgs),
+    Trace(trace::TraceArgs),
     /// What `relieve` starts to reach into an epoll set.
     #[command(hide = true)]
     Helper {
@@ -142,6 +144,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Explain(arguments) => explain::run(&arguments, output_options).map(looked),
         Command::Record(arguments) => record::run(&arguments, output_options).map(looked),
         Command::Probe(arguments) => probe::run(&arguments, output_options),
+        Command::Trace(arguments) => trace::run(&arguments, output_options),
         Command::Relieve(arguments) => relieve::run(&arguments, output_options),
         Command::Exporter(arguments) => exporter::run(&arguments).map(looked),
         Command::Watch(arguments) => watch::run(&arguments, output_options).map(looked),
@@ -186,7 +189,11 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
             "the helper process does not run with borrowed rights"
         ),
         // `watch` records where that is asked for; the pager of `explain` is a program that the caller names.
-        Command::Record(_) | Command::Relieve(_) | Command::Explain(_) | Command::Watch(_) => {
+        Command::Record(_)
+        | Command::Relieve(_)
+        | Command::Explain(_)
+        | Command::Trace(_)
+        | Command::Watch(_) => {
             rights::give_up()?;
         }
         // The exporter gives up more, as soon as it listens.

@@ -7,6 +7,7 @@
     reason = "reading the machine is what this folder is for"
 )]
 
+pub mod events;
 pub mod kernel;
 pub mod proc;
 pub mod rights;

@@ -30,6 +30,7 @@ mod roles;
 mod second_look;
 mod siblings;
 mod threads;
+pub mod tracing;
 mod triage;
 mod undecided;
 mod unknown_ages;

@@ -5,6 +5,7 @@
 mod absent;
 mod confidence;
 mod coverage;
+mod event;
 mod holder;
 mod origin;
 mod process;
@@ -15,12 +16,15 @@ mod scope;
 pub mod similar;
 mod snapshot;
 mod socket;
+mod stack;
 mod syscall;
+mod trace;
 mod waits;
 
 pub use absent::{Absent, Asked};
 pub use confidence::Confidence;
 pub use coverage::{Coverage, Extent};
+pub use event::{Actor, Ends, Event, EventKind, Wait};
 pub use holder::{Holder, HolderSource, Via};
 pub use origin::Origin;
 pub use process::{
@@ -35,7 +39,9 @@ pub use snapshot::{
     OpenConnections, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
+pub use stack::Frame;
 pub use syscall::{Call, CallKind};
+pub use trace::{Trace, TraceFilter, TraceSource, TracedListener, TracedWatch};
 pub use waits::{
     Access, FileLock, FutexKind, FutexWait, InFlight, LinkHolder, UnixSocket, WaitFacts,
 };

@@ -27,6 +27,7 @@ mod probe;
 mod problem;
 mod relieve;
 mod table;
+mod trace;
 mod verdict;
 mod who;
 
@@ -41,3 +42,6 @@ pub use line::{write_failed_line, write_line};
 pub use probe::{ProbeReport, write_probe_table};
 pub use relieve::{ReliefReport, ServerState, write_relief_table};
 pub use table::{write_brief, write_table};
+pub use trace::{
+    TraceClock, write_conclusion, write_conclusion_json, write_events, write_trace_head,
+};
