@@ -53,7 +53,12 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &WatchArgs, output_options: OutputOptions) -> Result<()> {
-    match format(arguments) {
+    let format = if output_options.json {
+        Format::Json
+    } else {
+        format(arguments)
+    };
+    match format {
         Format::Screen => screen(arguments),
         Format::Lines => stream(arguments, output_options, render::write_event_lines),
         Format::Json => stream(arguments, output_options, render::write_json_events),

@@ -12,15 +12,15 @@ pub(super) fn plain(text: &str) -> String {
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            ESCAPE => escape_sequence(&mut characters, &mut out),
+            // The second is the first as a picture of the control character.
+            ESCAPE | '\u{241b}' => escape_sequence(&mut characters, &mut out),
             '\u{9b}' => control_sequence(&mut characters, &mut out),
             // As `cat -v` and some web pages show it.
             '^' if characters.peek() == Some(&'[') => {
                 characters.next();
                 escape_sequence(&mut characters, &mut out);
             }
-            // As a picture of the control character, or as a program's source spells it.
-            '\u{241b}' => escape_sequence(&mut characters, &mut out),
+            // As a program's source spells it.
             '\\' => backslash(&mut characters, &mut out),
             '[' => bracket(&mut characters, &mut out),
             '\r' => {
