@@ -29,4 +29,6 @@ pub use line::{write_failed_line, write_line};
 pub use probe::{ProbeReport, write_probe_table};
 pub use relieve::{ReliefReport, ServerState, write_relief_table};
 pub use table::write_table;
-pub use trace::{TraceClock, write_conclusion, write_conclusion_json, write_events, write_trace_head};
+pub use trace::{
+    TraceClock, write_conclusion, write_conclusion_json, write_events, write_trace_head,
+};

@@ -34,3 +34,5 @@ mod rights;
 mod soak;
 mod support;
 mod text;
+#[cfg(feature = "trace")]
+mod trace;

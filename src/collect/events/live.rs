@@ -201,10 +201,7 @@ fn port_set(ranges: &[PortRange]) -> PortSet {
         return [u64::MAX; 1024];
     }
     let mut set = [0; 1024];
-    for port in ranges
-        .iter()
-        .flat_map(|range| range.first()..=range.last())
-    {
+    for port in ranges.iter().flat_map(|range| range.first()..=range.last()) {
         set[usize::from(port >> 6)] |= 1 << (port & 63);
     }
     set

@@ -36,7 +36,9 @@ impl Conclusion {
     /// Returns whether clients wait because of something that was seen.
     pub fn has_fault(&self) -> bool {
         let verdicts = self.acceptors.iter();
-        verdicts.map(|(_, verdict)| verdict).any(|verdict| verdict.is_a_fault())
+        verdicts
+            .map(|(_, verdict)| verdict)
+            .any(|verdict| verdict.is_a_fault())
             || !self.fates.left_open.is_empty()
     }
 }

@@ -11,11 +11,7 @@ use crate::model::{Listener, Pid, Scope, TraceFilter, TracedListener, TracedWatc
 ///
 /// With processes, their listeners' ports are followed. With a port at which nobody listens here, the connections
 /// that have it at their other end are: then our side is the client.
-pub fn trace_filter(
-    analyses: &[Arc<Analysis>],
-    scope: &Scope,
-    netns: Option<u32>,
-) -> TraceFilter {
+pub fn trace_filter(analyses: &[Arc<Analysis>], scope: &Scope, netns: Option<u32>) -> TraceFilter {
     let listeners: Vec<(&Arc<Analysis>, &Listener)> = listeners(analyses).collect();
     let holders = listeners
         .iter()

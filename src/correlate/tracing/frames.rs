@@ -4,7 +4,14 @@ use crate::model::Frame;
 
 /// Libraries that every program has; what they do is not where the program went wrong.
 const SYSTEM_LIBRARIES: [&str; 8] = [
-    "libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "[vdso]", "libuv.so", "libev",
+    "libc.so",
+    "libc-",
+    "libpthread",
+    "ld-linux",
+    "ld-musl",
+    "[vdso]",
+    "libuv.so",
+    "libev",
 ];
 
 /// Returns the innermost frame that is not of the C library or the runtime; the innermost at all where every frame
@@ -27,9 +34,30 @@ fn is_of_runtime(frame: &Frame) -> bool {
 
 /// Functions of runtimes that are part of the executable, by the beginnings of their names.
 const RUNTIME_FUNCTIONS: [&str; 24] = [
-    "std::", "core::", "alloc::", "<std::", "<core::", "<alloc::", "rustix::", "libc::", "mio::", "tokio::",
-    "<tokio::", "runtime.", "internal/", "syscall.", "net.", "os.", "sync.", "__libc_", "__GI_", "uv_", "uv__",
-    "_start", "epoll_wait", "accept4",
+    "std::",
+    "core::",
+    "alloc::",
+    "<std::",
+    "<core::",
+    "<alloc::",
+    "rustix::",
+    "libc::",
+    "mio::",
+    "tokio::",
+    "<tokio::",
+    "runtime.",
+    "internal/",
+    "syscall.",
+    "net.",
+    "os.",
+    "sync.",
+    "__libc_",
+    "__GI_",
+    "uv_",
+    "uv__",
+    "_start",
+    "epoll_wait",
+    "accept4",
 ];
 
 fn is_runtime_function(name: &str) -> bool {
@@ -58,7 +86,10 @@ mod tests {
             frame("handle_accept", "server"),
             frame("main", "server"),
         ];
-        assert_eq!(innermost(&stack).unwrap().function.as_deref(), Some("handle_accept"));
+        assert_eq!(
+            innermost(&stack).unwrap().function.as_deref(),
+            Some("handle_accept")
+        );
         assert_eq!(innermost(&stack[..1]).unwrap().module, "libc.so.6");
         assert_eq!(innermost(&[]), None);
     }

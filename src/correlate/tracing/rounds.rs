@@ -138,10 +138,7 @@ fn entry<'a>(
 }
 
 fn is_close(to: TcpState) -> bool {
-    matches!(
-        to,
-        TcpState::FinWait1 | TcpState::LastAck | TcpState::Close
-    )
+    matches!(to, TcpState::FinWait1 | TcpState::LastAck | TcpState::Close)
 }
 
 fn step(event: &Event, closes: bool) -> Option<LastStep> {

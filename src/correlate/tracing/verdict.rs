@@ -62,7 +62,10 @@ pub(super) fn judge(record: &AcceptRecord, listeners: &[TracedListener]) -> Opti
 
 /// The shortage that `accept` failed with most often.
 fn worst_failure(record: &AcceptRecord) -> Option<(i32, u32)> {
-    let failures = record.failures.iter().map(|(errno, times)| (*errno, *times));
+    let failures = record
+        .failures
+        .iter()
+        .map(|(errno, times)| (*errno, *times));
     failures
         .filter(|(errno, _)| SHORTAGES.contains(errno))
         .max_by_key(|(_, times)| *times)

@@ -35,6 +35,9 @@ mod tests {
     fn an_event_has_the_time_of_day() {
         let clock = TraceClock::new("2026-11-25T09:14:03.100Z");
         assert_eq!(clock.tell(Duration::from_millis(101)), "09:14:03.201");
-        assert_eq!(TraceClock::new("?").tell(Duration::from_millis(1500)), "+1.500s");
+        assert_eq!(
+            TraceClock::new("?").tell(Duration::from_millis(1500)),
+            "+1.500s"
+        );
     }
 }

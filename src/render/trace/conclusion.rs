@@ -31,7 +31,11 @@ pub fn write_conclusion(
 pub(super) fn seen(trace: &Trace, conclusion: &Conclusion) -> Vec<String> {
     let fates = &conclusion.fates;
     if matches!(trace.source, TraceSource::Polling { .. }) {
-        return vec![format!("{} changes in {}", trace.events.len(), span(trace.elapsed))];
+        return vec![format!(
+            "{} changes in {}",
+            trace.events.len(),
+            span(trace.elapsed)
+        )];
     }
     let accepted: usize = fates.accepted_by.values().sum();
     let mut lines = vec![format!(
@@ -41,7 +45,9 @@ pub(super) fn seen(trace: &Trace, conclusion: &Conclusion) -> Vec<String> {
     )];
     if fates.accepted_by.len() > 1 {
         let by = fates.accepted_by.iter();
-        let by: Vec<String> = by.map(|(pid, count)| format!("{count} by process {pid}")).collect();
+        let by: Vec<String> = by
+            .map(|(pid, count)| format!("{count} by process {pid}"))
+            .collect();
         lines.push(format!("accepted {}", by.join(", ")));
     }
     for queue in conclusion.queues.iter().filter(|queue| queue.length > 0) {
@@ -86,7 +92,9 @@ fn verdict_text(trace: &Trace, record: &AcceptRecord, verdict: AcceptVerdict) ->
                 }
             });
             let edge = match edge_triggered {
-                Some(true) => " The listener is registered edge-triggered, so nothing wakes it for them.",
+                Some(true) => {
+                    " The listener is registered edge-triggered, so nothing wakes it for them."
+                }
                 Some(false) | None => " Nothing woke it for them, as under edge-triggering.",
             };
             format!(
@@ -120,7 +128,10 @@ fn verdict_text(trace: &Trace, record: &AcceptRecord, verdict: AcceptVerdict) ->
             record.rounds
         ),
         AcceptVerdict::Serves => {
-            format!("{thread} accepts, and leaves nothing behind ({} accepted)", record.accepted)
+            format!(
+                "{thread} accepts, and leaves nothing behind ({} accepted)",
+                record.accepted
+            )
         }
     }
 }
@@ -128,7 +139,12 @@ fn verdict_text(trace: &Trace, record: &AcceptRecord, verdict: AcceptVerdict) ->
 /// How many connections are left after a failed accept, which a wait need not follow.
 fn last_queue(trace: &Trace, record: &AcceptRecord) -> u32 {
     let newest_first = trace.events.iter().rev();
-    let theirs = newest_first.filter(|event| event.actor.as_ref().is_some_and(|actor| actor.tid == record.thread.tid));
+    let theirs = newest_first.filter(|event| {
+        event
+            .actor
+            .as_ref()
+            .is_some_and(|actor| actor.tid == record.thread.tid)
+    });
     theirs
         .filter_map(|event| match event.kind {
             crate::model::EventKind::AcceptFailed { queue, .. } => Some(queue),
@@ -174,12 +190,21 @@ fn left_open(fates: &Fates) -> impl Iterator<Item = String> {
 }
 
 fn counts(left: &LeftOpen) -> String {
-    let noun = |count: usize| if count == 1 { "connection" } else { "connections" };
+    let noun = |count: usize| {
+        if count == 1 {
+            "connection"
+        } else {
+            "connections"
+        }
+    };
     let read = left.after_end_read;
     let unread = left.end_unread;
     match (read, unread) {
         (_, 0) => format!("{read} {} whose end of stream it has read", noun(read)),
-        (0, _) => format!("{unread} {} whose end of stream it has not read", noun(unread)),
+        (0, _) => format!(
+            "{unread} {} whose end of stream it has not read",
+            noun(unread)
+        ),
         _ => format!(
             "{} connections ({read} after reading the end of stream, {unread} without)",
             read + unread

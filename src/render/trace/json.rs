@@ -100,7 +100,9 @@ pub fn write_conclusion_json(
 
 fn acceptor((record, verdict): &(AcceptRecord, AcceptVerdict)) -> Acceptor<'_> {
     let (name, edge_triggered) = match verdict {
-        AcceptVerdict::StopsBeforeEagain { edge_triggered } => ("stops-before-eagain", *edge_triggered),
+        AcceptVerdict::StopsBeforeEagain { edge_triggered } => {
+            ("stops-before-eagain", *edge_triggered)
+        }
         AcceptVerdict::NeverAccepts => ("never-accepts", None),
         AcceptVerdict::Fails { .. } => ("accept-fails", None),
         AcceptVerdict::LeavesRest => ("leaves-rest-to-next-wake-up", None),
