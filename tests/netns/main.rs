@@ -37,6 +37,8 @@ mod scale;
 mod soak;
 mod support;
 mod text;
+#[cfg(feature = "trace")]
+mod trace;
 #[cfg(feature = "watch")]
 mod watch;
 mod words;
