@@ -10,15 +10,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of `src/` from the lowest to the highest: each may use those before it.
-const ORDER: [&str; 9] = [
+const ORDER: [&str; 12] = [
     "model",
     "collect",
     "correlate",
     "rules",
     "report",
     "look",
+    "follow",
     "act",
     "render",
+    "serve",
+    "watch",
     "cli",
 ];
 

@@ -15,6 +15,8 @@ mod check;
 mod check_formats;
 mod close_wait;
 mod dead_descriptors;
+mod faults;
+mod exporter;
 mod halted;
 mod healthy;
 mod hidden_owners;
@@ -31,6 +33,9 @@ mod probe;
 mod recording;
 mod relieve;
 mod rights;
+mod scale;
 mod soak;
 mod support;
 mod text;
+#[cfg(feature = "watch")]
+mod watch;
