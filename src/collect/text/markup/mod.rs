@@ -58,7 +58,7 @@ pub fn is_binary(bytes: &[u8]) -> bool {
         return false;
     }
     let beginning = &bytes[..bytes.len().min(BEGINNING)];
-    let zeros = beginning.iter().filter(|byte| **byte == 0).count();
+    let zeros = beginning.split(|byte| *byte == 0).count() - 1;
     let controls = beginning.iter().filter(|byte| **byte < b'\t').count();
     zeros > MOST_ZEROS_IN_TEXT && controls * 100 > beginning.len() * MOST_CONTROLS_PERCENT
 }
