@@ -52,7 +52,7 @@ fn has_zeros_at(bytes: &[u8], parity: usize) -> bool {
 pub fn is_binary(bytes: &[u8]) -> bool {
     /// A terminal's log may hold a few, and `lsof -F0` prints one a line.
     const MOST_ZEROS_IN_TEXT: usize = 8;
-    const MOST_CONTROLS_PERCENT: usize = 5;
+    const MOST_CONTROLS_PERCENT: usize = 10;
     let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     if marked || has_zeros_at(bytes, 0) || has_zeros_at(bytes, 1) {
         return false;
