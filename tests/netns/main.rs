@@ -39,3 +39,4 @@ mod support;
 mod text;
 #[cfg(feature = "watch")]
 mod watch;
+mod words;
