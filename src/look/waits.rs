@@ -97,6 +97,18 @@ impl Looker<'_> {
                 Err(error) => not_read(snapshot, "who is at the other end of unix sockets", &error),
             }
         }
+        self.read_udp_sockets(snapshot);
+    }
+
+    /// A thread that is blocked on a socket which is neither TCP nor unix often waits for a name server.
+    fn read_udp_sockets(&mut self, snapshot: &mut Snapshot) {
+        if !waits::needs_udp_sockets(snapshot) {
+            return;
+        }
+        match proc::read_udp_sockets(self.kernel) {
+            Ok(sockets) => snapshot.waits.udp_sockets = sockets,
+            Err(error) => not_read(snapshot, "UDP sockets that are waited for", &error),
+        }
     }
 
     /// Descriptors that were sent to a process and that it has not taken.

@@ -32,5 +32,5 @@ pub use snapshot::{
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use syscall::{Call, CallKind};
 pub use waits::{
-    Access, FileLock, FutexKind, FutexWait, InFlight, LinkHolder, UnixSocket, WaitFacts,
+    Access, FileLock, FutexKind, FutexWait, InFlight, LinkHolder, UdpSocket, UnixSocket, WaitFacts,
 };

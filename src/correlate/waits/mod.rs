@@ -8,12 +8,16 @@ mod descriptor;
 mod facts;
 mod needs;
 mod polled;
+mod standstill;
 mod summary;
 mod target;
 mod thread;
 
 pub use chain::{Chain, Link, Party};
 pub use facts::{Facts, threads};
-pub use needs::{Needs, Next, blocked_descriptors, channels_of_children, is_in_futex, needs, next};
+pub use needs::{
+    Needs, Next, blocked_descriptors, channels_of_children, is_in_futex, needs, needs_udp_sockets,
+    next,
+};
 pub use summary::{Group, Requests, Summary};
 pub use target::{Target, ThreadWait};
