@@ -4,6 +4,7 @@ import ctypes, fcntl, os, signal, socket, subprocess, sys, tempfile, threading, 
 
 libc = ctypes.CDLL(None, use_errno=True)
 folder = tempfile.mkdtemp()
+kept = []
 
 
 def listen(port):
@@ -103,16 +104,13 @@ def file_lock_to_service():
 
 def join_to_service():
     mute_service(9000)
-    ids = []
-
-    def run():
-        libc.pthread_self.restype = ctypes.c_ulong
-        ids.append(libc.pthread_self())
-        ask()
-
-    thread(run)
+    # Those that Python starts are detached.
+    run = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(lambda _: ask())
+    kept.append(run)
+    thread_id = ctypes.c_ulong()
+    libc.pthread_create(ctypes.byref(thread_id), None, run, None)
     until(lambda: is_in(os.getpid(), RECVFROM))
-    return lambda: libc.pthread_join(ctypes.c_ulong(ids[0]), None)
+    return lambda: libc.pthread_join(thread_id, None)
 
 
 def child_to_service():
@@ -274,7 +272,6 @@ def two_services():
 
 
 def no_thread_left():
-    signal.set_wakeup_fd(-1)
     mutex = threading.Lock()
     mutex.acquire()
     return mutex.acquire
