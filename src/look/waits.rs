@@ -260,10 +260,10 @@ impl Looker<'_> {
 
 /// Notes that a link of a chain could not be read: the chain ends there, and nothing else is lost.
 fn not_read(snapshot: &mut Snapshot, what: &str, error: &KernelError) {
-    snapshot
-        .waits
-        .not_followed
-        .push(format!("{what} ({error})"));
+    let missing = format!("{what} ({error})");
+    if !snapshot.waits.not_followed.contains(&missing) {
+        snapshot.waits.not_followed.push(missing);
+    }
 }
 
 fn unix_sockets(sockets: Vec<kernel::UnixSocket>) -> Vec<UnixSocket> {

@@ -321,7 +321,7 @@ fn chain_sentences(facts: &Facts, chain: &Chain) -> Vec<String> {
 fn link_sentence(facts: &Facts, before: &Link, link: &Link) -> String {
     let relation = relation(&before.target);
     let Some(party) = party(facts, &link.party) else {
-        return format!("{relation} is held by no process that can be seen");
+        return format!("{relation} is held by no other process that can be seen");
     };
     let number = match &link.party {
         Party::Threads { members, .. } => members.len(),

@@ -1,6 +1,6 @@
 # Servers on port 8080 that are stuck at the first of a chain of waits. The argument names the chain. Prints `ready`
 # once everything waits but the server itself, which waits as soon as it has a client.
-import ctypes, fcntl, os, signal, socket, subprocess, sys, tempfile, threading, time
+import ctypes, fcntl, os, resource, signal, socket, subprocess, sys, tempfile, threading, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 folder = tempfile.mkdtemp()
@@ -275,6 +275,65 @@ def no_thread_left():
     mutex = threading.Lock()
     mutex.acquire()
     return mutex.acquire
+
+
+def crowded_lock_table():
+    """Another process has 50,000 locks, on a thousand ranges of fifty files."""
+    def hold():
+        files = [open(f"{folder}/{number}", "w") for number in range(50)]
+        for file in files:
+            for start in range(1000):
+                fcntl.lockf(file, fcntl.LOCK_EX, 1, 2 * start)
+        open(f"{folder}/held", "w").close()
+        signal.pause()
+
+    fork(hold)
+    until(lambda: os.path.exists(f"{folder}/held"))
+    return file_lock_to_service()
+
+
+def ten_thousand_pipes():
+    """Four processes share ten thousand pipes, or as many as they may have, and each reads from one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    pipes = [os.pipe() for _ in range(min(10000, most // 2 - 50))]
+    for number in range(1, 4):
+        fork(lambda: os.read(pipes[number][0], 1))
+    return lambda: os.read(pipes[0][0], 1)
+
+
+def poll_set_that_changes():
+    """A thread polls, and another one writes over the array that was passed to the kernel."""
+    class PollFd(ctypes.Structure):
+        _fields_ = [("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short)]
+
+    reads, _ = os.pipe()
+    array = (PollFd * 3000)(*[PollFd(reads, 1, 0) for _ in range(3000)])
+
+    def overwrite():
+        while True:
+            for one in array:
+                one.fd = os.urandom(1)[0] * 9999999 - 7
+                one.events = one.fd & 0x7FFF
+
+    def run():
+        thread(overwrite)
+        libc.poll(array, 3000, -1)
+
+    return run
+
+
+def file_with_escapes_in_its_name():
+    path = f"{folder}/\x1b[31mred\nCRITICAL  nothing"
+
+    def hold():
+        file = open(path, "w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        signal.pause()
+
+    holder = fork(hold)
+    until(lambda: is_in(holder, 34))
+    return lambda: fcntl.flock(open(path, "w"), fcntl.LOCK_EX)
 
 
 def main():

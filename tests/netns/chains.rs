@@ -5,9 +5,12 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{
-    Program, SHORT_GRACE, advises, close, connect, connect_many, have, in_private_network, items, outlast,
-    says, scan, send, wait_for_queue,
+    Program, SHORT_GRACE, advises, close, connect, connect_many, doctor, have, in_private_network,
+    items, outlast, says, scan, send, wait_for_queue,
 };
+
+/// What is found where a server does something else than to accept.
+const QUEUE_FINDINGS: [&str; 2] = ["acceptor-busy", "listener-unwatched"];
 
 /// Starts a server that is stuck at the first of a chain of waits, and returns the finding about its queue.
 fn look_at(chain: &str, then: impl Fn(&Value)) {
@@ -29,7 +32,7 @@ fn look_at(chain: &str, then: impl Fn(&Value)) {
     let findings = report.above_info();
     let finding = findings
         .into_iter()
-        .find(|finding| finding["id"] == "acceptor-busy");
+        .find(|finding| QUEUE_FINDINGS.iter().any(|id| finding["id"] == *id));
     then(finding.unwrap_or_else(|| panic!("{chain}: {:#}", report.json())));
 }
 
@@ -85,7 +88,7 @@ fn a_child_that_has_not_executed_its_program_is_no_disk_wait() {
             assert!(says(finding, "vfork"), "{finding:#}");
             assert!(!says(finding, "disk"), "{finding:#}");
             assert!(says(finding, "127.0.0.1:9000"), "{finding:#}");
-        })
+        });
     });
 }
 
@@ -107,7 +110,7 @@ fn a_full_pipe_leads_to_its_stopped_reader() {
 #[test]
 fn a_named_pipe_that_nobody_else_opens_is_named() {
     in_private_network(|| {
-        assert_root("fifo_without_other_end", 1, "the other end of a named pipe")
+        assert_root("fifo_without_other_end", 1, "the other end of a named pipe");
     });
 }
 
@@ -152,6 +155,43 @@ fn a_process_that_nothing_inside_of_it_wakes_is_told() {
         look_at("no_thread_left", |finding| {
             assert!(says(finding, "without a time limit"), "{finding:#}");
             assert!(advises(finding, "stacks of all its threads"), "{finding:#}");
-        })
+        });
+    });
+}
+
+#[test]
+fn the_holder_of_a_lock_is_found_among_fifty_thousand_others() {
+    in_private_network(|| assert_root("crowded_lock_table", 3, MUTE_SERVICE));
+}
+
+#[test]
+fn ten_thousand_shared_pipes_are_no_endless_chain() {
+    in_private_network(|| {
+        look_at("ten_thousand_pipes", |finding| {
+            assert!(says(finding, "pipe:["), "{finding:#}");
+        });
+    });
+}
+
+#[test]
+fn a_poll_set_that_changes_while_it_is_read_is_no_accident() {
+    in_private_network(|| {
+        look_at("poll_set_that_changes", |finding| {
+            assert!(says(finding, "poll"), "{finding:#}");
+        });
+    });
+}
+
+#[test]
+fn escapes_in_the_name_of_a_file_that_is_waited_for_are_harmless() {
+    in_private_network(|| {
+        look_at("file_with_escapes_in_its_name", |finding| {
+            assert!(says(finding, "for the lock on"), "{finding:#}");
+            let table = doctor(&["scan", "--min-age", "300ms"]);
+            let shown = String::from_utf8_lossy(&table.stdout);
+            assert!(shown.contains("for the lock on"), "{shown}");
+            assert!(!shown.contains('\u{1b}'), "{shown}");
+            assert!(!shown.contains("\nCRITICAL  nothing"), "{shown}");
+        });
     });
 }

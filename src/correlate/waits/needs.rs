@@ -92,21 +92,26 @@ pub fn needs(snapshot: &Snapshot) -> Needs {
     needs
 }
 
-/// Whether a thread is blocked on a socket that is in no table so far.
+/// Whether a thread reads from a socket that is neither TCP nor unix, or polls nothing but one.
 pub fn needs_udp_sockets(snapshot: &Snapshot) -> bool {
     let facts = Facts::of(snapshot);
-    if !snapshot.waits.udp_sockets.is_empty() {
+    if !snapshot.waits.udp_sockets.is_empty() || snapshot.waits.unix_sockets.is_empty() {
         return false;
     }
-    let is_unknown = |process: &Process, fd: u32| {
+    let is_of_another_kind = |process: &Process, fd: u32| {
         Facts::socket_of(process, fd).is_some_and(|inode| {
-            let unix = inode.number().and_then(|number| facts.unix_socket(number));
-            facts.connection(inode).is_none() && unix.is_none()
+            let number = inode.number();
+            let unix = number.and_then(|number| facts.unix_socket(number));
+            !number.is_some_and(|number| facts.is_tcp(number.into())) && unix.is_none()
         })
     };
     followed(snapshot).any(|process| {
-        let blocked = blocked_descriptors(snapshot, process.pid);
-        blocked.into_iter().any(|fd| is_unknown(process, fd))
+        let records = threads::records(process, snapshot);
+        let mut usual = records.iter().filter_map(ThreadRecord::usual);
+        usual.any(|(activity, _)| match &descriptors(&activity)[..] {
+            [fd] => is_of_another_kind(process, *fd),
+            _ => false,
+        })
     })
 }
 
@@ -203,8 +208,16 @@ fn polled_pipes(process: &Process, activity: &Activity) -> Vec<String> {
         return Vec::new();
     };
     let texts = fds.iter().filter_map(|fd| Facts::target_text(process, *fd));
-    let pipes = texts.filter(|text| text.starts_with("pipe:"));
-    pipes.take(MOST_POLLED_PIPES).map(str::to_owned).collect()
+    let texts: Vec<&str> = texts.collect();
+    // Beside a socket it is what a loop is woken with.
+    if texts.iter().any(|text| text.starts_with("socket:")) {
+        return Vec::new();
+    }
+    let pipes = texts.iter().filter(|text| text.starts_with("pipe:"));
+    pipes
+        .take(MOST_POLLED_PIPES)
+        .map(|text| (*text).to_owned())
+        .collect()
 }
 
 fn children(snapshot: &Snapshot, pid: Pid) -> impl Iterator<Item = Pid> {
