@@ -95,7 +95,7 @@ pub fn needs(snapshot: &Snapshot) -> Needs {
 /// Whether a thread reads from a socket that is neither TCP nor unix, or polls nothing but one.
 pub fn needs_udp_sockets(snapshot: &Snapshot) -> bool {
     let facts = Facts::of(snapshot);
-    if !snapshot.waits.udp_sockets.is_empty() || snapshot.waits.unix_sockets.is_empty() {
+    if !snapshot.waits.udp_sockets.is_empty() {
         return false;
     }
     let is_of_another_kind = |process: &Process, fd: u32| {
