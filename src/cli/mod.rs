@@ -7,6 +7,8 @@
 mod check;
 mod exit_status;
 mod explain;
+mod exporter;
+mod follower;
 mod offline;
 mod options;
 mod output;
@@ -16,6 +18,7 @@ mod record;
 mod relieve;
 mod scan;
 mod threshold;
+mod watch;
 
 use std::ffi::OsString;
 use std::io;
@@ -54,6 +57,8 @@ enum Command {
     Record(record::RecordArgs),
     Probe(probe::ProbeArgs),
     Relieve(relieve::RelieveArgs),
+    Exporter(exporter::ExporterArgs),
+    Watch(watch::WatchArgs),
     /// What `relieve` starts to reach into an epoll set.
     #[command(hide = true)]
     Helper {
@@ -100,6 +105,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Record(arguments) => record::run(&arguments).map(looked),
         Command::Probe(arguments) => probe::run(&arguments, output_options),
         Command::Relieve(arguments) => relieve::run(&arguments, output_options),
+        Command::Exporter(arguments) => exporter::run(&arguments).map(looked),
+        Command::Watch(arguments) => watch::run(&arguments, output_options).map(looked),
         Command::Helper { procfs, task } => relieve::helper(&procfs, &task).map(looked),
     };
     match outcome {
@@ -120,8 +127,14 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
             !rights::are_borrowed()?,
             "the helper process does not run with borrowed rights"
         ),
-        Command::Record(_) | Command::Relieve(_) => rights::give_up()?,
-        Command::Scan(_) | Command::Check(_) | Command::Explain(_) | Command::Probe(_) => {}
+        // `watch` records where that is asked for.
+        Command::Record(_) | Command::Relieve(_) | Command::Watch(_) => rights::give_up()?,
+        // The exporter gives up more, as soon as it listens.
+        Command::Scan(_)
+        | Command::Check(_)
+        | Command::Explain(_)
+        | Command::Probe(_)
+        | Command::Exporter(_) => {}
     }
     Ok(())
 }

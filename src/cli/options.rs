@@ -72,6 +72,7 @@ impl TargetArgs {
             timeout: self.timeout.unwrap_or(thresholds::LOOK_TIMEOUT),
             inventory,
             procfs: self.source == Some(SourceArg::Procfs),
+            counters: false,
         }
     }
 

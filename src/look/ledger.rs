@@ -26,7 +26,7 @@ impl Looker<'_> {
             return;
         }
         let nobody = InodeSet::default();
-        let connections = self.connections(snapshot.source, Wanted::Every, &ports, &nobody);
+        let connections = self.connections(snapshot.source, Wanted::Rest, &ports, &nobody);
         match connections {
             Ok(connections) => snapshot.open = Some(OpenConnections { ports, connections }),
             Err(error) => {

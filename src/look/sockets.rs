@@ -39,6 +39,9 @@ impl Looker<'_> {
         };
         let mut snapshot = Snapshot::of_sockets(namespace, host, source, sockets, listeners_after);
         snapshot.coverage = Coverage::of_sockets(Extent::Whole);
+        if self.options.counters {
+            snapshot.counters = proc::read_dropped_counters(self.kernel).ok();
+        }
         if source == SocketSource::Procfs {
             let seen = triage(&snapshot, self.options.grace);
             let spot = blind_spots::procfs_only(refusal.as_ref(), !seen.is_idle());

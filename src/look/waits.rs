@@ -76,7 +76,13 @@ impl Looker<'_> {
         }
         if needs.connections {
             let nobody = InodeSet::default();
-            match self.connections(snapshot.source, Wanted::Every, &[], &nobody) {
+            // Those that one end has closed are known already, unless only some ports were asked for.
+            let wanted = if self.options.scope.ports.is_empty() {
+                Wanted::Rest
+            } else {
+                Wanted::Every
+            };
+            match self.connections(snapshot.source, wanted, &[], &nobody) {
                 Ok(every) => snapshot.waits.connections = every,
                 // An outage behind accept shows in connections alone.
                 Err(error) => {

@@ -173,7 +173,7 @@ pub struct BlindSpot {
     pub hides_findings: bool,
 }
 
-/// Connections in every state, read by port.
+/// Connections that are open on both ends, read by port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenConnections {
     /// The local ports.
@@ -209,12 +209,14 @@ pub struct Snapshot {
     pub processes: BTreeMap<Pid, Process>,
     /// What threads wait for, where a process is about to be accused.
     pub waits: WaitFacts,
-    /// The connections of suspicious listeners in every state, unless all connections were read anyway.
+    /// The connections of suspicious listeners that are open on both ends, unless all connections were read anyway.
     pub open: Option<OpenConnections>,
     /// Repeated samples at suspicious listeners.
     pub samples: Vec<Sample>,
     /// Drop counters before and after the observation.
     pub dropped: Option<(DroppedCounters, DroppedCounters)>,
+    /// Drop counters at the start, where they were asked for and could be read.
+    pub counters: Option<DroppedCounters>,
     /// What was asked for and is not there.
     pub absent: Vec<Absent>,
     /// How much of each source was read.
@@ -250,6 +252,7 @@ impl Snapshot {
             open: None,
             samples: Vec::new(),
             dropped: None,
+            counters: None,
             absent: Vec::new(),
             coverage: Coverage::default(),
             blind_spots: Vec::new(),

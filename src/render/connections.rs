@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::cells::{TableOptions, address, duration, owners, plain_table, write_rows};
 use crate::correlate::Place;
+use crate::correlate::age::Age;
 use crate::model::{Holder, Pid};
 use crate::report::{ConnectionRow, Oldest, Report};
 
@@ -177,17 +178,41 @@ fn cells(report: &Report, row: &ConnectionRow) -> [String; 6] {
         address(report, row.netns, connection.local),
         connection.state.name().to_owned(),
         connection.remote.to_string(),
-        age(row),
+        age(row.age),
         unread,
         place,
     ]
 }
 
-fn age(row: &ConnectionRow) -> String {
-    match (row.age.at_least, row.age.at_most) {
-        (Some(least), Some(most)) if least == most => duration(least),
-        (Some(least), Some(most)) => format!("{}-{}", duration(least), duration(most)),
-        (Some(least), None) => format!("{}+", duration(least)),
+/// A range whose ends are written alike is written once.
+fn age(age: Age) -> String {
+    let (least, most) = (age.at_least.map(duration), age.at_most.map(duration));
+    match (least, most) {
+        (Some(least), Some(most)) if least == most => least,
+        (Some(least), Some(most)) => format!("{least}-{most}"),
+        (Some(least), None) => format!("{least}+"),
         (None, _) => "?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_range_whose_ends_are_written_alike_is_written_once() {
+        let text = |least: Option<u64>, most: Option<u64>| {
+            age(Age {
+                at_least: least.map(Duration::from_millis),
+                at_most: most.map(Duration::from_millis),
+            })
+        };
+        assert_eq!(text(Some(3000), Some(3099)), "3s");
+        assert_eq!(text(Some(3500), Some(3599)), "3.5s");
+        assert_eq!(text(Some(3500), Some(3600)), "3.5s-3.6s");
+        assert_eq!(text(Some(3500), None), "3.5s+");
+        assert_eq!(text(None, Some(3500)), "?");
     }
 }

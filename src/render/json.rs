@@ -495,6 +495,11 @@ pub fn write_json_with_check(
     write(&report, out)
 }
 
+/// Returns the report as a value, to be a part of another answer.
+pub(super) fn report_value(report: &Report) -> io::Result<serde_json::Value> {
+    Ok(serde_json::to_value(convert(report, None))?)
+}
+
 fn write(report: &ReportV1, out: &mut dyn Write) -> io::Result<()> {
     write_value(report, out)
 }

@@ -3,6 +3,7 @@
 mod cells;
 mod connections;
 pub mod escape;
+mod events;
 mod github;
 mod json;
 mod json_check;
@@ -12,6 +13,7 @@ mod json_types;
 mod json_waits;
 mod junit;
 mod line;
+pub mod metrics;
 pub mod page;
 mod probe;
 mod problem;
@@ -19,6 +21,7 @@ mod relieve;
 mod table;
 
 pub use cells::TableOptions;
+pub use events::{WATCH_SCHEMA, severity_word, write_event_lines, write_json_events};
 pub use github::{write_failed_github, write_github};
 pub use json::{SCHEMA, schema, write_json, write_json_with_check};
 pub use json_probe::{PROBE_SCHEMA, probe_schema, write_probe_json};

@@ -4,6 +4,7 @@ mod absent;
 mod check;
 mod oldest;
 mod origin;
+mod services;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use crate::correlate::age::Age;
 use crate::correlate::waits::Facts;
 use crate::correlate::{AcceptQueue, Activity, Analysis, Ledger, Place, Watch, interpret, ledgers};
 use crate::model::{
-    Absent, BlindSpot, Connection, Coverage, Holder, HolderSource, Host, Listener, Namespace, Pid,
-    Process, Scope, SocketSource, TcpState, Thread,
+    Absent, BlindSpot, Connection, Coverage, DroppedCounters, Holder, HolderSource, Host, Listener,
+    Namespace, Pid, Process, Scope, SocketSource, TcpState, Thread,
 };
 use crate::rules::{self, Finding, Severity, WaitChain};
 
@@ -300,6 +301,15 @@ impl Report {
         self.analyses
             .iter()
             .flat_map(|analysis| connection_rows(analysis))
+    }
+
+    /// Returns the counters of refused connections of each network namespace, where they were asked for and could
+    /// be read.
+    pub fn dropped_counters(&self) -> impl Iterator<Item = (&str, DroppedCounters)> {
+        self.analyses.iter().filter_map(|analysis| {
+            let snapshot = &analysis.snapshot;
+            Some((snapshot.namespace.name.as_str(), snapshot.counters?))
+        })
     }
 
     /// How many findings are of this severity.

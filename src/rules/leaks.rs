@@ -122,29 +122,32 @@ fn usual_limit(process: &Process) -> Option<u64> {
     (!final_and_tiny && !lowered_below).then_some(limit.soft)
 }
 
-/// An age with only one known bound is shown as such.
+/// Whose upper end is not known, or differs in print, has "or more".
 fn age_evidence(leak: &Leak) -> String {
     let number = count(leak.connections.len(), "connection");
     let least = leak.ages.iter().filter_map(|age| age.at_least);
     let (Some(youngest), Some(oldest)) = (least.clone().min(), least.max()) else {
         return format!("{number} in CLOSE_WAIT, for how long is not known");
     };
-    let exact = leak.ages.iter().all(|age| age.exact().is_some());
+    let exact = leak.ages.iter().all(is_exact_in_print);
     let or_more = if exact { "" } else { " or more" };
+    let (youngest, oldest) = (seconds(youngest), seconds(oldest));
     if youngest == oldest {
-        return format!("{number} in CLOSE_WAIT for {}{or_more}", seconds(oldest));
+        return format!("{number} in CLOSE_WAIT for {oldest}{or_more}");
     }
-    format!(
-        "{number} in CLOSE_WAIT for {} to {}{or_more}",
-        seconds(youngest),
-        seconds(oldest)
-    )
+    format!("{number} in CLOSE_WAIT for {youngest} to {oldest}{or_more}")
+}
+
+/// Returns whether both ends of an age are known and are written alike.
+fn is_exact_in_print(age: &Age) -> bool {
+    let (least, most) = (age.at_least.map(seconds), age.at_most.map(seconds));
+    least.is_some() && least == most
 }
 
 /// Says that answers to keep-alive probes hide the ages, if they do.
 fn renewed_evidence(leak: &Leak) -> Option<String> {
     let members = leak.connections.iter().zip(&leak.ages);
-    let renewed = members.filter(|(_, age)| age.exact().is_none());
+    let renewed = members.filter(|(_, age)| !is_exact_in_print(age));
     let intervals: Vec<Duration> = renewed
         .clone()
         .filter_map(|(connection, _)| age::keep_alive_interval(connection))
@@ -363,6 +366,21 @@ mod tests {
             at_most: Some(Duration::from_secs(*second)),
         };
         has_grown_steadily(&seconds.iter().map(exactly).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_ends_of_an_age_are_compared_as_they_are_written() {
+        let exact = |least, most: Option<u64>| {
+            is_exact_in_print(&Age {
+                at_least: Some(Duration::from_millis(least)),
+                at_most: most.map(Duration::from_millis),
+            })
+        };
+        assert!(exact(3500, Some(3500)));
+        assert!(exact(3510, Some(3590)));
+        assert!(!exact(3500, Some(3600)));
+        assert!(!exact(3500, None));
+        assert!(!is_exact_in_print(&Age::default()));
     }
 
     #[test]

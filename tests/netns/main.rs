@@ -16,6 +16,8 @@ mod check;
 mod check_formats;
 mod close_wait;
 mod dead_descriptors;
+mod faults;
+mod exporter;
 mod halted;
 mod healthy;
 mod hidden_owners;
@@ -32,6 +34,9 @@ mod probe;
 mod recording;
 mod relieve;
 mod rights;
+mod scale;
 mod soak;
 mod support;
 mod text;
+#[cfg(feature = "watch")]
+mod watch;

@@ -21,6 +21,7 @@ use crate::model::{Host, InodeSet, Pid, PortRange};
 pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
 pub(super) use live::hidden::parse_in_flight;
+pub use live::unix::decode_unix_datagram;
 pub use recording::{
     Header, RecordedKernel, RecordedOptions, RecordedScope, Recorder, RecordingError,
 };
@@ -174,6 +175,19 @@ pub trait Kernel {
     ///
     /// As [`Kernel::read`].
     fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError>;
+
+    /// Lists the lowest numbers among the names in a folder of procfs, in order: as many as wanted, and one more
+    /// where there are more.
+    ///
+    /// # Errors
+    ///
+    /// When it does not exist or may not be read.
+    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError> {
+        let mut numbers = self.list_numbers(path)?;
+        numbers.sort_unstable();
+        numbers.truncate(most.saturating_add(1));
+        Ok(numbers)
+    }
 }
 
 /// The protocol that is asked about.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::facts::{Facts, asked, plain};
+use super::facts::{Facts, asked};
+use super::index::plain;
 use super::target::Target;
 use crate::model::{Connection, Inode, Process, TcpState};
 

@@ -6,6 +6,7 @@
 mod chain;
 mod descriptor;
 mod facts;
+mod index;
 mod needs;
 mod polled;
 mod standstill;
@@ -15,6 +16,7 @@ mod thread;
 
 pub use chain::{Chain, Link, Party};
 pub use facts::{Facts, threads};
+pub(super) use index::Index;
 pub use needs::{
     Needs, Next, blocked_descriptors, channels_of_children, is_in_futex, needs, needs_udp_sockets,
     next,

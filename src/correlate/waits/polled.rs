@@ -2,7 +2,8 @@
 
 use super::super::activity::Activity;
 use super::descriptor::{Found, on_connection, on_descriptor};
-use super::facts::{Facts, plain};
+use super::facts::Facts;
+use super::index::plain;
 use super::target::Target;
 use crate::model::{Gap, Inode, Process};
 

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::threads;
-use super::facts::{Facts, asked, plain};
+use super::facts::{Facts, asked};
+use super::index::plain;
 use super::standstill;
 use super::target::{Target, ThreadWait};
 use super::thread::wait_of;
