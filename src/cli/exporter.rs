@@ -274,8 +274,11 @@ impl Looks {
             return BTreeMap::new();
         };
         let pids = report.processes.iter().map(|row| row.pid);
-        pids.filter_map(|pid| Some((pid, proc::read_origin(kernel, pid).unit?)))
-            .collect()
+        pids.filter_map(|pid| {
+            let origin = proc::read_origin(kernel, pid);
+            Some((pid, origin.known()?.unit.clone()?))
+        })
+        .collect()
     }
 }
 

@@ -7,9 +7,13 @@
     reason = "reading the machine is what this folder is for"
 )]
 
+pub mod events;
 pub mod kernel;
 pub mod proc;
 pub mod rights;
 pub mod sock_diag;
 mod sockstat;
 pub mod text;
+mod users;
+
+pub use users::read_user_names;

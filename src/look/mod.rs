@@ -27,6 +27,7 @@ mod sockets;
 mod take;
 mod text;
 mod text_blind_spots;
+mod tracing;
 mod waits;
 
 pub use error::LookError;
@@ -35,3 +36,4 @@ pub use origin::{origin_of_recording, origin_of_text};
 pub use seen::Look;
 pub use take::take;
 pub use text::of_text;
+pub use tracing::{Onlooker, TraceOptions, Traced, follow};

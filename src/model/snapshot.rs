@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Absent, Connection, Coverage, Holder, HolderSource, Inode, Listener, Pid, PortRange, Process,
-    Reading, RunState, Syscall, WaitFacts,
+    Absent, Connection, Coverage, Holder, HolderSource, Inode, Listener, Origin, Pid, PortRange,
+    Process, Reading, Rights, RunState, Syscall, WaitFacts,
 };
 
 /// The machine that was looked at.
@@ -30,17 +30,6 @@ pub struct Namespace {
     pub inode: Option<u64>,
     /// What the first process in it belongs to.
     pub origin: Origin,
-}
-
-/// What a process belongs to, by the names of its cgroups.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// Runtime and id of its container.
-    pub container: Option<(String, String)>,
-    /// Uid of its Kubernetes pod.
-    pub pod: Option<String>,
-    /// Its systemd unit.
-    pub unit: Option<String>,
 }
 
 impl Namespace {
@@ -223,6 +212,8 @@ pub struct Snapshot {
     pub coverage: Coverage,
     /// What could not be seen.
     pub blind_spots: Vec<BlindSpot>,
+    /// What the looking program may do, where something was refused to it and that could be read.
+    pub rights: Option<Rights>,
     /// How long the look took.
     pub elapsed: Duration,
 }
@@ -256,6 +247,7 @@ impl Snapshot {
             absent: Vec::new(),
             coverage: Coverage::default(),
             blind_spots: Vec::new(),
+            rights: None,
             elapsed: Duration::ZERO,
         }
     }

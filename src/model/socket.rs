@@ -96,6 +96,24 @@ impl TcpState {
         }
     }
 
+    /// The kernel's state number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Established => 1,
+            Self::SynSent => 2,
+            Self::SynRecv => 3,
+            Self::FinWait1 => 4,
+            Self::FinWait2 => 5,
+            Self::TimeWait => 6,
+            Self::Close => 7,
+            Self::CloseWait => 8,
+            Self::LastAck => 9,
+            Self::Listen => 10,
+            Self::Closing => 11,
+            Self::Other(number) => number,
+        }
+    }
+
     /// The state's name as `netstat` prints it.
     pub fn name(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use super::evidence::{count, process_name, process_names, seconds};
 use super::thresholds::{
     DELIBERATE_DESCRIPTORS, FORECAST_SPAN, LEAK_CRITICAL_PERCENT, POOL_CONNECTIONS,
 };
-use super::{Severity, Subject, SubjectKind};
+use super::{Evidence, Severity, Subject, SubjectKind};
 use crate::correlate::age::{self, Age};
 use crate::correlate::{Analysis, Endpoint, Growth, Leak};
 use crate::model::{Process, Reading, Timer};
@@ -75,19 +75,23 @@ pub(super) fn unread(leak: &Leak) -> usize {
 }
 
 /// Ages, peers and descriptors.
-pub(super) fn evidence(analysis: &Analysis, leak: &Leak) -> Vec<String> {
-    let mut evidence = vec![age_evidence(leak), peer_evidence(leak, "closed by")];
-    evidence.extend(mptcp_evidence(leak));
-    evidence.extend(renewed_evidence(leak));
-    evidence.extend(come_and_go_evidence(analysis, leak));
-    evidence.extend(growth_evidence(analysis, leak));
-    evidence.extend(reaped(leak));
+pub(super) fn evidence(analysis: &Analysis, leak: &Leak) -> Vec<Evidence> {
+    let mut evidence: Vec<Evidence> = [age_evidence(leak), peer_evidence(leak, "closed by")]
+        .map(Evidence::background)
+        .into();
+    let key = |sentence: Option<String>| sentence.map(Evidence::from);
+    let background = |sentence: Option<String>| sentence.map(Evidence::background);
+    evidence.extend(key(mptcp_evidence(leak)));
+    evidence.extend(background(renewed_evidence(leak)));
+    evidence.extend(key(come_and_go_evidence(analysis, leak)));
+    evidence.extend(key(growth_evidence(analysis, leak)));
+    evidence.extend(background(reaped(leak)));
     evidence.extend(descriptor_evidence(analysis, leak));
     evidence
 }
 
 /// The open descriptors of the process that is nearest to its limit.
-fn descriptor_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
+fn descriptor_evidence(analysis: &Analysis, leak: &Leak) -> Option<Evidence> {
     let processes = leak.pids.iter().filter_map(|pid| analysis.process(*pid));
     let limited = processes.filter_map(|process| {
         let open = process.open_fds.copied()?;
@@ -104,10 +108,20 @@ fn descriptor_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
     } else {
         ""
     };
-    Some(format!(
+    let sentence = format!(
         "{} has {open} of {limit} descriptors open{others}",
         process_name(process)
-    ))
+    );
+    Some(if is_near(open, limit) {
+        sentence.into()
+    } else {
+        Evidence::background(sentence)
+    })
+}
+
+/// Returns whether so many descriptors endanger the process.
+fn is_near(open: u64, limit: u64) -> bool {
+    open.saturating_mul(100) >= limit.saturating_mul(LEAK_CRITICAL_PERCENT)
 }
 
 /// How many descriptors a process may open, unless that was limited on purpose: a sandbox may open
@@ -320,7 +334,7 @@ pub(super) fn severity(analysis: &Analysis, leak: &Leak) -> Severity {
         .pids
         .iter()
         .filter_map(|pid| usual_limit(analysis.process(*pid)?))
-        .any(|limit| number.saturating_mul(100) >= limit.saturating_mul(LEAK_CRITICAL_PERCENT));
+        .any(|limit| is_near(number, limit));
     if endangers {
         return Severity::Critical;
     }

@@ -1,12 +1,13 @@
 //! The details of a row: evidence, remedies, connections.
 
+use std::iter;
 use std::net::SocketAddr;
 
 use super::rows::RowId;
 use crate::follow::FindingKey;
 use crate::render::escape::escape;
 use crate::report::{Oldest, Report};
-use crate::rules::{self, Finding};
+use crate::rules::{self, Advice, Finding};
 
 /// So many connections of a listener are listed, the oldest.
 const SHOWN_CONNECTIONS: usize = 50;
@@ -34,11 +35,22 @@ fn of_finding(report: &Report, key: &FindingKey) -> Vec<String> {
         return vec![format!("{} is gone.", key.id)];
     };
     let mut lines = vec![format!("{}: {}", finding.id, escape(&finding.headline))];
-    section(&mut lines, "seen", &finding.evidence);
+    let seen: Vec<String> = finding
+        .evidence
+        .iter()
+        .map(|one| one.text.clone())
+        .collect();
+    let remedies: Vec<String> = finding.remedies.iter().flat_map(in_lines).collect();
+    section(&mut lines, "seen", &seen);
     section(&mut lines, "so", finding.conclusion.as_slice());
     section(&mut lines, "waits", &waits(report, finding));
-    section(&mut lines, "do", &finding.remedies);
+    section(&mut lines, "do", &remedies);
     lines
+}
+
+/// What to do, and the commands for it, each in a line of its own.
+fn in_lines(advice: &Advice) -> impl Iterator<Item = String> {
+    iter::once(advice.text.clone()).chain(advice.commands.iter().cloned())
 }
 
 fn waits(report: &Report, finding: &Finding) -> Vec<String> {

@@ -16,8 +16,8 @@ mod check;
 mod check_formats;
 mod close_wait;
 mod dead_descriptors;
-mod faults;
 mod exporter;
+mod faults;
 mod halted;
 mod healthy;
 mod hidden_owners;
@@ -40,3 +40,4 @@ mod support;
 mod text;
 #[cfg(feature = "watch")]
 mod watch;
+mod words;

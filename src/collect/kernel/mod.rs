@@ -8,6 +8,7 @@ mod error;
 mod live;
 pub mod netns;
 mod recording;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub use live::unix::decode_unix_datagram;
 pub use recording::{
     Header, RecordedKernel, RecordedOptions, RecordedScope, Recorder, RecordingError,
 };
+pub use watched::{Progress, WatchedKernel};
 
 /// What can be asked of a kernel.
 pub trait Kernel {

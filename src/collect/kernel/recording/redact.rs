@@ -36,6 +36,9 @@ pub(super) struct Redactor {
 impl Redactor {
     pub(super) fn redact(&mut self, header: &mut Header, entries: &mut [Entry]) {
         REDACTED.clone_into(&mut header.host.hostname);
+        for address in &mut header.scope.addresses {
+            address.set_ip(self.replace(address.ip()));
+        }
         header.scope.netns = header.scope.netns.take().map(|_| REDACTED.to_owned());
         // First the files that name cgroups, then the questions that contain those names.
         for entry in &mut *entries {
