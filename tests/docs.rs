@@ -23,8 +23,8 @@ use flate2::Compression;
 use flate2::read::GzEncoder;
 use serde_json::Value;
 
-const COMMANDS: [&str; 8] = [
-    "scan", "check", "explain", "record", "probe", "relieve", "exporter", "watch",
+const COMMANDS: [&str; 9] = [
+    "scan", "check", "explain", "record", "probe", "relieve", "exporter", "watch", "trace",
 ];
 
 fn root() -> &'static Path {
