@@ -62,6 +62,8 @@ pub mod collect;
 #[cfg(target_os = "linux")]
 pub mod correlate;
 #[cfg(target_os = "linux")]
+pub mod follow;
+#[cfg(target_os = "linux")]
 pub mod look;
 #[cfg(target_os = "linux")]
 pub mod model;
@@ -71,3 +73,7 @@ pub mod render;
 pub mod report;
 #[cfg(target_os = "linux")]
 pub mod rules;
+#[cfg(target_os = "linux")]
+pub mod serve;
+#[cfg(all(target_os = "linux", feature = "watch"))]
+pub mod watch;

@@ -1,6 +1,9 @@
 //! The `closewait-doctor` program.
 
 #[cfg(target_os = "linux")]
+mod allocator;
+
+#[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
     closewait_doctor::cli::run(std::env::args_os()).into()
 }

@@ -5,9 +5,12 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 use closewait_doctor::collect::kernel::{
@@ -168,11 +171,9 @@ struct Outcome {
 }
 
 /// Takes a look; nothing where it could not look at all, which is exit status 3.
-fn look_with(recording: &Path, fails: Option<(usize, i32)>) -> Option<Outcome> {
-    let file = File::open(recording).expect("the recording is there");
-    let inner = RecordedKernel::read_from(file).expect("it is a recording");
-    let options = LookOptions::of_recording(inner.header());
-    let mut kernel = Faulty::new(inner, fails);
+fn look_with(recorded: &RecordedKernel, fails: Option<(usize, i32)>) -> Option<Outcome> {
+    let options = LookOptions::of_recording(recorded.header());
+    let mut kernel = Faulty::new(recorded.clone(), fails);
     let report = look::take(&mut kernel, &options)
         .ok()?
         .report("2026-01-01T00:00:00Z");
@@ -185,33 +186,47 @@ fn look_with(recording: &Path, fails: Option<(usize, i32)>) -> Option<Outcome> {
     })
 }
 
+/// Lets each request of a look at a sick host fail once with each error.
+///
+/// Returns how many faults there were, and which of them made the look panic or find the host healthy.
+fn fail_each(recording: &Path) -> (usize, Vec<String>) {
+    let file = File::open(recording).expect("the recording is there");
+    let recorded = RecordedKernel::read_from(file).expect("it is a recording");
+    let whole = look_with(&recorded, None).expect("the look succeeds");
+    if whole.status == Status::Ok {
+        // What is found there is no alarm.
+        return (0, Vec::new());
+    }
+    let faults = (0..whole.asked).flat_map(|number| ERRORS.map(|errno| (number, errno)));
+    let wrong = faults.filter_map(|(number, errno)| {
+        let run = || look_with(&recorded, Some((number, errno)));
+        let what = format!("{}, request {number}, error {errno}", recording.display());
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Err(_) => Some(format!("{what}: panic")),
+            Ok(Some(one)) if one.verdict == Verdict::Healthy || one.status == Status::Ok => {
+                Some(format!("{what}: healthy after {:?} failed", one.failed))
+            }
+            Ok(_) => None,
+        }
+    });
+    let wrong = wrong.collect();
+    (whole.asked * ERRORS.len(), wrong)
+}
+
 #[test]
 fn a_single_failing_request_never_makes_a_sick_host_healthy() {
-    let mut wrong = Vec::new();
-    let mut runs = 0;
-    for recording in sick_recordings() {
-        let whole = look_with(&recording, None).expect("the look succeeds");
-        if whole.status == Status::Ok {
-            // What is found there is no alarm.
-            continue;
-        }
-        for number in 0..whole.asked {
-            for errno in ERRORS {
-                let run = || look_with(&recording, Some((number, errno)));
-                let what = format!("{}, request {number}, error {errno}", recording.display());
-                runs += 1;
-                match catch_unwind(AssertUnwindSafe(run)) {
-                    Err(_) => wrong.push(format!("{what}: panic")),
-                    Ok(Some(one))
-                        if one.verdict == Verdict::Healthy || one.status == Status::Ok =>
-                    {
-                        wrong.push(format!("{what}: healthy after {:?} failed", one.failed));
-                    }
-                    Ok(_) => {}
-                }
-            }
-        }
-    }
+    let left = Mutex::new(sick_recordings());
+    let next = || left.lock().expect("no thread panics").pop();
+    let work = || iter::from_fn(next).map(|recording| fail_each(&recording));
+    let done: Vec<(usize, Vec<String>)> = thread::scope(|scope| {
+        let threads = [(); 2].map(|()| scope.spawn(|| work().collect::<Vec<_>>()));
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("it does not panic"))
+            .collect()
+    });
+    let runs: usize = done.iter().map(|(runs, _)| runs).sum();
+    let wrong: Vec<&String> = done.iter().flat_map(|(_, wrong)| wrong).collect();
     assert!(runs > 1000, "only {runs} faults");
     assert!(wrong.is_empty(), "of {runs}: {wrong:#?}");
 }

@@ -11,6 +11,6 @@ mod queue;
 pub mod relieve;
 mod target;
 
-pub use own_files::write_file;
+pub use own_files::{publish_file, write_file};
 pub use queue::Queue;
 pub use target::{ListenerChoice, Target, TargetError, target};

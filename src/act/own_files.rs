@@ -161,6 +161,25 @@ pub fn write_file(
     if let Some(mut special) = open_special(path)? {
         return write(&mut special);
     }
+    let (folder, name) = folder_and_name(path)?;
+    replace_at(&folder, name, |file| write(file))
+}
+
+/// Writes a file that other users may read, all of it or nothing. A link under that name is replaced.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn publish_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (folder, name) = folder_and_name(path)?;
+    replace_at(&folder, name, |file| {
+        let everybody = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        rustix::fs::fchmod(&*file, everybody)?;
+        file.write_all(bytes)
+    })
+}
+
+fn folder_and_name(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::other("it names no file"))?;
@@ -169,8 +188,7 @@ pub fn write_file(
         _ => PathBuf::from("."),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(&parent, flags, Mode::empty())?;
-    replace_at(&folder, name, |file| write(file))
+    Ok((rustix::fs::open(&parent, flags, Mode::empty())?, name))
 }
 
 /// Opens what is there and no ordinary file: a device, a fifo, or a link to one, such as
@@ -308,6 +326,19 @@ mod tests {
         assert_eq!(own.names().unwrap(), ["record"]);
         let mode = std::fs::metadata(folder.path().join("record")).unwrap();
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_published_can_be_read_by_others_and_replaces_a_link() {
+        let (folder, _) = own_folder();
+        let path = folder.path().join("published.prom");
+        symlink("/etc/hostname", &path).unwrap();
+        publish_file(&path, b"one").unwrap();
+        let metadata = std::fs::symlink_metadata(&path).unwrap();
+        assert!(metadata.is_file());
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o644);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert!(publish_file(&folder.path().join("no/such"), b"one").is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::options::TargetArgs;
 use super::threshold::parse_threshold;
+use super::waiting::Waiting;
 use super::{ExitStatus, OutputOptions, output, scan};
 use crate::render;
 use crate::report::{Check, Threshold, Thresholds};
@@ -56,16 +57,33 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &CheckArgs, output_options: OutputOptions) -> Result<ExitStatus> {
-    check(arguments, output_options)
-        .or_else(|error| tell_failure(arguments.format, error, output_options))
+    let format = if output_options.json {
+        Format::Json
+    } else {
+        arguments.format
+    };
+    check(arguments, format, output_options)
+        .or_else(|error| tell_failure(format, error, output_options))
 }
 
-fn check(arguments: &CheckArgs, output_options: OutputOptions) -> Result<ExitStatus> {
+fn check(
+    arguments: &CheckArgs,
+    format: Format,
+    output_options: OutputOptions,
+) -> Result<ExitStatus> {
     let thresholds = Thresholds::new(&arguments.warn, &arguments.crit)?;
-    let inventory = arguments.format == Format::Json;
-    let report = scan::report(&arguments.target, arguments.from.as_deref(), inventory)?;
+    let inventory = format == Format::Json;
+    let report = {
+        let waiting = Waiting::begin()?;
+        scan::report(
+            &arguments.target,
+            arguments.from.as_deref(),
+            inventory,
+            &waiting,
+        )?
+    };
     let check = Check::new(&report, &thresholds);
-    output::with_stdout(output_options.color, |out| match arguments.format {
+    output::with_stdout(output_options.color, |out| match format {
         Format::Line => render::write_line(&report, &check, out),
         Format::Json => render::write_json_with_check(&report, &check, out),
         Format::Junit => render::write_junit(&report, &check, out),

@@ -20,6 +20,8 @@ pub enum ExitStatus {
     /// 3: it could not look, or not tell whether something is wrong, or was asked for something it
     /// does not understand.
     CouldNotLook,
+    /// 130: Ctrl-C ended the look; what was known by then is reported.
+    Interrupted,
 }
 
 impl ExitStatus {
@@ -30,6 +32,7 @@ impl ExitStatus {
             Self::Warning => 1,
             Self::Critical => 2,
             Self::CouldNotLook => 3,
+            Self::Interrupted => 130,
         }
     }
 }
@@ -65,5 +68,7 @@ mod tests {
         ];
         let codes = statuses.map(|status| ExitStatus::from(status).code());
         assert_eq!(codes, [0, 1, 2, 3]);
+        // As a shell counts a program that SIGINT has ended.
+        assert_eq!(ExitStatus::Interrupted.code(), 128 + 2);
     }
 }

@@ -7,25 +7,32 @@
 mod check;
 mod exit_status;
 mod explain;
+mod exporter;
+mod follower;
 mod offline;
 mod options;
 mod output;
 mod output_options;
+mod pager;
 mod probe;
 mod record;
 mod relieve;
 mod scan;
+mod target;
 mod threshold;
 mod trace;
+mod waiting;
+mod watch;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal};
 
 use anstream::ColorChoice;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::collect::rights;
+use crate::render::Detail;
 use output_options::OutputOptions;
 
 pub use exit_status::ExitStatus;
@@ -34,17 +41,40 @@ pub use exit_status::ExitStatus;
 /// it does not, and what to do.
 #[derive(Parser)]
 #[command(name = "closewait-doctor", version, max_term_width = 100)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 struct Cli {
     /// When to colour the output.
-    #[arg(long, value_enum, global = true, default_value = "auto")]
+    #[arg(
+        long,
+        alias = "colour",
+        value_enum,
+        global = true,
+        default_value = "auto"
+    )]
     color: Color,
 
-    /// Show every listener and every connection.
+    /// Show all evidence, every listener and every connection.
     #[arg(short, long, global = true)]
     verbose: bool,
 
+    /// Print the first line only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Do not fit lines and tables to the terminal.
+    #[arg(short, long, global = true)]
+    wide: bool,
+
+    /// Print JSON, as --format json does.
+    #[arg(short, long, global = true)]
+    json: bool,
+
+    /// On a terminal, `scan` where there is none.
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -55,6 +85,8 @@ enum Command {
     Record(record::RecordArgs),
     Probe(probe::ProbeArgs),
     Relieve(relieve::RelieveArgs),
+    Exporter(exporter::ExporterArgs),
+    Watch(watch::WatchArgs),
     Trace(trace::TraceArgs),
     /// What `relieve` starts to reach into an epoll set.
     #[command(hide = true)]
@@ -74,14 +106,19 @@ enum Color {
     Never,
 }
 
+/// Returns the arguments of the program, from which its manual and its completions are made.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the program with the given arguments, the first of which is its name.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
     // Before anything is read that the caller names.
     if let Err(error) = rights::lay_down() {
         return refuse(&format!("laying down borrowed rights: {error}"));
     }
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    let (cli, command) = match parse(arguments) {
+        Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
     let output_options = OutputOptions {
@@ -90,19 +127,27 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,
         },
-        verbose: cli.verbose,
+        detail: match (cli.quiet, cli.verbose) {
+            (true, _) => Detail::FirstLine,
+            (false, true) => Detail::Full,
+            (false, false) => Detail::Usual,
+        },
+        wide: cli.wide,
+        json: cli.json,
     };
-    if let Err(error) = give_up_rights(&cli.command) {
+    if let Err(error) = give_up_rights(&command) {
         return refuse(&format!("{error:#}"));
     }
-    let outcome = match cli.command {
+    let outcome = match command {
         Command::Scan(arguments) => scan::run(&arguments, output_options),
         Command::Check(arguments) => check::run(&arguments, output_options),
         Command::Explain(arguments) => explain::run(&arguments, output_options).map(looked),
-        Command::Record(arguments) => record::run(&arguments).map(looked),
+        Command::Record(arguments) => record::run(&arguments, output_options).map(looked),
         Command::Probe(arguments) => probe::run(&arguments, output_options),
         Command::Trace(arguments) => trace::run(&arguments, output_options),
         Command::Relieve(arguments) => relieve::run(&arguments, output_options),
+        Command::Exporter(arguments) => exporter::run(&arguments).map(looked),
+        Command::Watch(arguments) => watch::run(&arguments, output_options).map(looked),
         Command::Helper { procfs, task } => relieve::helper(&procfs, &task).map(looked),
     };
     match outcome {
@@ -115,6 +160,26 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
     }
 }
 
+/// The arguments, and the command: `scan` on a terminal where none is given. A script that forgets it is told so.
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<(Cli, Command), clap::Error> {
+    let mut words: Vec<OsString> = arguments.collect();
+    let mut cli = Cli::try_parse_from(&words)?;
+    if let Some(command) = cli.command.take() {
+        return Ok((cli, command));
+    }
+    if !io::stdout().is_terminal() {
+        return Err(Cli::command().error(
+            ErrorKind::MissingSubcommand,
+            "which command? On a terminal it is `scan` where there is none; see --help",
+        ));
+    }
+    words.push("scan".into());
+    let mut cli = Cli::try_parse_from(&words)?;
+    let command = cli.command.take();
+    let none = || Cli::command().error(ErrorKind::MissingSubcommand, "which command?");
+    Ok((cli, command.ok_or_else(none)?))
+}
+
 /// A recording holds what was read of other people's processes, and relief changes them: neither is done with
 /// rights that the caller has not. The helper process has no business with them at all.
 fn give_up_rights(command: &Command) -> anyhow::Result<()> {
@@ -123,8 +188,14 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
             !rights::are_borrowed()?,
             "the helper process does not run with borrowed rights"
         ),
-        Command::Record(_) | Command::Relieve(_) | Command::Trace(_) => rights::give_up()?,
-        Command::Scan(_) | Command::Check(_) | Command::Explain(_) | Command::Probe(_) => {}
+        // `watch` records where that is asked for, and the pager of `explain` is a program that the caller names.
+        Command::Record(_)
+        | Command::Relieve(_)
+        | Command::Trace(_)
+        | Command::Watch(_)
+        | Command::Explain(_) => rights::give_up()?,
+        // The exporter gives up more, as soon as it listens.
+        Command::Scan(_) | Command::Check(_) | Command::Probe(_) | Command::Exporter(_) => {}
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
+use super::target::Target;
 use crate::look::LookOptions;
 use crate::model::{PortRange, Scope};
 use crate::rules::thresholds;
@@ -13,12 +14,23 @@ use crate::rules::thresholds;
 /// What to look at, and how.
 #[derive(Args)]
 pub(super) struct TargetArgs {
-    /// Only listeners on this port or range, and connections with it on either end (repeatable).
-    #[arg(long = "port", short = 'p', value_name = "PORT[-PORT]")]
-    pub ports: Vec<PortRange>,
+    /// Only this: a port or range (8080, :8080, 8000-8099), an address (10.0.0.5:8080, [::1]:443), or the
+    /// name of a process or unit (nginx).
+    #[arg(value_name = "TARGET")]
+    targets: Vec<Target>,
 
-    /// Only sockets that this process holds (repeatable).
-    #[arg(long = "pid", value_name = "PID")]
+    /// Only listeners on this port or range, and connections with it on either end (repeatable, or a list:
+    /// 80,443).
+    #[arg(
+        long = "port",
+        short = 'p',
+        value_name = "PORT[-PORT]",
+        value_delimiter = ','
+    )]
+    ports: Vec<PortRange>,
+
+    /// Only sockets that this process holds (repeatable, or a list).
+    #[arg(long = "pid", value_name = "PID", value_delimiter = ',')]
     pub pids: Vec<u32>,
 
     /// Look into this network namespace: a name of `ip netns`, a path, or a process id.
@@ -72,6 +84,7 @@ impl TargetArgs {
             timeout: self.timeout.unwrap_or(thresholds::LOOK_TIMEOUT),
             inventory,
             procfs: self.source == Some(SourceArg::Procfs),
+            counters: false,
         }
     }
 
@@ -82,12 +95,24 @@ impl TargetArgs {
 
     /// What the look is restricted to.
     pub(super) fn scope(&self) -> Scope {
-        Scope {
+        let mut scope = Scope {
             ports: self.ports.clone(),
             pids: self.pids.clone(),
             netns: self.netns.clone(),
             all_netns: self.all_netns,
+            ..Scope::default()
+        };
+        for target in &self.targets {
+            match target {
+                Target::Port(range) => scope.ports.push(*range),
+                Target::Address(address) => {
+                    scope.ports.push(address.port().into());
+                    scope.addresses.push(*address);
+                }
+                Target::Name(name) => scope.names.push(name.clone()),
+            }
         }
+        scope
     }
 }
 
@@ -102,7 +127,16 @@ fn parse_observe(text: &str) -> Result<Duration, String> {
     Ok(observe)
 }
 
+/// Parses a duration; a number alone is a number of seconds.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => parse_duration_with_unit(text),
+    }
+}
+
+/// Parses a duration whose unit is named.
+pub(super) fn parse_duration_with_unit(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -121,7 +155,8 @@ mod tests {
         assert_eq!(parse_duration("150ms"), Ok(Duration::from_millis(150)));
         assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
-        for text in ["", "3", "-3s", "soon"] {
+        assert_eq!(parse_duration("3"), Ok(Duration::from_secs(3)));
+        for text in ["", "-3", "-3s", "soon"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
         assert!(parse_observe("2h").is_err());

@@ -15,7 +15,7 @@ use crate::collect::kernel::{LiveKernel, netns};
 use crate::correlate::Analysis;
 use crate::look::{self, LookOptions};
 use crate::model::Scope;
-use crate::render::{self, ProbeReport, TableOptions};
+use crate::render::{self, ProbeReport};
 use crate::rules::{self, Finding, thresholds};
 
 /// Open a connection to a listener of this host and say what became of it: REFUSED, DROPPED, QUEUED,
@@ -95,6 +95,13 @@ pub(super) enum ActFormat {
     Table,
     /// For programs.
     Json,
+}
+
+impl ActFormat {
+    /// JSON where `--json` asks for it.
+    pub(super) fn or_json(self, options: OutputOptions) -> Self {
+        if options.json { Self::Json } else { self }
+    }
 }
 
 impl WhichListener {
@@ -203,15 +210,13 @@ pub(super) fn run(arguments: &ProbeArgs, output_options: OutputOptions) -> Resul
         behaviour,
         findings: assessed,
     };
-    output::with_stdout(output_options.color, |out| match arguments.format {
-        ActFormat::Json => render::write_probe_json(&report, out),
-        ActFormat::Table => {
-            let options = TableOptions {
-                width: output::terminal_width(),
-                all: output_options.verbose,
-                limit: None,
-            };
-            render::write_probe_table(&report, options, out)
+    output::with_stdout(output_options.color, |out| {
+        match arguments.format.or_json(output_options) {
+            ActFormat::Json => render::write_probe_json(&report, out),
+            ActFormat::Table => {
+                let options = output::table_options(output_options);
+                render::write_probe_table(&report, options, out)
+            }
         }
     })
     .context("writing the answer")?;

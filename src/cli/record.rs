@@ -8,9 +8,12 @@ use clap::Args;
 
 use super::options::TargetArgs;
 use super::scan::now;
+use super::waiting::Waiting;
+use super::{OutputOptions, output};
 use crate::act;
-use crate::collect::kernel::{Header, Kernel, LiveKernel, Recorder};
+use crate::collect::kernel::{Header, Kernel, LiveKernel, Recorder, WatchedKernel};
 use crate::look;
+use crate::render::escape::escape;
 
 /// Save what a look reads from the kernel, for `scan --from FILE` elsewhere.
 #[derive(Args)]
@@ -27,7 +30,8 @@ pub(super) struct RecordArgs {
     redact: bool,
 }
 
-pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
+pub(super) fn run(arguments: &RecordArgs, output_options: OutputOptions) -> Result<()> {
+    output::expect_no_json(output_options, "record")?;
     let target = &arguments.target;
     let options = target.look_options(true);
     let taken_at = now();
@@ -39,10 +43,35 @@ pub(super) fn run(arguments: &RecordArgs) -> Result<()> {
         options.recorded_options(),
         arguments.redact,
     );
+    let waiting = Waiting::begin()?;
+    let mut live = WatchedKernel::new(&mut live, waiting.progress());
     let mut recorder = Recorder::new(&mut live);
     look::take(&mut recorder, &options)?;
+    drop(waiting);
     save(&arguments.output, |file| recorder.write(header, file))
-        .with_context(|| format!("writing {}", arguments.output.display()))
+        .with_context(|| format!("writing {}", arguments.output.display()))?;
+    tell(arguments);
+    Ok(())
+}
+
+/// Says on a terminal what was saved, how to read it, and what it gives away.
+fn tell(arguments: &RecordArgs) {
+    let file = &arguments.output;
+    if file == Path::new("-") || !io::stderr().is_terminal() {
+        return;
+    }
+    let size = std::fs::metadata(file).map_or(0, |file| file.len().div_ceil(1024));
+    let holds = if arguments.redact {
+        "addresses, command lines, paths and the host's name are replaced; ports and short process names are not"
+    } else {
+        "it holds addresses, command lines and paths of this host: --redact replaces them"
+    };
+    let name = escape(&file.to_string_lossy()).into_owned();
+    // It is saved whether or not this can be written.
+    let _ = writeln!(
+        io::stderr(),
+        "saved {name} ({size} KiB): {holds}\nread it with: closewait-doctor scan --from {name}"
+    );
 }
 
 /// Writes to standard output, or to a file: all of it or nothing.

@@ -18,7 +18,7 @@ use crate::act::{self, Target};
 use crate::collect::kernel::LiveKernel;
 use crate::correlate::Analysis;
 use crate::model::{Scope, TcpState};
-use crate::render::{self, ReliefReport, ServerState, TableOptions};
+use crate::render::{self, ReliefReport, ServerState};
 use crate::rules::{self, Finding};
 
 /// Free a stuck accept queue without a restart: prints a plan, and carries it out with --yes.
@@ -189,15 +189,13 @@ pub(super) fn run(arguments: &RelieveArgs, output_options: OutputOptions) -> Res
         after: after.as_ref().map(|after| run.state(after)),
         elapsed: started.elapsed(),
     };
-    output::with_stdout(output_options.color, |out| match arguments.format {
-        ActFormat::Json => render::write_relieve_json(&report, out),
-        ActFormat::Table => {
-            let options = TableOptions {
-                width: output::terminal_width(),
-                all: output_options.verbose,
-                limit: None,
-            };
-            render::write_relief_table(&report, options, out)
+    output::with_stdout(output_options.color, |out| {
+        match arguments.format.or_json(output_options) {
+            ActFormat::Json => render::write_relieve_json(&report, out),
+            ActFormat::Table => {
+                let options = output::table_options(output_options);
+                render::write_relief_table(&report, options, out)
+            }
         }
     })
     .context("writing the answer")?;

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 
 use super::offline::{self, Offline};
 use super::options::TargetArgs;
+use super::waiting::Waiting;
 use super::{ExitStatus, OutputOptions, output};
-use crate::collect::kernel::{LiveKernel, RecordedKernel};
+use crate::collect::kernel::{LiveKernel, RecordedKernel, WatchedKernel};
+use crate::collect::read_user_names;
 use crate::look::{self, LookOptions};
 use crate::render::{self, TableOptions};
 use crate::report::Report;
@@ -31,8 +33,16 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "source", "observe"])]
     from: Option<PathBuf>,
 
-    /// List at most this many connections, the oldest [default: in a table five of each kind, in JSON
-    /// all]. Totals count all of them.
+    /// Print one line for each finding.
+    #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
+    brief: bool,
+
+    /// List every connection on its own line; without it a table has one line for each kind.
+    #[arg(long)]
+    connections: bool,
+
+    /// List at most this many connections, the oldest, each on its own line [default in JSON: all]. Totals
+    /// count all of them.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
 
@@ -67,9 +77,25 @@ impl From<FailOn> for Severity {
 }
 
 pub(super) fn run(arguments: &ScanArgs, output_options: OutputOptions) -> Result<ExitStatus> {
-    let inventory = arguments.format == Format::Json || output_options.verbose;
-    let report = report(&arguments.target, arguments.from.as_deref(), inventory)?;
-    print(&report, arguments, output_options)?;
+    let format = if output_options.json {
+        Format::Json
+    } else {
+        arguments.format
+    };
+    let inventory = format == Format::Json || output_options.verbose();
+    let waiting = Waiting::begin()?;
+    let report = report(
+        &arguments.target,
+        arguments.from.as_deref(),
+        inventory,
+        &waiting,
+    )?;
+    let interrupted = waiting.was_interrupted();
+    drop(waiting);
+    print(&report, format, arguments, output_options)?;
+    if interrupted {
+        return Ok(ExitStatus::Interrupted);
+    }
     Ok(match arguments.fail_on {
         None => ExitStatus::Success,
         Some(least) => report.status_from(least.into()).into(),
@@ -77,12 +103,22 @@ pub(super) fn run(arguments: &ScanArgs, output_options: OutputOptions) -> Result
 }
 
 /// Looks at this host, or into a file, and reports; `inventory` also reads the owners of healthy sockets.
-pub(super) fn report(target: &TargetArgs, from: Option<&Path>, inventory: bool) -> Result<Report> {
+pub(super) fn report(
+    target: &TargetArgs,
+    from: Option<&Path>,
+    inventory: bool,
+    waiting: &Waiting,
+) -> Result<Report> {
     let Some(file) = from else {
         let taken_at = now();
         let mut kernel = LiveKernel::new(&target.procfs);
+        let mut kernel = WatchedKernel::new(&mut kernel, waiting.progress());
         let look = look::take(&mut kernel, &target.look_options(inventory))?;
-        return Ok(look.report(&taken_at));
+        let mut report = look.report(&taken_at).with_users(read_user_names());
+        if waiting.was_interrupted() {
+            report.mark_interrupted();
+        }
+        return Ok(report);
     };
     match offline::read(file)? {
         Offline::Recording(mut kernel) => report_recorded(target, file, &mut kernel),
@@ -101,7 +137,8 @@ fn report_recorded(
     kernel: &mut RecordedKernel,
 ) -> Result<Report> {
     let mut options = LookOptions::of_recording(kernel.header());
-    if !target.ports.is_empty() && !kernel.covers(&target.ports) {
+    let asked = target.scope();
+    if !asked.ports.is_empty() && !kernel.covers(&asked.ports) {
         let recorded = options.scope.ports.iter();
         let ports: Vec<String> = recorded.map(ToString::to_string).collect();
         bail!(
@@ -110,11 +147,13 @@ fn report_recorded(
             ports.join(", ")
         );
     }
-    if !target.ports.is_empty() {
-        options.scope.ports.clone_from(&target.ports);
+    if !asked.ports.is_empty() {
+        options.scope.ports = asked.ports;
+        options.scope.addresses = asked.addresses;
     }
-    if !target.pids.is_empty() {
-        options.scope.pids.clone_from(&target.pids);
+    if !asked.pids.is_empty() || !asked.names.is_empty() {
+        options.scope.pids = asked.pids;
+        options.scope.names = asked.names;
     }
     options.grace = target.min_age.unwrap_or(options.grace);
     let taken_at = kernel.header().taken_at.clone();
@@ -124,17 +163,25 @@ fn report_recorded(
         .with_origin(origin))
 }
 
-fn print(report: &Report, arguments: &ScanArgs, output_options: OutputOptions) -> Result<()> {
-    let limit = arguments.limit;
-    output::with_stdout(output_options.color, |out| match arguments.format {
-        Format::Json => render::write_json(report, limit, out),
+fn print(
+    report: &Report,
+    format: Format,
+    arguments: &ScanArgs,
+    output_options: OutputOptions,
+) -> Result<()> {
+    output::with_stdout(output_options.color, |out| match format {
+        Format::Json => render::write_json(report, arguments.limit, out),
         Format::Table => {
             let options = TableOptions {
-                width: output::terminal_width(),
-                all: output_options.verbose,
-                limit,
+                each: arguments.connections,
+                limit: arguments.limit,
+                ..output::table_options(output_options)
             };
-            render::write_table(report, options, out)
+            if arguments.brief {
+                render::write_brief(report, options, out)
+            } else {
+                render::write_table(report, options, out)
+            }
         }
     })
     .context("writing the answer")

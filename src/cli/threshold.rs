@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::options::parse_duration;
+use super::options::parse_duration_with_unit;
 use crate::report::{Metric, Threshold};
 
 /// Reads `metric=value`. Every complaint names the metric.
@@ -17,7 +17,10 @@ pub(super) fn parse_threshold(text: &str) -> Result<Threshold, String> {
             None => (Metric::QueueLength, parse_connections(value)),
         },
         "accepted-close-wait" => (Metric::AcceptedCloseWait, parse_connections(value)),
-        "age" => (Metric::Age, parse_duration(value).and_then(millis)),
+        "age" => (
+            Metric::Age,
+            parse_duration_with_unit(value).and_then(millis),
+        ),
         _ => {
             return Err(format!(
                 "there is no metric `{name}`; there are close-wait, queue, age and accepted-close-wait, such as {EXAMPLES}"

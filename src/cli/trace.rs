@@ -144,6 +144,7 @@ fn replay(file: &Path, arguments: &TraceArgs, output_options: OutputOptions) -> 
 struct Printer {
     format: TraceFormat,
     all: bool,
+    options: TableOptions,
     /// Made with the first batch.
     clock: Option<TraceClock>,
     lines: Option<TraceWriter>,
@@ -153,7 +154,8 @@ impl Printer {
     fn new(arguments: &TraceArgs, output_options: OutputOptions) -> Self {
         Self {
             format: arguments.format,
-            all: output_options.verbose,
+            all: output_options.verbose(),
+            options: output::table_options(output_options),
             clock: None,
             lines: None,
         }
@@ -184,14 +186,7 @@ impl Printer {
     fn finish(self, trace: &Trace, grace: Duration, out: &mut dyn Write) -> io::Result<()> {
         let conclusion = conclude(trace, grace);
         match self.format {
-            TraceFormat::Table => {
-                let options = TableOptions {
-                    width: output::terminal_width(),
-                    all: self.all,
-                    limit: None,
-                };
-                render::write_conclusion(trace, &conclusion, options, out)
-            }
+            TraceFormat::Table => render::write_conclusion(trace, &conclusion, self.options, out),
             TraceFormat::Json => {
                 if let Some(lines) = self.lines {
                     lines.end(trace, out)?;

@@ -14,3 +14,6 @@ pub mod rights;
 pub mod sock_diag;
 mod sockstat;
 pub mod text;
+mod users;
+
+pub use users::read_user_names;

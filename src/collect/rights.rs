@@ -9,8 +9,8 @@ use std::path::Path;
 
 use rustix::process::{DumpableBehavior, getuid, set_dumpable_behavior};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, set_capabilities,
-    set_no_new_privs,
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set,
+    clear_ambient_capability_set, set_capabilities, set_no_new_privs,
 };
 
 /// The only mount of procfs that is read with borrowed rights.
@@ -64,6 +64,31 @@ pub fn give_up() -> io::Result<()> {
     )?;
     // A helper process is this program again, and would be lent them again.
     set_no_new_privs(true)?;
+    Ok(())
+}
+
+/// Gives up all rights but those that reading takes: to read what other users' processes have open, and with
+/// `namespaces` also to enter other network namespaces. Threads that are started later have no more.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn keep_only_reading(namespaces: bool) -> io::Result<()> {
+    let mut wanted = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_PTRACE;
+    if namespaces {
+        wanted |= CapabilitySet::SYS_ADMIN;
+    }
+    let sets = capabilities(None)?;
+    set_no_new_privs(true)?;
+    clear_ambient_capability_set()?;
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: sets.effective & wanted,
+            permitted: sets.permitted & wanted,
+            inheritable: CapabilitySet::empty(),
+        },
+    )?;
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::model::{Absent, Asked, Connection, PortRange, Snapshot};
+use crate::model::similar;
+use crate::model::{Absent, Asked, Connection, PortRange, Scope, Snapshot};
 
 /// The most listeners that are named beside a port without one.
 const NAMED: usize = 5;
@@ -28,6 +29,54 @@ pub fn absent_ports(
         .iter()
         .copied()
         .filter(|range| !is_there(range))
+        .collect()
+}
+
+/// Returns the addresses that no listener in scope serves and that no connection has on either end, `others`
+/// included.
+pub fn absent_addresses(
+    snapshot: &Snapshot,
+    asked: &[SocketAddr],
+    others: &[Connection],
+) -> Vec<SocketAddr> {
+    let of_one = |address: SocketAddr| Scope {
+        ports: vec![address.port().into()],
+        addresses: vec![address],
+        ..Scope::default()
+    };
+    let sockets = &snapshot.sockets;
+    let is_there = |scope: &Scope| {
+        let mut connections = sockets.connections.iter().chain(others);
+        let mut listeners = sockets.listeners.iter();
+        listeners.any(|listener| scope.has_listener(listener.local))
+            || connections.any(|one| scope.has_end(one.local) || scope.has_end(one.remote))
+    };
+    let asked = asked.iter().copied();
+    asked
+        .filter(|address| !is_there(&of_one(*address)))
+        .collect()
+}
+
+/// An address that is absent, with the listeners on the nearest ports.
+pub fn absent_address(snapshot: &Snapshot, address: SocketAddr) -> Absent {
+    let range = PortRange::from(address.port());
+    Absent {
+        asked: Asked::Address(address),
+        nearby: nearest(snapshot, |port| distance(range, port)),
+    }
+}
+
+/// Returns the names that no process with a socket in scope has, with the most similar names of those processes.
+pub fn absent_names(snapshot: &Snapshot, names: &[String]) -> Vec<Absent> {
+    let is_there = |name: &&String| snapshot.processes.values().any(|one| one.is_called(name));
+    let commands = || snapshot.processes.values().map(|one| one.command.as_str());
+    names
+        .iter()
+        .filter(|name| !is_there(name))
+        .map(|name| Absent {
+            asked: Asked::Name(name.clone(), similar::closest(name, commands(), NAMED)),
+            nearby: Vec::new(),
+        })
         .collect()
 }
 
@@ -101,6 +150,34 @@ mod tests {
         let open = [waiting_connection(10)];
         assert!(absent_ports(&looked(Vec::new()), &asked, &open).is_empty());
         assert_eq!(absent_ports(&looked(Vec::new()), &asked, &[]), asked);
+    }
+
+    #[test]
+    fn an_address_is_there_at_a_listener_that_serves_it_and_on_either_end_of_a_connection() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let asked = [
+            "127.0.0.1:8081",
+            "10.0.0.5:22",
+            "10.0.0.5:8081",
+            "127.0.0.1:51004",
+        ];
+        let mut snapshot = looked(vec![waiting_connection(10)]);
+        let mut others = std::mem::take(&mut snapshot.sockets.other_listeners);
+        snapshot.sockets.listeners.append(&mut others);
+        let absent = absent_addresses(&snapshot, &asked.map(address), &[]);
+        assert_eq!(absent, [address("10.0.0.5:8081")]);
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_comes_with_similar_ones() {
+        let mut snapshot = looked(Vec::new());
+        let process = crate::correlate::fixtures::process(7);
+        let name = process.command.clone();
+        snapshot.processes.insert(7, process);
+        let slip = format!("{name}x");
+        let absent = absent_names(&snapshot, &[name.clone(), slip.clone()]);
+        assert_eq!(absent.len(), 1);
+        assert_eq!(absent[0].asked, Asked::Name(slip, vec![name]));
     }
 
     #[test]

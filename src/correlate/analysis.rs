@@ -15,7 +15,7 @@ use super::matching::Listeners;
 use super::outage::{self, Outage};
 use super::owners::Owners;
 use super::place::Place;
-use super::waits::{Facts, Summary};
+use super::waits::{Facts, Index, Summary};
 use crate::model::{Connection, Inode, Listener, Pid, Process, Snapshot};
 
 /// Everything one look saw, with its relations.
@@ -32,6 +32,8 @@ pub struct Analysis {
     pub ages: Ages,
     /// The age from which on an untended connection is suspicious.
     pub grace: Duration,
+    /// Finds the connections of the snapshot.
+    index: Arc<Index>,
 }
 
 /// A listener at which connections may be stuck.
@@ -83,12 +85,13 @@ impl Analysis {
             ages: Ages::of(&snapshot),
             snapshot,
             grace,
+            index: Arc::default(),
         }
     }
 
     /// The facts for wait chains, indexed.
     pub fn facts(&self) -> Facts<'_> {
-        Facts::of(&self.snapshot)
+        Facts::with_index(&self.snapshot, Arc::clone(&self.index))
     }
 
     /// The connections that came in at a listener and were accepted, as far as they were read.
@@ -123,7 +126,7 @@ impl Analysis {
     /// Accepted connections whose peer has closed and that are still open, in groups.
     pub fn leaks(&self) -> Vec<Leak<'_>> {
         leak::leaks(
-            &self.snapshot,
+            &self.facts(),
             &self.places,
             &self.owners,
             &self.ages,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::model::{
     Connection, Coverage, Examination, Extent, FdLimit, Gap, Holder, Host, Inode, Layer, Listener,
-    Pid, Process, Reading, RunState, Snapshot, SocketSource, SocketTable, Software, Syscall,
-    TcpAges, TcpState, Thread, Timer, Via,
+    Origin, Pid, Process, Reading, RunState, Snapshot, SocketSource, SocketTable, Software,
+    Syscall, TcpAges, TcpState, Thread, Timer, Via,
 };
 
 /// A listener with an empty queue of 128 places.
@@ -71,6 +71,8 @@ pub(crate) fn process(pid: Pid) -> Process {
     Process {
         pid,
         pid_inside: None,
+        uid: Reading::Known(1000),
+        origin: Reading::Known(Origin::default()),
         command: "server".to_owned(),
         command_line: Reading::Known("server --limit 1".to_owned()),
         parent: Reading::Known(1),

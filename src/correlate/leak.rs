@@ -24,12 +24,13 @@ use crate::model::{Connection, Holder, Inode, Pid, Snapshot, TcpState};
 /// Groups the connections that were accepted or opened, that only one end has closed, and that
 /// have certainly been so for the grace period, or whose age cannot be known.
 pub(super) fn leaks<'a>(
-    snapshot: &'a Snapshot,
+    facts: &Facts<'a>,
     places: &[Place],
     owners: &'a Owners,
     ages: &Ages,
     grace: Duration,
 ) -> Vec<Leak<'a>> {
+    let snapshot = facts.snapshot;
     let mut groups = Groups::default();
     let sorter = Sorter::new(snapshot, ages, grace);
     let connections = snapshot.sockets.connections.iter();
@@ -55,7 +56,7 @@ pub(super) fn leaks<'a>(
         leak.most_in_one = leak.connections.len();
     }
     if !leaks.is_empty() {
-        relay::pair(&mut leaks, &Facts::of(snapshot), grace);
+        relay::pair(&mut leaks, facts, grace);
     }
     let mut leaks = siblings::join(leaks, snapshot);
     leaks.sort_by(|a, b| {
@@ -333,7 +334,7 @@ mod tests {
             .collect();
         let ages = Ages::of(&snapshot);
         let owners = Owners::new((&snapshot).into(), &places);
-        leaks(&snapshot, &places, &owners, &ages, GRACE)
+        leaks(&Facts::of(&snapshot), &places, &owners, &ages, GRACE)
             .iter()
             .flat_map(|leak| {
                 let both = leak.connections.iter().zip(&leak.ages);

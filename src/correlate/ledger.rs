@@ -68,8 +68,10 @@ pub fn ledgers(analysis: &Analysis) -> Vec<Option<Ledger>> {
     };
     let connections = snapshot.sockets.connections.iter();
     for (connection, place) in connections.zip(&analysis.places) {
-        if let (TcpState::CloseWait, Place::Accepted(_)) = (connection.state, place) {
-            counting.add_closed(connection);
+        match (connection.state, place) {
+            (TcpState::CloseWait, Place::Accepted(_)) => counting.add_closed(connection),
+            (TcpState::FinWait2, Place::Accepted(_)) => counting.add_open(connection),
+            _ => {}
         }
     }
     let asked = asked(snapshot);
@@ -89,7 +91,8 @@ pub fn ledgers(analysis: &Analysis) -> Vec<Option<Ledger>> {
         .collect()
 }
 
-/// Returns the connections that were read in every state, and their ports; without ports, all.
+/// Returns the connections that were read beside those that one end has closed, and their ports; without ports,
+/// all.
 fn asked(snapshot: &Snapshot) -> Option<(&[Connection], &[PortRange])> {
     // They were read at all only where a process is accused, which has at least one.
     if !snapshot.waits.connections.is_empty() {
@@ -163,7 +166,8 @@ impl Counting<'_> {
         }
     }
 
-    /// Counts one that was asked for afterwards; those of the first look are in already.
+    /// Counts one that is not in `CLOSE_WAIT`, or that was asked for afterwards; those of the first look may be in
+    /// already.
     fn add_open(&mut self, connection: &Connection) {
         let Some(inode) = connection.inode else {
             return;

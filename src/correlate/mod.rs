@@ -38,7 +38,9 @@ mod waiting_at;
 pub mod waits;
 mod watch;
 
-pub use absence::{absent_port, absent_ports, saw_nothing};
+pub use absence::{
+    absent_address, absent_addresses, absent_names, absent_port, absent_ports, saw_nothing,
+};
 pub use accept_queue::{AcceptQueue, QueueTrend};
 pub use activity::{Activity, PollArgument, interpret, parse_polled, poll_argument};
 pub use analysis::{Analysis, StuckListener, Waiting, unknown_waits};

@@ -5,7 +5,9 @@ use super::looker::Looker;
 use crate::collect::kernel::KernelError;
 use crate::collect::proc;
 use crate::collect::sock_diag::Wanted;
-use crate::correlate::{absent_port, absent_ports, saw_nothing};
+use crate::correlate::{
+    absent_address, absent_addresses, absent_names, absent_port, absent_ports, saw_nothing,
+};
 use crate::model::{Absent, Asked, Connection, Inode, InodeSet, Pid, PortRange, Snapshot};
 
 /// The most descriptors of a process that are checked for being TCP sockets.
@@ -17,16 +19,26 @@ impl Looker<'_> {
     pub(super) fn note_absent(&mut self, snapshot: &mut Snapshot) {
         let scope = &self.options.scope;
         let mut absent = absent_ports(snapshot, &scope.ports, &[]);
-        let nameless = scope.ports.is_empty() && scope.pids.is_empty();
+        let addresses = absent_addresses(snapshot, &scope.addresses, &[]);
+        // An address says more than its port.
+        absent.retain(|range| {
+            scope
+                .addresses
+                .iter()
+                .all(|one| *range != one.port().into())
+        });
+        let nameless = scope.ports.is_empty() && !scope.selects_holders();
         let empty = scope
             .netns
             .clone()
             .filter(|_| nameless && saw_nothing(snapshot));
-        if absent.is_empty() && empty.is_none() {
+        if absent.is_empty() && addresses.is_empty() && empty.is_none() {
             return;
         }
         // Open connections are not part of a look.
-        let open = match self.every_connection(snapshot, &absent) {
+        let mut ports = absent.clone();
+        ports.extend(addresses.iter().map(|one| PortRange::from(one.port())));
+        let open = match self.every_connection(snapshot, &ports) {
             Ok(open) => open,
             Err(error) => {
                 snapshot.coverage.lacks_sockets(error.gap());
@@ -36,11 +48,23 @@ impl Looker<'_> {
         absent = absent_ports(snapshot, &absent, &open);
         let ports = absent.into_iter().map(|range| absent_port(snapshot, range));
         let mut found: Vec<Absent> = ports.collect();
+        let addresses = absent_addresses(snapshot, &addresses, &open);
+        found.extend(
+            addresses
+                .into_iter()
+                .map(|one| absent_address(snapshot, one)),
+        );
         found.extend(empty.filter(|_| open.is_empty()).map(|name| Absent {
             asked: Asked::Namespace(name),
             nearby: Vec::new(),
         }));
         snapshot.absent = found;
+    }
+
+    /// The names that were asked for and that no holder of a socket in scope has.
+    pub(super) fn note_absent_names(&self, snapshot: &mut Snapshot) {
+        let absent = absent_names(snapshot, &self.options.scope.names);
+        snapshot.absent.extend(absent);
     }
 
     /// The processes that were asked for and hold no TCP socket in scope.

@@ -2,9 +2,10 @@
 
 use crate::collect::kernel::{KernelError, Kind};
 use crate::correlate::UnknownAges;
-use crate::model::{BlindSpot, Gap, Pid};
+use crate::model::{BlindSpot, Gap, Pid, Rights};
 
-const PRIVILEGES: &str = "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
+/// Stands in remedies for what this program lacks, until [`name_privileges`].
+const PRIVILEGES: &str = Rights::USUAL;
 
 /// Sockets had to be read from procfs.
 pub(super) fn procfs_only(reason: Option<&KernelError>, matters: bool) -> BlindSpot {
@@ -62,9 +63,7 @@ pub(super) fn refused_processes(refused: &[Pid], all: usize, unattributed: usize
             names.join(", ")
         ),
         why: format!("not permitted{}", without_owner(unattributed)),
-        remedy: format!(
-            "{PRIVILEGES}; what even root may not see belongs to another user namespace"
-        ),
+        remedy: PRIVILEGES.to_owned(),
         hides_findings: unattributed > 0,
     }
 }
@@ -141,6 +140,18 @@ pub(super) fn not_watched() -> BlindSpot {
     }
 }
 
+/// Returns whether a privilege is missing for one of them.
+pub(super) fn lack_privileges(spots: &[BlindSpot]) -> bool {
+    spots.iter().any(|spot| spot.remedy.contains(PRIVILEGES))
+}
+
+/// Says in them which privilege is missing, and why.
+pub(super) fn name_privileges(spots: &mut [BlindSpot], rights: Rights) {
+    for spot in spots {
+        spot.remedy = spot.remedy.replace(PRIVILEGES, &rights.what_helps());
+    }
+}
+
 /// Descriptors of the processes that were asked for may not be read.
 pub(super) fn refused_scope(pids: &[Pid]) -> BlindSpot {
     let names: Vec<String> = pids.iter().map(ToString::to_string).collect();
@@ -157,8 +168,7 @@ pub(super) fn refused_namespace(name: &str, error: &impl ToString) -> BlindSpot 
     BlindSpot {
         what: format!("the network namespace {name}"),
         why: error.to_string(),
-        remedy: "run as root on the host: entering a namespace needs CAP_SYS_ADMIN there"
-            .to_owned(),
+        remedy: "entering a namespace needs CAP_SYS_ADMIN on the host".to_owned(),
         hides_findings: true,
     }
 }
@@ -257,8 +267,8 @@ pub(super) fn no_owner(number: usize) -> BlindSpot {
               the kernel"
             .to_owned(),
         remedy:
-            "run it on the host rather than in a container, or with --procfs; and as root, where \
-                 /proc is mounted with hidepid"
+            "run it on the host rather than in a container, or with --procfs; where /proc is mounted with hidepid, \
+                 run it there as root"
                 .to_owned(),
         hides_findings: true,
     }
@@ -298,6 +308,21 @@ pub(super) fn no_answer(processes: &str) -> BlindSpot {
                  cause of more"
             .to_owned(),
         hides_findings: false,
+    }
+}
+
+/// The descriptors of a process that holds something suspicious could not be listed: which connections are its
+/// own is told by them.
+pub(super) fn descriptors_of_suspect(pid: Pid, error: &KernelError) -> BlindSpot {
+    BlindSpot {
+        what: format!("what process {pid} holds"),
+        why: error.to_string(),
+        remedy: match error.kind {
+            Kind::NotRecorded => "record again: this recording does not hold it",
+            _ => "look again",
+        }
+        .to_owned(),
+        hides_findings: true,
     }
 }
 

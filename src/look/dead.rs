@@ -119,7 +119,9 @@ pub(super) fn confirm(
 }
 
 fn dead_of(table: &UnlistedTable, scope: &Scope) -> DeadDescriptors {
-    let in_scope = scope.pids.is_empty() || scope.pids.contains(&table.pid);
+    // What a process is called is not known yet.
+    let in_scope =
+        scope.pids.is_empty() || scope.pids.contains(&table.pid) || !scope.names.is_empty();
     let sockets = table.sockets.iter().filter(|_| in_scope);
     DeadDescriptors {
         pid: table.pid,
@@ -200,10 +202,9 @@ mod tests {
 
     fn scope(ports: &[u16], pids: &[Pid]) -> Scope {
         Scope {
-            all_netns: false,
             ports: ports.iter().map(|port| (*port).into()).collect(),
             pids: pids.to_vec(),
-            netns: None,
+            ..Scope::default()
         }
     }
 

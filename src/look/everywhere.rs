@@ -9,7 +9,7 @@ use super::search::Search;
 use crate::collect::kernel::{FoundNamespace, Kernel};
 use crate::collect::proc;
 use crate::correlate::Triage;
-use crate::model::{BlindSpot, InodeSet, Namespace, Origin, Scope, Snapshot};
+use crate::model::{BlindSpot, InodeSet, Namespace, Origin, Reading, Scope, Snapshot};
 
 /// A namespace whose sockets were read.
 struct UnderWay {
@@ -110,7 +110,11 @@ fn note(snapshots: &mut [Snapshot], refused: Vec<BlindSpot>) -> Result<(), LookE
 /// By its bind mount, its container, pod or unit, or its number.
 fn name(kernel: &mut dyn Kernel, found: &FoundNamespace, own: bool) -> Namespace {
     let origin = match found.pid {
-        Some(pid) if !own => proc::read_origin(kernel, pid),
+        Some(pid) if !own => match proc::read_origin(kernel, pid) {
+            Reading::Known(origin) => origin,
+            // The namespace then has its number as its name.
+            Reading::Unknown(_) => Origin::default(),
+        },
         _ => Origin::default(),
     };
     let name = if own {

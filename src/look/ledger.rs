@@ -8,10 +8,9 @@ use crate::correlate::{self, Triage};
 use crate::model::{InodeSet, OpenConnections, Snapshot};
 
 impl Looker<'_> {
-    /// How long the machine is up, where connections were left open: the ages of their processes are
-    /// told by it.
-    pub(super) fn read_uptime(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
-        if !seen.connections.is_empty() {
+    /// How long the machine is up, where processes were read: their ages are told by it.
+    pub(super) fn read_uptime(&mut self, snapshot: &mut Snapshot) {
+        if !snapshot.processes.is_empty() {
             snapshot.waits.uptime = proc::read_uptime(self.kernel);
         }
     }
@@ -26,7 +25,7 @@ impl Looker<'_> {
             return;
         }
         let nobody = InodeSet::default();
-        let connections = self.connections(snapshot.source, Wanted::Every, &ports, &nobody);
+        let connections = self.connections(snapshot.source, Wanted::Rest, &ports, &nobody);
         match connections {
             Ok(connections) => snapshot.open = Some(OpenConnections { ports, connections }),
             Err(error) => {

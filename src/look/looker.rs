@@ -7,7 +7,7 @@ use super::blind_spots;
 use super::dead::{self, DeadScan};
 use super::error::LookError;
 use super::options::LookOptions;
-use super::scope::restrict_to_pids;
+use super::scope::{is_selected, restrict_to_holders};
 use super::search::Search;
 use crate::collect::kernel::{DescriptorTables, Kernel, KernelError, Kind};
 use crate::collect::proc;
@@ -69,7 +69,7 @@ impl Looker<'_> {
 
     /// The sockets whose holders are to be found, if any are.
     pub(super) fn wanted(&self, snapshot: &Snapshot, seen: &Triage) -> Option<InodeSet> {
-        if !self.options.inventory && seen.is_idle() && self.options.scope.pids.is_empty() {
+        if !self.options.inventory && seen.is_idle() && !self.options.scope.selects_holders() {
             return None;
         }
         let listeners = snapshot.sockets.listeners.iter();
@@ -99,14 +99,16 @@ impl Looker<'_> {
             Some(search) => self.owners(&mut snapshot, &seen, search),
             None => Vec::new(),
         };
-        if !self.options.scope.pids.is_empty() {
-            restrict_to_pids(&mut snapshot, &self.options.scope.pids);
+        if self.options.scope.selects_holders() {
+            self.note_absent_names(&mut snapshot);
+            restrict_to_holders(&mut snapshot, &self.options.scope);
             self.note_absent_processes(&mut snapshot);
             seen = triage(&snapshot, self.options.grace);
         }
         if self.kernel.is_out_of_time() {
             snapshot.blind_spots.push(blind_spots::out_of_time());
             self.note_blind_spots(&mut snapshot, &seen);
+            self.name_privileges(&mut snapshot);
             snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
             return snapshot;
         }
@@ -114,13 +116,14 @@ impl Looker<'_> {
         self.examine(&mut snapshot, &seen, &tables);
         self.watch(&mut snapshot, &seen);
         self.look_again(&mut snapshot, &seen);
-        self.read_uptime(&mut snapshot, &seen);
+        self.read_uptime(&mut snapshot);
         if let Some(dead) = dead {
             self.confirm_dead(&mut snapshot, dead);
         }
         self.follow_waits(&mut snapshot, &seen);
         self.read_open(&mut snapshot, &seen);
         self.note_blind_spots(&mut snapshot, &seen);
+        self.name_privileges(&mut snapshot);
         snapshot.elapsed = self.now().unwrap_or(self.progress.latest);
         snapshot
     }
@@ -190,6 +193,14 @@ impl Looker<'_> {
                 snapshot.processes.insert(found.pid, process);
             }
         }
+        let scope = &self.options.scope;
+        let processes = &snapshot.processes;
+        let is_selected = |pid| {
+            processes
+                .get(&pid)
+                .is_none_or(|one| is_selected(scope, one))
+        };
+        snapshot.dead.retain(|found| is_selected(found.pid));
     }
 
     fn sight_again(&mut self, source: SocketSource, first: Duration) -> Option<DeadScan> {
@@ -224,6 +235,17 @@ impl Looker<'_> {
             return Err(LookError::Elsewhere(pid));
         }
         Ok(())
+    }
+
+    /// Which privilege was missing, where something was refused.
+    fn name_privileges(&mut self, snapshot: &mut Snapshot) {
+        if !blind_spots::lack_privileges(&snapshot.blind_spots) {
+            return;
+        }
+        snapshot.rights = proc::read_own_rights(self.kernel);
+        if let Some(rights) = snapshot.rights {
+            blind_spots::name_privileges(&mut snapshot.blind_spots, rights);
+        }
     }
 
     fn note_blind_spots(&self, snapshot: &mut Snapshot, seen: &Triage) {

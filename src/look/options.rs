@@ -7,6 +7,10 @@ use crate::model::Scope;
 use crate::rules::thresholds;
 
 /// What to look at, and how.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own that a command asks or does not"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookOptions {
     /// What the look is restricted to.
@@ -23,6 +27,8 @@ pub struct LookOptions {
     pub inventory: bool,
     /// Whether to read sockets from procfs although `sock_diag` may do.
     pub procfs: bool,
+    /// Whether the counters of refused connections are wanted of every namespace.
+    pub counters: bool,
 }
 
 impl Default for LookOptions {
@@ -36,6 +42,7 @@ impl Default for LookOptions {
             timeout: thresholds::LOOK_TIMEOUT,
             inventory: false,
             procfs: false,
+            counters: false,
         }
     }
 }
@@ -53,6 +60,7 @@ impl LookOptions {
             // A recording is made with owners.
             inventory: true,
             procfs: recorded.procfs_source,
+            counters: false,
         }
     }
 

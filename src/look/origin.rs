@@ -42,12 +42,13 @@ fn lines(ledger: &[Entry]) -> Lines {
         } else {
             lines.unused += entry.lines;
         }
-        let last = entry.line + entry.lines - 1;
+        // Of several rows on one line the first stands for the line.
+        let last = (entry.line + entry.lines).saturating_sub(1);
         let taken_for = entry.taken_for.name();
         match lines.spans.last_mut() {
             Some(span) if span.taken_for == taken_for => span.last = last,
             _ => lines.spans.push(Span {
-                first: entry.line,
+                first: entry.line.min(last),
                 last,
                 taken_for,
             }),

@@ -3,10 +3,39 @@
 use std::collections::BTreeSet;
 
 use crate::correlate::Listeners;
-use crate::model::{InodeSet, Listener, Pid, Snapshot};
+use crate::model::{InodeSet, Listener, Pid, Process, Scope, Snapshot, SocketTable};
+
+/// Drops the connections that an address in the scope leaves out. What waits in the queue of a listener in
+/// scope stays: without it the queue would seem to hold resets.
+pub(super) fn narrow_connections(scope: &Scope, sockets: &mut SocketTable) {
+    if scope.addresses.is_empty() {
+        return;
+    }
+    let listeners = Listeners::new(&sockets.listeners);
+    sockets.connections.retain(|connection| {
+        scope.has_end(connection.local)
+            || scope.has_end(connection.remote)
+            || listeners.explain(connection)
+    });
+}
+
+/// Returns whether a process is one whose sockets were asked for; all are, if none was named.
+pub(super) fn is_selected(scope: &Scope, process: &Process) -> bool {
+    !scope.selects_holders()
+        || scope.pids.contains(&process.pid)
+        || scope.names.iter().any(|name| process.is_called(name))
+}
+
+/// Drops the sockets that no selected process holds.
+pub(super) fn restrict_to_holders(snapshot: &mut Snapshot, scope: &Scope) {
+    let selected = snapshot.processes.values();
+    let selected = selected.filter(|process| is_selected(scope, process));
+    let pids: Vec<Pid> = selected.map(|process| process.pid).collect();
+    restrict_to_pids(snapshot, &pids);
+}
 
 /// Drops the sockets that the given processes do not hold.
-pub(super) fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
+fn restrict_to_pids(snapshot: &mut Snapshot, pids: &[Pid]) {
     let owned: InodeSet = snapshot.holders.iter().map(|holder| holder.inode).collect();
     let held: InodeSet = snapshot
         .holders

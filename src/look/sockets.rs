@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::blind_spots;
 use super::error::LookError;
 use super::looker::Looker;
+use super::scope::narrow_connections;
 use crate::collect::kernel::{KernelError, Kind};
 use crate::collect::proc;
 use crate::collect::sock_diag::{self, Dump, Wanted};
@@ -39,6 +40,9 @@ impl Looker<'_> {
         };
         let mut snapshot = Snapshot::of_sockets(namespace, host, source, sockets, listeners_after);
         snapshot.coverage = Coverage::of_sockets(Extent::Whole);
+        if self.options.counters {
+            snapshot.counters = proc::read_dropped_counters(self.kernel).ok();
+        }
         if source == SocketSource::Procfs {
             let seen = triage(&snapshot, self.options.grace);
             let spot = blind_spots::procfs_only(refusal.as_ref(), !seen.is_idle());
@@ -56,7 +60,7 @@ impl Looker<'_> {
         let (listeners, other_listeners): (Vec<Listener>, Vec<Listener>) = self
             .listeners(source, &[])?
             .into_iter()
-            .partition(|listener| self.options.scope.has_port(listener.local.port()));
+            .partition(|listener| self.options.scope.has_listener(listener.local));
         let waiting = needs_unaccepted(&listeners);
         if foresees_exhaustion(&listeners) {
             self.kernel.expect_descriptor_tables();
@@ -80,11 +84,12 @@ impl Looker<'_> {
         } else {
             in_order_of(&listeners, self.listeners(source, ports)?)
         };
-        let table = SocketTable {
+        let mut table = SocketTable {
             listeners,
             other_listeners,
             connections,
         };
+        narrow_connections(&self.options.scope, &mut table);
         Ok((table, after))
     }
 

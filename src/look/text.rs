@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::scope::restrict_to_pids;
+use super::scope::{narrow_connections, restrict_to_holders};
 use super::seen::Look;
 use super::text_blind_spots::{self, Unused};
 use crate::collect::sock_diag::retain_ports;
 use crate::collect::text::{Part, Text};
-use crate::correlate::Analysis;
+use crate::correlate::{Analysis, absent_names};
 use crate::model::{
     HolderSource, Host, InodeSet, Namespace, Pid, Scope, Snapshot, SocketSource, TcpState,
 };
@@ -58,14 +58,20 @@ fn snapshot(text: Part, unused: Unused, scope: &Scope, grace: Duration) -> Snaps
     snapshot
         .sockets
         .other_listeners
-        .retain(|listener| !scope.has_port(listener.local.port()));
+        .retain(|listener| !scope.has_listener(listener.local));
     snapshot
         .listeners_after
-        .retain(|listener| scope.has_port(listener.local.port()));
+        .retain(|listener| scope.has_listener(listener.local));
     retain_ports(&mut snapshot.sockets, &scope.ports);
+    snapshot
+        .sockets
+        .listeners
+        .retain(|listener| scope.has_listener(listener.local));
+    narrow_connections(scope, &mut snapshot.sockets);
     forget_other_holders(&mut snapshot);
-    if !scope.pids.is_empty() {
-        restrict_to_pids(&mut snapshot, &scope.pids);
+    if scope.selects_holders() {
+        snapshot.absent = absent_names(&snapshot, &scope.names);
+        restrict_to_holders(&mut snapshot, scope);
     }
     let analysis = Analysis::new(snapshot, grace);
     let spots = text_blind_spots::of(&analysis, &text.tables, unused);

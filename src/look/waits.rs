@@ -76,7 +76,13 @@ impl Looker<'_> {
         }
         if needs.connections {
             let nobody = InodeSet::default();
-            match self.connections(snapshot.source, Wanted::Every, &[], &nobody) {
+            // Those that one end has closed are known already, unless only some ports were asked for.
+            let wanted = if self.options.scope.ports.is_empty() {
+                Wanted::Rest
+            } else {
+                Wanted::Every
+            };
+            match self.connections(snapshot.source, wanted, &[], &nobody) {
                 Ok(every) => snapshot.waits.connections = every,
                 // An outage behind accept shows in connections alone.
                 Err(error) => {
@@ -113,8 +119,17 @@ impl Looker<'_> {
     fn read_descriptors(&mut self, snapshot: &mut Snapshot, pid: Pid, budget: &mut usize) {
         let blocked = waits::blocked_descriptors(snapshot, pid);
         let most = MOST_DESCRIPTORS.min(*budget);
-        let (mut descriptors, all) =
-            proc::read_descriptors(self.kernel, pid, most).unwrap_or_default();
+        let (mut descriptors, all) = match proc::read_descriptors(self.kernel, pid, most) {
+            Ok(found) => found,
+            Err(error) => {
+                // A process that has ended holds nothing.
+                if self.kernel.read(&format!("{pid}/stat")).is_ok() {
+                    let spot = blind_spots::descriptors_of_suspect(pid, &error);
+                    snapshot.blind_spots.push(spot);
+                }
+                Default::default()
+            }
+        };
         *budget -= descriptors.len().min(*budget);
         for fd in blocked {
             if descriptors.iter().all(|descriptor| descriptor.fd != fd) {

@@ -9,8 +9,12 @@ use super::{Pid, PortRange};
 pub enum Asked {
     /// A port, or a range of ports, on either end.
     Port(PortRange),
+    /// A listener that a connection to this address reaches, or a connection with it on either end.
+    Address(SocketAddr),
     /// The sockets of a process.
     Process(Pid),
+    /// The sockets of processes or units of this name, and the most similar names of others.
+    Name(String, Vec<String>),
     /// The network namespace of this name.
     Namespace(String),
 }

@@ -7,10 +7,13 @@ mod confidence;
 mod coverage;
 mod event;
 mod holder;
+mod origin;
 mod process;
 mod reading;
+mod rights;
 mod runtime;
 mod scope;
+pub mod similar;
 mod snapshot;
 mod socket;
 mod stack;
@@ -23,15 +26,17 @@ pub use confidence::Confidence;
 pub use coverage::{Coverage, Extent};
 pub use event::{Actor, Ends, Event, EventKind, Wait};
 pub use holder::{Holder, HolderSource, Via};
+pub use origin::Origin;
 pub use process::{
     Descriptor, EpollSet, EpollWatch, Examination, FdLimit, Pid, Process, RunState, Syscall, Thread,
 };
 pub use reading::{Gap, Reading};
+pub use rights::Rights;
 pub use runtime::{Library, Runtime, Server, Software};
 pub use scope::{PortRange, Scope};
 pub use snapshot::{
     BlindSpot, DeadDescriptors, DeadSocket, DroppedCounters, HiddenSearch, Host, Later, Namespace,
-    OpenConnections, Origin, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
+    OpenConnections, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
 pub use stack::Frame;

@@ -1,6 +1,6 @@
 //! Processes, their threads, and what they wait for.
 
-use super::{Inode, Reading, Software};
+use super::{Inode, Origin, Reading, Software};
 
 /// A process id, or a thread id, as seen through the `/proc` that was read.
 pub type Pid = u32;
@@ -16,6 +16,10 @@ pub struct Process {
     pub command: String,
     /// The arguments it was started with, or the title it gave itself.
     pub command_line: Reading<String>,
+    /// The user it acts as: its effective user id (`Uid:` of `/proc/PID/status`).
+    pub uid: Reading<u32>,
+    /// The container, pod and unit that it belongs to, by the names of its cgroups.
+    pub origin: Reading<Origin>,
     /// The process that started it (`ppid` of `/proc/PID/stat`).
     pub parent: Reading<Pid>,
     /// Its process group (`pgrp`); 0 where that is in another pid namespace.
@@ -60,6 +64,20 @@ pub struct Examination {
 }
 
 impl Process {
+    /// Returns whether people call it by this name: its short name, the file name of its program, or its unit.
+    pub fn is_called(&self, name: &str) -> bool {
+        let program = self.command_line.known().map_or("", String::as_str);
+        let program = program.split([' ', ':']).next().unwrap_or("");
+        let unit = self
+            .origin
+            .known()
+            .and_then(|origin| origin.unit.as_deref());
+        let of_unit = |unit: &str| unit == name || unit.strip_suffix(".service") == Some(name);
+        self.command == name
+            || program.rsplit('/').next() == Some(name)
+            || unit.is_some_and(of_unit)
+    }
+
     /// The soft limit, where the process can open no more descriptors: the lowest free number has
     /// reached it, and every call that needs a descriptor fails with EMFILE.
     pub fn exhausted_fd_limit(&self) -> Option<u64> {

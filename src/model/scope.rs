@@ -1,6 +1,7 @@
 //! What the user asked to look at.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -92,8 +93,13 @@ impl fmt::Display for PortRange {
 pub struct Scope {
     /// Listeners on these ports, and connections with one of them on either end.
     pub ports: Vec<PortRange>,
+    /// Of the listeners on the port of one of these, only those that a connection to it reaches; of the
+    /// connections, only theirs and those with the address on either end. Their ports are among `ports`.
+    pub addresses: Vec<SocketAddr>,
     /// Sockets that one of these processes holds.
     pub pids: Vec<u32>,
+    /// Sockets that a process or unit of one of these names holds.
+    pub names: Vec<String>,
     /// The network namespace as the user named it; `None` is the caller's own.
     pub netns: Option<String>,
     /// Every network namespace that can be reached, instead of one.
@@ -109,6 +115,37 @@ impl Scope {
         self.ports.is_empty() || self.ports.iter().any(|range| range.contains(port))
     }
 
+    /// Returns whether a listener is in scope.
+    pub fn has_listener(&self, local: SocketAddr) -> bool {
+        self.has_port(local.port())
+            && self.narrows(local.port(), |asked| {
+                local.ip().is_unspecified() || is_same(local, asked)
+            })
+    }
+
+    /// Returns whether an address is in scope as one end of a connection.
+    pub fn has_end(&self, end: SocketAddr) -> bool {
+        self.has_port(end.port())
+            && self.narrows(end.port(), |asked| {
+                asked.ip().is_unspecified() || is_same(end, asked)
+            })
+    }
+
+    /// Returns whether sockets are selected by the processes that hold them.
+    pub fn selects_holders(&self) -> bool {
+        !self.pids.is_empty() || !self.names.is_empty()
+    }
+
+    /// Returns whether one of the addresses on a port fits, or there is none.
+    fn narrows(&self, port: u16, fits: impl Fn(SocketAddr) -> bool) -> bool {
+        let mut asked = self
+            .addresses
+            .iter()
+            .filter(|one| one.port() == port)
+            .peekable();
+        asked.peek().is_none() || asked.any(|one| fits(*one))
+    }
+
     /// The network namespace by the name that reports use.
     pub fn netns_name(&self) -> &str {
         if self.all_netns {
@@ -116,6 +153,11 @@ impl Scope {
         }
         self.netns.as_deref().unwrap_or(Self::CURRENT_NETNS)
     }
+}
+
+/// Returns whether two addresses are the same, written as IPv4 or as IPv6.
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
 }
 
 #[cfg(test)]
@@ -134,6 +176,29 @@ mod tests {
         for text in ["", "0", "65536", "8099-8000", "80-", "-80", "http", "1-2-3"] {
             assert!(text.parse::<PortRange>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_narrows_its_own_port_only() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let scope = Scope {
+            ports: vec![8080.into(), 9000.into()],
+            addresses: vec![address("10.0.0.5:8080")],
+            ..Scope::default()
+        };
+        for listener in [
+            "10.0.0.5:8080",
+            "[::ffff:10.0.0.5]:8080",
+            "0.0.0.0:8080",
+            "127.0.0.1:9000",
+        ] {
+            assert!(scope.has_listener(address(listener)), "{listener}");
+        }
+        for listener in ["127.0.0.1:8080", "10.0.0.5:80"] {
+            assert!(!scope.has_listener(address(listener)), "{listener}");
+        }
+        assert!(scope.has_end(address("10.0.0.5:8080")) && scope.has_end(address("10.0.0.9:9000")));
+        assert!(!scope.has_end(address("10.0.0.6:8080")));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Absent, Connection, Coverage, Holder, HolderSource, Inode, Listener, Pid, PortRange, Process,
-    Reading, RunState, Syscall, WaitFacts,
+    Absent, Connection, Coverage, Holder, HolderSource, Inode, Listener, Origin, Pid, PortRange,
+    Process, Reading, Rights, RunState, Syscall, WaitFacts,
 };
 
 /// The machine that was looked at.
@@ -30,17 +30,6 @@ pub struct Namespace {
     pub inode: Option<u64>,
     /// What the first process in it belongs to.
     pub origin: Origin,
-}
-
-/// What a process belongs to, by the names of its cgroups.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// Runtime and id of its container.
-    pub container: Option<(String, String)>,
-    /// Uid of its Kubernetes pod.
-    pub pod: Option<String>,
-    /// Its systemd unit.
-    pub unit: Option<String>,
 }
 
 impl Namespace {
@@ -173,7 +162,7 @@ pub struct BlindSpot {
     pub hides_findings: bool,
 }
 
-/// Connections in every state, read by port.
+/// Connections that are open on both ends, read by port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenConnections {
     /// The local ports.
@@ -209,18 +198,22 @@ pub struct Snapshot {
     pub processes: BTreeMap<Pid, Process>,
     /// What threads wait for, where a process is about to be accused.
     pub waits: WaitFacts,
-    /// The connections of suspicious listeners in every state, unless all connections were read anyway.
+    /// The connections of suspicious listeners that are open on both ends, unless all connections were read anyway.
     pub open: Option<OpenConnections>,
     /// Repeated samples at suspicious listeners.
     pub samples: Vec<Sample>,
     /// Drop counters before and after the observation.
     pub dropped: Option<(DroppedCounters, DroppedCounters)>,
+    /// Drop counters at the start, where they were asked for and could be read.
+    pub counters: Option<DroppedCounters>,
     /// What was asked for and is not there.
     pub absent: Vec<Absent>,
     /// How much of each source was read.
     pub coverage: Coverage,
     /// What could not be seen.
     pub blind_spots: Vec<BlindSpot>,
+    /// What the looking program may do, where something was refused to it and that could be read.
+    pub rights: Option<Rights>,
     /// How long the look took.
     pub elapsed: Duration,
 }
@@ -250,9 +243,11 @@ impl Snapshot {
             open: None,
             samples: Vec::new(),
             dropped: None,
+            counters: None,
             absent: Vec::new(),
             coverage: Coverage::default(),
             blind_spots: Vec::new(),
+            rights: None,
             elapsed: Duration::ZERO,
         }
     }

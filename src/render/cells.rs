@@ -11,15 +11,47 @@ use super::escape::escape;
 use crate::model::{Holder, Via};
 use crate::report::Report;
 
+/// How much is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// The first line.
+    FirstLine,
+    /// What a person needs first.
+    #[default]
+    Usual,
+    /// Everything.
+    Full,
+}
+
 /// How the report is laid out.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TableOptions {
     /// Width of the terminal; nothing is wrapped where there is none.
     pub width: Option<u16>,
-    /// Show every listener, and every connection where there is no limit.
-    pub all: bool,
-    /// How many connections to list at most; without it a few of each kind, or all.
+    /// Height of the terminal: where the report is longer, it ends with its first line.
+    pub height: Option<u16>,
+    /// How much is said.
+    pub detail: Detail,
+    /// List every connection on its own line, instead of groups.
+    pub each: bool,
+    /// How many connections to list at most, each on its own line.
     pub limit: Option<usize>,
+}
+
+impl TableOptions {
+    pub(super) fn is_first_line(self) -> bool {
+        self.detail == Detail::FirstLine
+    }
+
+    /// Returns whether everything is shown.
+    pub(super) fn is_full(self) -> bool {
+        self.detail == Detail::Full
+    }
+
+    /// Returns whether connections are listed one by one.
+    pub(super) fn lists_each(self) -> bool {
+        self.each || self.is_full() || self.limit.is_some()
+    }
 }
 
 pub(super) fn plain_table() -> Table {
@@ -29,7 +61,7 @@ pub(super) fn plain_table() -> Table {
     table
 }
 
-pub(super) fn lines(table: &Table) -> Vec<String> {
+fn lines(table: &Table) -> Vec<String> {
     table
         .lines()
         .map(|line| line.trim_end().to_owned())
@@ -86,7 +118,7 @@ pub(super) fn duration(time: Duration) -> String {
     let millis = time.as_millis();
     match millis {
         0..1000 => format!("{millis}ms"),
-        1000..60_000 if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
+        1000..60_000 if millis / 100 % 10 == 0 => format!("{}s", millis / 1000),
         1000..60_000 => format!("{}.{}s", millis / 1000, millis % 1000 / 100),
         60_000..3_600_000 => format!("{}m{:02}s", millis / 60_000, millis / 1000 % 60),
         _ => format!("{}h{:02}m", millis / 3_600_000, millis / 60_000 % 60),

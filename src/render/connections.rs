@@ -1,17 +1,16 @@
-//! The table of connections: in groups of what has everything in common, the oldest of each.
+//! The table of connections, each on its own line: in groups of what has everything in common, the oldest of each.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
-use super::cells::{TableOptions, address, duration, owners, plain_table, write_rows};
+use super::cells::{TableOptions, address, duration, owners};
+use super::grid::{Column, Row, write_grid};
 use crate::correlate::Place;
+use crate::correlate::age::Age;
 use crate::model::{Holder, Pid};
 use crate::report::{ConnectionRow, Oldest, Report};
-
-/// Of connections that have everything in common this many are shown.
-const SHOWN_OF_A_GROUP: usize = 5;
 
 /// What connections have in common when they are shown as a group.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -94,42 +93,49 @@ pub(super) fn write_connections(
     if groups.is_empty() {
         return Ok(());
     }
-    let mut table = plain_table();
-    table.set_header(["CONNECTION", "STATE", "REMOTE", "AGE", "UNREAD", "WHERE"]);
+    let mut rows = Vec::new();
     let mut unlisted = 0;
     for group in groups.values() {
         if group.rows.is_empty() {
             unlisted += group.number;
             continue;
         }
-        for row in &group.rows {
-            table.add_row(cells(report, row));
-        }
+        let listed = group.rows.iter();
+        rows.extend(listed.map(|row| Row::Cells(cells(report, row).to_vec())));
         let more = group.number - group.rows.len();
         if more > 0 {
-            table.add_row([format!("and {more} more like these")]);
+            rows.push(Row::Note(format!("and {more} more like these")));
         }
     }
     if unlisted > 0 {
-        table.add_row([format!("and {unlisted} others")]);
+        rows.push(Row::Note(format!("and {unlisted} others")));
     }
-    write_rows(&mut table, out)
+    writeln!(out)?;
+    write_grid(&COLUMNS, &rows, options.width, out)
 }
+
+const COLUMNS: [Column; 6] = [
+    Column::left("CONNECTION", 0),
+    Column::left("STATE", 1),
+    Column::left("REMOTE", 0),
+    Column::right("AGE", 2),
+    Column::left("UNREAD", 4),
+    Column::left("WHERE", 3),
+];
 
 fn groups(report: &Report, options: TableOptions) -> BTreeMap<Kind<'_>, Group<'_>> {
-    match (options.limit, options.all) {
-        (Some(limit), _) => limited(report, limit),
-        (None, true) => of_each(report, usize::MAX),
-        (None, false) => of_each(report, SHOWN_OF_A_GROUP),
+    match options.limit {
+        Some(limit) => limited(report, limit),
+        None => of_each(report),
     }
 }
 
-/// The oldest of each group.
-fn of_each(report: &Report, most: usize) -> BTreeMap<Kind<'_>, Group<'_>> {
+/// All of each group, the oldest first.
+fn of_each(report: &Report) -> BTreeMap<Kind<'_>, Group<'_>> {
     let mut groups: BTreeMap<Kind, (usize, Oldest)> = BTreeMap::new();
     for row in report.connections() {
         let group = groups.entry(Kind::of(&row));
-        let (number, oldest) = group.or_insert_with(|| (0, Oldest::new(most)));
+        let (number, oldest) = group.or_insert_with(|| (0, Oldest::new(usize::MAX)));
         *number += 1;
         oldest.add(row);
     }
@@ -160,13 +166,13 @@ fn cells(report: &Report, row: &ConnectionRow) -> [String; 6] {
     let connection = row.connection;
     let unread = match (connection.end_was_read(), row.unread_bytes()) {
         (_, None) => "unknown (MPTCP)".to_owned(),
-        (Some(true), _) => "nothing, end was read".to_owned(),
+        (Some(true), _) => "end was read".to_owned(),
         (Some(false), Some(0)) => "FIN".to_owned(),
         (Some(false), Some(bytes)) => format!("{bytes} + FIN"),
         (None, Some(bytes)) => bytes.to_string(),
     };
     let place = match row.place {
-        Place::AcceptQueue(_) => "accept queue, never accepted".to_owned(),
+        Place::AcceptQueue(_) => "queue, never accepted".to_owned(),
         Place::Undecided => "accepted or in the accept queue: not shown".to_owned(),
         Place::Accepted(_) | Place::Orphan if row.owners.is_empty() => {
             "accepted, owner not visible".to_owned()
@@ -177,17 +183,41 @@ fn cells(report: &Report, row: &ConnectionRow) -> [String; 6] {
         address(report, row.netns, connection.local),
         connection.state.name().to_owned(),
         connection.remote.to_string(),
-        age(row),
+        age(row.age),
         unread,
         place,
     ]
 }
 
-fn age(row: &ConnectionRow) -> String {
-    match (row.age.at_least, row.age.at_most) {
-        (Some(least), Some(most)) if least == most => duration(least),
-        (Some(least), Some(most)) => format!("{}-{}", duration(least), duration(most)),
-        (Some(least), None) => format!("{}+", duration(least)),
+/// A range whose ends are written alike is written once.
+fn age(age: Age) -> String {
+    let (least, most) = (age.at_least.map(duration), age.at_most.map(duration));
+    match (least, most) {
+        (Some(least), Some(most)) if least == most => least,
+        (Some(least), Some(most)) => format!("{least}-{most}"),
+        (Some(least), None) => format!("{least}+"),
         (None, _) => "?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_range_whose_ends_are_written_alike_is_written_once() {
+        let text = |least: Option<u64>, most: Option<u64>| {
+            age(Age {
+                at_least: least.map(Duration::from_millis),
+                at_most: most.map(Duration::from_millis),
+            })
+        };
+        assert_eq!(text(Some(3000), Some(3099)), "3s");
+        assert_eq!(text(Some(3500), Some(3599)), "3.5s");
+        assert_eq!(text(Some(3500), Some(3600)), "3.5s-3.6s");
+        assert_eq!(text(Some(3500), None), "3.5s+");
+        assert_eq!(text(None, Some(3500)), "?");
     }
 }

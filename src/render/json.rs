@@ -115,8 +115,12 @@ struct LinesV1 {
 struct ScopeV1<'a> {
     /// Ports, and ranges as `first-last`; empty for all.
     ports: Vec<PortV1>,
+    /// Addresses, each with a port that is among `ports`; empty for all.
+    addresses: Vec<String>,
     /// Processes; empty for all.
     pids: &'a [u32],
+    /// Names of processes or units; empty for all.
+    names: &'a [String],
     /// `current`, or the namespace as it was named.
     netns: &'a str,
 }
@@ -133,7 +137,7 @@ enum PortV1 {
 #[derive(Serialize, JsonSchema)]
 struct AbsentV1 {
     kind: AskedV1,
-    /// The port or range, the process id, or the name of the namespace.
+    /// The port or range, the address, the process id, or the name.
     asked: String,
     /// Listeners that are there, those on the nearest ports first.
     nearby: Vec<String>,
@@ -143,7 +147,9 @@ struct AbsentV1 {
 #[serde(rename_all = "snake_case")]
 enum AskedV1 {
     Port,
+    Address,
     Process,
+    Name,
     Namespace,
 }
 
@@ -258,11 +264,11 @@ struct FindingV1<'a> {
     subject: SubjectV1<'a>,
     headline: &'a str,
     /// What was seen.
-    evidence: &'a [String],
+    evidence: Vec<&'a str>,
     /// What follows from it, where the headline does not say all.
     conclusion: Option<&'a str>,
     /// What to do.
-    remedies: &'a [String],
+    remedies: Vec<String>,
     /// How many connections it covers.
     connections: usize,
     /// Who waits for whom, from the accused processes to the root; null where they are not blocked, or that was
@@ -429,6 +435,20 @@ struct ProcessV1<'a> {
     command_line: Option<&'a str>,
     /// `running`, `sleeping`, `uninterruptible`, `stopped`, `traced`, `zombie` or `other`.
     state: Option<&'static str>,
+    /// The user it acts as; null where it could not be read.
+    uid: Option<u32>,
+    /// That user's name on this host; null where it is not known, and always of a recording.
+    user: Option<&'a str>,
+    /// Its systemd unit.
+    unit: Option<&'a str>,
+    /// Runtime of the container it is in.
+    container_runtime: Option<&'a str>,
+    /// Id of that container.
+    container_id: Option<&'a str>,
+    /// Uid of its Kubernetes pod.
+    pod_uid: Option<&'a str>,
+    /// How long it runs, in milliseconds.
+    running_ms: Option<u64>,
     /// Whether threads and epoll sets were looked at: only where something is suspicious.
     examined: bool,
     /// Language runtime or server, where it was recognised.
@@ -493,6 +513,11 @@ pub fn write_json_with_check(
         ..convert(report, None)
     };
     write(&report, out)
+}
+
+/// Returns the report as a value, to be a part of another answer.
+pub(super) fn report_value(report: &Report) -> io::Result<serde_json::Value> {
+    Ok(serde_json::to_value(convert(report, None))?)
 }
 
 fn write(report: &ReportV1, out: &mut dyn Write) -> io::Result<()> {
@@ -567,7 +592,14 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
                 .copied()
                 .map(PortV1::from)
                 .collect(),
+            addresses: report
+                .scope
+                .addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             pids: &report.scope.pids,
+            names: &report.scope.names,
             netns: report.scope.netns_name(),
         },
         sources: SourcesV1 {
@@ -603,7 +635,7 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
         processes: report
             .processes
             .iter()
-            .map(|row| convert_process(row, &thread_waits))
+            .map(|row| convert_process(report, row, &thread_waits))
             .collect(),
         check: None,
     }
@@ -612,7 +644,9 @@ fn convert(report: &Report, limit: Option<usize>) -> ReportV1<'_> {
 fn convert_absent(absent: &Absent) -> AbsentV1 {
     let (kind, asked) = match &absent.asked {
         Asked::Port(range) => (AskedV1::Port, range.to_string()),
+        Asked::Address(address) => (AskedV1::Address, address.to_string()),
         Asked::Process(pid) => (AskedV1::Process, pid.to_string()),
+        Asked::Name(name, _) => (AskedV1::Name, name.clone()),
         Asked::Namespace(name) => (AskedV1::Namespace, name.clone()),
     };
     AbsentV1 {
@@ -675,9 +709,13 @@ fn convert_finding(finding: &Finding, waits: Option<WaitChain>) -> FindingV1<'_>
             pids: &finding.subject.pids,
         },
         headline: &finding.headline,
-        evidence: &finding.evidence,
+        evidence: finding
+            .evidence
+            .iter()
+            .map(|one| one.text.as_str())
+            .collect(),
         conclusion: finding.conclusion.as_deref(),
-        remedies: &finding.remedies,
+        remedies: finding.remedies.iter().map(ToString::to_string).collect(),
         connections: finding.connections,
         waits: waits.map(WaitsV1::from),
     }
@@ -764,18 +802,29 @@ fn owners<'a>(report: &'a Report, holders: &[Holder]) -> Vec<OwnerV1<'a>> {
 }
 
 fn convert_process<'a>(
+    report: &'a Report,
     row: &'a ProcessRow,
     thread_waits: &BTreeMap<(Pid, Pid), String>,
 ) -> ProcessV1<'a> {
     let process = row.process();
     let examination = process.examination.as_ref();
     let software = examination.map(|examination| &examination.software);
+    let origin = process.origin.known();
+    let container = origin.and_then(|origin| origin.container.as_ref());
+    let uid = process.uid.copied();
     ProcessV1 {
         pid: process.pid,
         pid_inside: process.pid_inside,
         command: &process.command,
         command_line: process.command_line.known().map(String::as_str),
         state: state_name(process.state),
+        uid,
+        user: uid.and_then(|uid| report.user(uid)),
+        unit: origin.and_then(|origin| origin.unit.as_deref()),
+        container_runtime: container.map(|(runtime, _)| runtime.as_str()),
+        container_id: container.map(|(_, id)| id.as_str()),
+        pod_uid: origin.and_then(|origin| origin.pod.as_deref()),
+        running_ms: row.runs_for().map(millis),
         examined: examination.is_some(),
         runtime: software.and_then(Software::name),
         library: software

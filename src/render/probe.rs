@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::cells::TableOptions;
-use super::table::write_text;
+use super::paragraphs::write_text;
 use crate::act::probe::{self, AssessedFinding, Behaviour, Effect, Probe, ProbeOutcome};
 use crate::model::Snapshot;
 use crate::render::escape::escape;
@@ -61,7 +61,7 @@ pub fn write_probe_table(
         .collect();
     owners.dedup();
     let more = owners.len().saturating_sub(OWNERS);
-    if more > 0 && !options.all {
+    if more > 0 && !options.is_full() {
         owners.truncate(OWNERS);
         owners.push(format!("and {more} more"));
     }

@@ -1,6 +1,6 @@
 //! Why a check is not OK, the worst first: what the line, JUnit and GitHub tell in their own ways.
 
-use super::table::{scope_clause, subject};
+use super::place::{scope_clause, subject};
 use crate::model::{Absent, BlindSpot};
 use crate::report::{Check, Evaluation, Metric, Report, Status, Verdict, absent_sentence};
 use crate::rules::{Finding, Severity};
@@ -67,7 +67,9 @@ fn of_finding(report: &Report, finding: &Finding) -> Option<Problem> {
         Severity::Warning => Status::Warning,
         Severity::Info => return None,
     };
-    let details = finding.evidence.iter().chain(&finding.conclusion);
+    let evidence = finding.evidence.iter().map(|one| one.text.clone());
+    let details = evidence.chain(finding.conclusion.clone());
+    let remedies = finding.remedies.iter().map(ToString::to_string);
     let address = finding.subject.local.or(finding.subject.remote);
     let address = address.map_or_else(String::new, |address| format!(" {address}"));
     let subject = subject(report, finding).replace("  ", " ");
@@ -77,7 +79,7 @@ fn of_finding(report: &Report, finding: &Finding) -> Option<Problem> {
         name: format!("{}{address}", finding.id),
         title: format!("{} {subject}", finding.id),
         headline: finding.headline.clone(),
-        details: details.chain(&finding.remedies).cloned().collect(),
+        details: details.chain(remedies).collect(),
     })
 }
 

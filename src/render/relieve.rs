@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use super::cells::{TableOptions, plain_table, write_rows};
-use super::table::write_text;
+use super::paragraphs::write_text;
 use crate::act::relieve::{Relief, ReliefOutcome, ReliefPlan};
 use crate::render::escape::escape;
 use crate::rules::Finding;
@@ -90,7 +90,7 @@ const SHOWN: usize = 10;
 
 /// Returns the text of a plan: all of it with `--verbose`, else as many steps and notes as fit.
 fn plan_text(plan: &ReliefPlan, options: TableOptions) -> io::Result<Vec<u8>> {
-    if options.all {
+    if options.is_full() {
         return plan_with(plan, plan.steps.len(), plan.notes.len(), options);
     }
     // The first note goes before further steps: it says what to know before.
@@ -174,7 +174,7 @@ fn write_log(relief: &Relief, options: TableOptions, out: &mut dyn Write) -> io:
     let (begin, end) = (SHOWN, relief.log.len().saturating_sub(SHOWN));
     let mut left_out = 0;
     for (index, entry) in relief.log.iter().enumerate() {
-        if !options.all && entry.ok && (begin..end).contains(&index) {
+        if !options.is_full() && entry.ok && (begin..end).contains(&index) {
             left_out += 1;
             continue;
         }
@@ -202,6 +202,7 @@ fn write_log(relief: &Relief, options: TableOptions, out: &mut dyn Write) -> io:
 mod tests {
     use super::*;
     use crate::act::relieve::{Action, Method};
+    use crate::render::Detail;
 
     fn plan(steps: usize) -> ReliefPlan {
         let step = (
@@ -218,10 +219,11 @@ mod tests {
     }
 
     fn lines(steps: usize, width: Option<u16>, all: bool) -> (usize, String) {
+        let detail = if all { Detail::Full } else { Detail::Usual };
         let options = TableOptions {
             width,
-            all,
-            limit: None,
+            detail,
+            ..TableOptions::default()
         };
         let text = String::from_utf8(plan_text(&plan(steps), options).unwrap()).unwrap();
         (text.lines().count(), text)

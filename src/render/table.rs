@@ -1,49 +1,158 @@
 //! The report for a person: the answer first.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
-use comfy_table::ContentArrangement;
+use anstyle::Style;
 
-use super::cells::{TableOptions, address, duration, lines, owners, plain_table, write_rows};
+use super::blocks::{Budget, write_block};
+use super::cells::TableOptions;
 use super::connections::write_connections;
+use super::disease::{Block, blocks};
 use super::escape::escape;
-use crate::correlate::Ledger;
-use crate::model::Reading;
-use crate::report::{ListenerRow, Report, Source, Verdict, absent_sentence};
-use crate::rules::{Confidence, Finding, Severity};
+use super::groups::write_groups;
+use super::listeners::write_listeners;
+use super::paragraphs::{Line, write_line, write_text};
+use super::verdict::{finding_line, verdict_line};
+use crate::report::{Report, Verdict, absent_sentence};
+use crate::rules::Severity;
 
-/// Beyond this width lines are hard to read.
-const WIDEST_TEXT: u16 = 110;
-/// Labels of a finding's block stand in a column of this width.
-const LABEL_WIDTH: usize = 6;
-/// Set before each line of a paragraph but the first.
-const HANGING: &str = "  ";
-
-/// Writes the report.
+/// Writes the report. On a terminal as much of each block is shown as fits the screen; a report that is longer
+/// still ends with its first line.
 ///
 /// # Errors
 ///
 /// When the writer fails.
 pub fn write_table(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
-    if let Some(origin) = &report.origin {
-        writeln!(out, "{}", escape(&origin.to_string()))?;
+    let blocks = blocks(&report.findings);
+    let verdict = verdict_line(report, &blocks);
+    if options.is_first_line() {
+        return write_line(&verdict, options, out);
     }
-    write_absent(report, out)?;
-    write_verdict(report, out)?;
+    // A prompt stands below the report.
+    let room = options
+        .height
+        .map(|height| usize::from(height).saturating_sub(1));
+    let Some(room) = room.filter(|_| !options.lists_each()) else {
+        let lines = write_all(report, &blocks, &verdict, Budget::ALL[0], options, out)?;
+        if room.is_some_and(|room| lines > room) {
+            writeln!(out)?;
+            write_line(&verdict, options, out)?;
+        }
+        return Ok(());
+    };
+    let mut text = Vec::new();
+    for budget in Budget::ALL {
+        text.clear();
+        if write_all(report, &blocks, &verdict, budget, options, &mut text)? <= room {
+            return out.write_all(&text);
+        }
+    }
+    out.write_all(&text)?;
+    writeln!(out)?;
+    write_line(&verdict, options, out)
+}
+
+/// Writes everything, and returns how many lines that took.
+fn write_all(
+    report: &Report,
+    blocks: &[Block],
+    verdict: &Line,
+    budget: Budget,
+    options: TableOptions,
+    out: &mut dyn Write,
+) -> io::Result<usize> {
+    let mut out = Counting { out, lines: 0 };
+    write_line(verdict, options, &mut out)?;
+    write_banner(report, options, &mut out)?;
+    write_absent(report, options, &mut out)?;
+    let begins_with_finding = matches!(report.verdict, Verdict::Critical | Verdict::Degraded);
+    for (number, block) in blocks.iter().enumerate() {
+        let is_first = number == 0 && begins_with_finding;
+        if !is_first && (block.cause.severity > Severity::Info || options.is_full()) {
+            writeln!(out)?;
+        }
+        write_block(report, block, is_first, budget, options, &mut out)?;
+    }
+    if options.is_full() || report.verdict != Verdict::Healthy {
+        write_listeners(report, options, &mut out)?;
+        if options.lists_each() {
+            write_connections(report, options, &mut out)?;
+        } else {
+            write_groups(report, options, &mut out)?;
+        }
+    }
+    write_blind_spots(report, options, &mut out)?;
+    if options.is_full() {
+        write_lines(report, &mut out)?;
+    }
+    Ok(out.lines)
+}
+
+/// Writes one line for each finding, or one where there is none.
+///
+/// # Errors
+///
+/// When the writer fails.
+pub fn write_brief(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
+    if report.findings.is_empty() {
+        return write_line(&verdict_line(report, &[]), options, out);
+    }
     for finding in &report.findings {
-        write_finding(report, finding, options, out)?;
-    }
-    if options.all || report.verdict != Verdict::Healthy || !report.findings.is_empty() {
-        write_listeners(report, options, out)?;
-        write_connections(report, options, out)?;
-    }
-    write_blind_spots(report, options, out)?;
-    if options.all {
-        write_lines(report, out)?;
+        let line = finding_line(report, finding);
+        let text = format!("{}  {}", finding.id, line.text);
+        write_line(&Line { text, ..line }, options, out)?;
     }
     Ok(())
+}
+
+/// Counts the lines that are written.
+struct Counting<'a> {
+    out: &'a mut dyn Write,
+    lines: usize,
+}
+
+impl Write for Counting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        let breaks = bytes[..written].iter().filter(|byte| **byte == b'\n');
+        self.lines += breaks.count();
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Where the report comes from, if it is not a look at this host; with everything, when and of what it is.
+fn write_banner(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts: Vec<String> = Vec::new();
+    facts.extend(report.origin.as_ref().map(ToString::to_string));
+    if report.origin.is_none() && options.is_full() {
+        facts.push(format!(
+            "on {}, taken {}",
+            report.host.hostname, report.taken_at
+        ));
+    }
+    if (report.origin.is_some() || options.is_full()) && !report.host.kernel.is_empty() {
+        facts.push(format!("kernel {}", report.host.kernel));
+    }
+    if report.origin.is_some() {
+        facts.push(completeness(report));
+    }
+    if facts.is_empty() {
+        return Ok(());
+    }
+    write_text("", [&facts.join(", ")], options, out)
+}
+
+/// How much of what was asked for the report could be made of.
+fn completeness(report: &Report) -> String {
+    match report.blind_spots.len() {
+        0 => "complete".to_owned(),
+        1 => "1 thing not seen".to_owned(),
+        number => format!("{number} things not seen"),
+    }
 }
 
 /// What every line of a text was taken for.
@@ -67,278 +176,17 @@ fn write_lines(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What was asked for and is not there comes before everything else.
-fn write_absent(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let style = AnsiColor::Yellow.on_default().bold();
-    for absent in &report.absent {
-        let sentence = escape(&absent_sentence(absent, &report.scope)).into_owned();
-        writeln!(out, "{style}NOT THERE{style:#}  {sentence}")?;
-    }
-    Ok(())
-}
-
-/// One line, when there is no finding and nothing absent that says more.
-fn write_verdict(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    if !report.absent.is_empty() && report.blind_spots.is_empty() {
-        return Ok(());
-    }
-    if !report.findings.is_empty() && report.verdict != Verdict::Healthy {
-        return Ok(());
-    }
-    let (style, word) = match report.verdict {
-        Verdict::Healthy => (AnsiColor::Green.on_default().bold(), "HEALTHY"),
-        Verdict::Unknown => (AnsiColor::Yellow.on_default().bold(), "CANNOT TELL"),
-        Verdict::Degraded | Verdict::Critical => return Ok(()),
-    };
-    let grace = duration(report.grace);
-    let close_wait = match report.close_wait.total() {
-        0 => "no CLOSE_WAIT".to_owned(),
-        total => format!("{total} CLOSE_WAIT, none of them stuck for {grace}"),
-    };
-    let close_wait = if report.verdict == Verdict::Unknown {
-        format!(
-            "{} CLOSE_WAIT; see below what could not be seen",
-            report.close_wait.total()
-        )
-    } else {
-        close_wait
-    };
-    let waiting: u32 = report.listeners.iter().map(|row| row.queue.length).sum();
-    let listeners = match report.listeners.len() {
-        1 => "1 listener".to_owned(),
-        number => format!("{number} listeners"),
-    };
-    let took = match report.source {
-        Source::Recording => format!("recorded {}", escape(&report.taken_at)),
-        Source::Text => "from text".to_owned(),
-        Source::InetDiag | Source::Procfs => format!("{} ms", report.elapsed.as_millis()),
-    };
-    writeln!(
-        out,
-        "{style}{word}{style:#}  {listeners}{}, {waiting} waiting to be accepted, {close_wait}  ({took})",
-        scope_clause(report)
-    )
-}
-
-pub(super) fn scope_clause(report: &Report) -> String {
-    let ports: Vec<String> = report.scope.ports.iter().map(ToString::to_string).collect();
-    let pids: Vec<String> = report.scope.pids.iter().map(ToString::to_string).collect();
-    let mut clauses = Vec::new();
-    if !ports.is_empty() {
-        clauses.push(format!(" on port {}", ports.join(", ")));
-    }
-    if !pids.is_empty() {
-        clauses.push(format!(" of process {}", pids.join(", ")));
-    }
-    if let Some(netns) = &report.scope.netns {
-        clauses.push(format!(" in namespace {}", escape(netns)));
-    }
-    if report.scope.all_netns {
-        clauses.push(format!(
-            " in {} network namespaces",
-            report.namespaces.len()
-        ));
-    }
-    clauses.concat()
-}
-
-fn write_finding(
-    report: &Report,
-    finding: &Finding,
-    options: TableOptions,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let (style, severity) = match finding.severity {
-        Severity::Critical => (AnsiColor::Red.on_default().bold(), "CRITICAL"),
-        Severity::Warning => (AnsiColor::Yellow.on_default().bold(), "WARNING"),
-        Severity::Info => (AnsiColor::Cyan.on_default().bold(), "INFO"),
-    };
-    let confidence = match finding.confidence {
-        Confidence::Certain => "",
-        Confidence::Likely => "  (likely)",
-        Confidence::Possible => "  (possible)",
-    };
-    let bold = Style::new().bold();
-    writeln!(
-        out,
-        "{style}{severity}{style:#}  {bold}{}{bold:#}  {}{confidence}",
-        finding.id,
-        subject(report, finding)
-    )?;
-    write_text("", [&finding.headline], options, out)?;
-    writeln!(out)?;
-    write_text("seen", &finding.evidence, options, out)?;
-    write_text("so", &finding.conclusion, options, out)?;
-    write_text("do", &finding.remedies, options, out)?;
-    let more = format!("closewait-doctor explain {}", finding.id);
-    write_text("more", [&more], options, out)?;
-    writeln!(out)
-}
-
-pub(super) fn subject(report: &Report, finding: &Finding) -> String {
-    const NAMED: usize = 3;
-    let mut parts: Vec<String> = Vec::new();
-    if report.namespaces.len() > 1 {
-        parts.push(format!("[{}]", escape(&finding.subject.netns)));
-    }
-    parts.extend(finding.subject.local.map(|local| local.to_string()));
-    parts.extend(finding.subject.remote.map(|remote| format!("to {remote}")));
-    let names: Vec<String> = finding
-        .subject
-        .pids
-        .iter()
-        .take(NAMED)
-        .map(|pid| format!("{}[{pid}]", escape(report.command(*pid))))
+/// What was asked for and is not there, but for what the first line says.
+fn write_absent(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
+    let told = usize::from(matches!(
+        report.verdict,
+        Verdict::Unknown | Verdict::Healthy
+    ));
+    let absent = report.absent.iter().skip(told);
+    let sentences: Vec<String> = absent
+        .map(|one| absent_sentence(one, &report.scope))
         .collect();
-    parts.extend((!names.is_empty()).then(|| names.join(" ")));
-    if finding.subject.pids.len() > NAMED {
-        parts.push(format!("and {} more", finding.subject.pids.len() - NAMED));
-    }
-    parts.join("  ")
-}
-
-/// Writes paragraphs beside a label that stands once.
-pub(super) fn write_text<'t>(
-    label: &str,
-    paragraphs: impl IntoIterator<Item = &'t String>,
-    options: TableOptions,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let indent = 2 + if label.is_empty() { 0 } else { LABEL_WIDTH };
-    let mut label = label;
-    for paragraph in paragraphs {
-        for (number, line) in wrap(&escape(paragraph), options.width, indent)
-            .iter()
-            .enumerate()
-        {
-            let lead = indent.saturating_sub(2 + label.len());
-            // What a paragraph goes on with is set in, to tell it from the next paragraph.
-            let hanging = if number == 0 { "" } else { HANGING };
-            writeln!(out, "  {label}{:lead$}{hanging}{line}", "")?;
-            label = "";
-        }
-    }
-    Ok(())
-}
-
-/// Breaks text between words to fit a terminal.
-fn wrap(text: &str, width: Option<u16>, indent: usize) -> Vec<String> {
-    let Some(width) = width else {
-        return vec![text.to_owned()];
-    };
-    let room = width
-        .min(WIDEST_TEXT)
-        .saturating_sub(u16::try_from(indent + HANGING.len()).unwrap_or(u16::MAX))
-        .max(20);
-    let mut table = plain_table();
-    table
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(room)
-        .add_row([text]);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 0));
-    }
-    lines(&table)
-}
-
-fn write_listeners(report: &Report, options: TableOptions, out: &mut dyn Write) -> io::Result<()> {
-    let rows: Vec<&ListenerRow> = report
-        .listeners
-        .iter()
-        .filter(|row| options.all || is_of_interest(report, row))
-        .collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let mut table = plain_table();
-    table.set_header([
-        "LISTENER",
-        "QUEUE",
-        "CLOSE_WAIT",
-        "ESTAB",
-        "RESET",
-        "OLDEST",
-        "ACCEPTED",
-        "OWNER",
-        "WATCHED BY",
-    ]);
-    for row in rows {
-        let number = |number: Option<u32>| number.map_or("?".to_owned(), |n| n.to_string());
-        let limit = match &row.listener.accept_queue_limit {
-            Reading::Known(limit) => limit.to_string(),
-            Reading::Unknown(_) => "?".to_owned(),
-        };
-        let length = row.listener.queue_is_shown.then_some(row.queue.length);
-        table.add_row([
-            address(report, &row.netns, row.listener.local),
-            format!("{} / {limit}", number(length)),
-            number(row.queue.close_wait),
-            number(row.queue.established),
-            number(row.queue.reset),
-            row.queue.oldest.map_or("-".to_owned(), duration),
-            accepted(row.accepted),
-            owners(report, &row.owners),
-            watchers(row),
-        ]);
-    }
-    write_rows(&mut table, out)
-}
-
-/// `12 CLOSE_WAIT of 40, oldest 5.0 s`, as far as it is known.
-fn accepted(ledger: Option<Ledger>) -> String {
-    let Some(ledger) = ledger else {
-        return "?".to_owned();
-    };
-    let of = |total: usize| format!(" of {total}");
-    let oldest = |age: Duration| format!(", oldest {}", duration(age));
-    match (ledger.close_wait, ledger.total) {
-        (0, None) => "-".to_owned(),
-        (0, Some(total)) => total.to_string(),
-        (closed, total) => format!(
-            "{closed} CLOSE_WAIT{}{}",
-            total.map_or(String::new(), of),
-            ledger.oldest.map_or(String::new(), oldest)
-        ),
-    }
-}
-
-/// Returns whether a listener is shown: connections wait at it, or connections of it are shown.
-fn is_of_interest(report: &Report, row: &ListenerRow) -> bool {
-    let has_closed = |ledger: Ledger| ledger.close_wait > 0;
-    row.queue.length > 0
-        || row.accepted.is_some_and(has_closed)
-        || report.findings.iter().any(|finding| {
-            finding.subject.local == Some(row.listener.local) && finding.subject.netns == row.netns
-        })
-}
-
-fn watchers(row: &ListenerRow) -> String {
-    const SHOWN: usize = 2;
-    let mut names: Vec<String> = row
-        .watchers
-        .iter()
-        .take(SHOWN)
-        .map(|(pid, watch)| {
-            let mode = if watch.edge_triggered {
-                "edge"
-            } else {
-                "level"
-            };
-            let whose = if row.owners.iter().any(|owner| owner.pid != *pid) {
-                format!("[{pid}] ")
-            } else {
-                String::new()
-            };
-            format!("{whose}epoll fd {}, {mode}", watch.epoll_fd)
-        })
-        .collect();
-    if row.watchers.len() > SHOWN {
-        names.push(format!("and {} more", row.watchers.len() - SHOWN));
-    }
-    if names.is_empty() {
-        return "-".to_owned();
-    }
-    names.join("; ")
+    write_text("", &sentences, options, out)
 }
 
 fn write_blind_spots(
@@ -349,11 +197,21 @@ fn write_blind_spots(
     if report.blind_spots.is_empty() {
         return Ok(());
     }
-    let bold = Style::new().bold();
-    writeln!(out, "{bold}NOT SEEN{bold:#}")?;
+    writeln!(out)?;
+    // Where it hides nothing, what would help is for later.
+    let in_short = report.verdict != Verdict::Unknown && !options.is_full();
     for spot in &report.blind_spots {
-        let text = format!("{}: {}. {}", spot.what, spot.why, spot.remedy);
-        write_text("", [&text], options, out)?;
+        let text = if in_short && !spot.hides_findings {
+            format!("{}: {}", spot.what, spot.why)
+        } else {
+            format!("{}: {}. {}", spot.what, spot.why, spot.remedy)
+        };
+        let line = Line {
+            style: Style::new().bold(),
+            word: "NOT SEEN",
+            text: escape(&text).into_owned(),
+        };
+        write_line(&line, options, out)?;
     }
     Ok(())
 }

@@ -11,7 +11,9 @@ const NAMED: usize = 5;
 pub(super) fn merge(one: Vec<Absent>, other: &[Absent]) -> Vec<Absent> {
     one.into_iter()
         .filter_map(|mut absent| {
-            let too = other.iter().find(|more| more.asked == absent.asked)?;
+            let too = other
+                .iter()
+                .find(|more| is_same(&more.asked, &absent.asked))?;
             absent.nearby.extend(&too.nearby);
             absent.nearby.sort_unstable();
             absent.nearby.dedup();
@@ -19,6 +21,14 @@ pub(super) fn merge(one: Vec<Absent>, other: &[Absent]) -> Vec<Absent> {
             Some(absent)
         })
         .collect()
+}
+
+/// Returns whether two looks were asked for the same; names have other similar ones in each.
+fn is_same(one: &Asked, other: &Asked) -> bool {
+    match (one, other) {
+        (Asked::Name(one, _), Asked::Name(other, _)) => one == other,
+        (one, other) => one == other,
+    }
 }
 
 /// Says in one sentence what is not there, and what is instead. `scope` is that of the look.
@@ -32,16 +42,39 @@ pub fn absent_sentence(absent: &Absent, scope: &Scope) -> String {
         Asked::Port(range) => format!(
             "nothing listens on port {range}{place}, and no connection has it on either end"
         ),
+        Asked::Address(address) => {
+            format!("nothing listens on {address}{place}, and no connection has it on either end")
+        }
+        Asked::Name(name, others) => format!(
+            "no process or unit called {name} holds a TCP socket{place}{}",
+            similar(others)
+        ),
         Asked::Process(pid) => format!("process {pid} holds no TCP socket that was asked for"),
         Asked::Namespace(name) => {
             format!("the network namespace {name} has no listener and no connection")
         }
     };
     let elsewhere = match absent.asked {
-        Asked::Port(_) if !scope.all_netns => "; other network namespaces: --all-netns",
-        Asked::Port(_) | Asked::Process(_) | Asked::Namespace(_) => "",
+        Asked::Port(_) | Asked::Address(_) | Asked::Name(..) if !scope.all_netns => {
+            "; other network namespaces: --all-netns"
+        }
+        Asked::Port(_)
+        | Asked::Address(_)
+        | Asked::Name(..)
+        | Asked::Process(_)
+        | Asked::Namespace(_) => "",
     };
     format!("{nothing}{}{elsewhere}", nearby(&absent.nearby))
+}
+
+fn similar(names: &[String]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; of those that hold one, the nearest names are {}",
+        names.join(", ")
+    )
 }
 
 fn nearby(listeners: &[SocketAddr]) -> String {

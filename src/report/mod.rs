@@ -4,6 +4,7 @@ mod absent;
 mod check;
 mod oldest;
 mod origin;
+mod services;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use crate::correlate::age::Age;
 use crate::correlate::waits::Facts;
 use crate::correlate::{AcceptQueue, Activity, Analysis, Ledger, Place, Watch, interpret, ledgers};
 use crate::model::{
-    Absent, BlindSpot, Connection, Coverage, Holder, HolderSource, Host, Listener, Namespace, Pid,
-    Process, Scope, SocketSource, TcpState, Thread,
+    Absent, BlindSpot, Connection, Coverage, DroppedCounters, Holder, HolderSource, Host, Listener,
+    Namespace, Pid, Process, Scope, SocketSource, TcpState, Thread,
 };
 use crate::rules::{self, Finding, Severity, WaitChain};
 
@@ -57,6 +58,10 @@ pub struct Report {
     pub listeners: Vec<ListenerRow>,
     /// The processes that hold what is shown.
     pub processes: Vec<ProcessRow>,
+    /// Names of users by their ids, as far as they are known.
+    users: BTreeMap<u32, String>,
+    /// Whether the look was ended before it was done.
+    pub is_partial: bool,
     /// What was asked for and is not there.
     pub absent: Vec<Absent>,
     /// What could not be seen.
@@ -186,6 +191,11 @@ impl ProcessRow {
         process.expect("a row is made of a process that the look has read")
     }
 
+    /// How long it runs, where that is known.
+    pub fn runs_for(&self) -> Option<Duration> {
+        self.analysis.facts().age(self.process())
+    }
+
     /// Its threads and what they do; none where it was not examined.
     pub fn threads(&self) -> impl Iterator<Item = (&Thread, Activity)> {
         let machine = &self.analysis.snapshot.host.machine;
@@ -240,11 +250,25 @@ impl Report {
             close_wait,
             listeners: listener_rows(&analysis),
             processes: process_rows(&analysis, &held),
+            users: BTreeMap::new(),
+            is_partial: false,
             findings,
             blind_spots: snapshot.blind_spots.clone(),
             namespaces: vec![snapshot.namespace.clone()],
             analyses: vec![analysis],
         }
+    }
+
+    /// Says that the look was ended before it was done: what it did not come to may hide anything.
+    pub fn mark_interrupted(&mut self) {
+        self.is_partial = true;
+        self.blind_spots.push(BlindSpot {
+            what: "the rest of the look".to_owned(),
+            why: "it was interrupted".to_owned(),
+            remedy: "let it come to its end; --port and --timeout make it shorter".to_owned(),
+            hides_findings: true,
+        });
+        self.verdict = verdict(&self.findings, &self.blind_spots, &self.absent);
     }
 
     /// Says which recording or text it is about.
@@ -302,6 +326,15 @@ impl Report {
             .flat_map(|analysis| connection_rows(analysis))
     }
 
+    /// Returns the counters of refused connections of each network namespace, where they were asked for and could
+    /// be read.
+    pub fn dropped_counters(&self) -> impl Iterator<Item = (&str, DroppedCounters)> {
+        self.analyses.iter().filter_map(|analysis| {
+            let snapshot = &analysis.snapshot;
+            Some((snapshot.namespace.name.as_str(), snapshot.counters?))
+        })
+    }
+
     /// How many findings are of this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings
@@ -310,11 +343,29 @@ impl Report {
             .count()
     }
 
+    /// A process that holds what is shown.
+    pub fn process(&self, pid: Pid) -> Option<&ProcessRow> {
+        let index = self.processes.binary_search_by_key(&pid, |row| row.pid);
+        index.ok().map(|index| &self.processes[index])
+    }
+
     /// The name of a process.
     pub fn command(&self, pid: Pid) -> &str {
-        self.processes
-            .binary_search_by_key(&pid, |row| row.pid)
-            .map_or("", |index| &self.processes[index].process().command)
+        self.process(pid).map_or("", |row| &row.process().command)
+    }
+
+    /// The name of a user, where it is known.
+    pub fn user(&self, uid: u32) -> Option<&str> {
+        // Every system calls it so.
+        let root = (uid == 0).then_some("root");
+        self.users.get(&uid).map(String::as_str).or(root)
+    }
+
+    /// Says what the users of this host are called.
+    #[must_use]
+    pub fn with_users(mut self, users: BTreeMap<u32, String>) -> Self {
+        self.users = users;
+        self
     }
 }
 

@@ -31,10 +31,13 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     };
     let mut seen = queue_evidence(analysis, stuck);
     if let Some(dropped) = dropped {
-        seen.push(format!(
-            "ListenOverflows of this network namespace rose by {dropped} in {}",
-            evidence::seconds(stuck.span)
-        ));
+        seen.push(
+            format!(
+                "ListenOverflows of this network namespace rose by {dropped} in {}",
+                evidence::seconds(stuck.span)
+            )
+            .into(),
+        );
     }
     Some(Finding {
         id: RULE.id,
@@ -59,10 +62,10 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         evidence: seen,
         conclusion: None,
         remedies: vec![
-            "find why nobody accepts; a longer queue only hides it for a while".to_owned(),
+            "find why nobody accepts; a longer queue only hides it for a while".into(),
             "if it fills in bursts while the server keeps accepting: raise both the backlog of \
              listen(2) and net.core.somaxconn, which caps it"
-                .to_owned(),
+                .into(),
         ],
         connections: stuck.queue.length as usize,
     })

@@ -1,7 +1,8 @@
 #![doc = include_str!("../../docs/findings/accept-queue-stranded.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
-use super::{Check, Confidence, Finding, Rule};
+use super::words::what_helps;
+use super::{Advice, Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{AcceptorState, Doubt};
 use crate::correlate::{Analysis, StuckListener, Waiting};
 use crate::model::{Extent, Gap};
@@ -73,12 +74,15 @@ fn missing(analysis: &Analysis, stuck: &StuckListener) -> String {
     }
 }
 
-fn remedies(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
+fn remedies(analysis: &Analysis, stuck: &StuckListener) -> Vec<Advice> {
     if analysis.snapshot.source.is_text() {
-        return vec![format!(
-            "as root on that host: closewait-doctor scan --port {}, or record -o FILE; it reads \
-             what the process's threads wait for, which no copied table shows",
-            stuck.listener.local.port()
+        return vec![Advice::with_command(
+            "look on that host as root, or record there: what the process's threads wait for is \
+             in no copied table",
+            format!(
+                "closewait-doctor scan --port {}",
+                stuck.listener.local.port()
+            ),
         )];
     }
     let hidden = stuck.acceptors.is_empty() && !analysis.snapshot.coverage.holders.is_whole();
@@ -87,18 +91,17 @@ fn remedies(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
         .iter()
         .any(|acceptor| acceptor.state == AcceptorState::Unclear(Doubt::Unseen(Gap::NotPermitted)));
     if hidden || refused {
+        let helps = what_helps(analysis);
         return vec![
-            "run it again as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: then it can \
-             name the process, and what its threads do"
-                .to_owned(),
+            format!("{helps}: then it can name the process, and what its threads do").into(),
         ];
     }
     if stuck.acceptors.is_empty() {
         return vec![
             "run it on the host rather than in the container, or with --procfs where the host's \
              /proc is mounted"
-                .to_owned(),
+                .into(),
         ];
     }
-    vec!["watch it for longer: --observe 2s".to_owned()]
+    vec!["watch it for longer: --observe 2s".into()]
 }

@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/accepted-unserved.md")]
 
 use super::evidence::{count, process_names, seconds};
-use super::{Check, Confidence, Finding, Rule, Severity, Subject, SubjectKind, waits};
+use super::{Advice, Check, Confidence, Finding, Rule, Severity, Subject, SubjectKind, waits};
 use crate::correlate::{Analysis, Lack, Outage};
 
 pub(super) const RULE: Rule = Rule {
@@ -15,7 +15,7 @@ fn check(analysis: &Analysis, outage: &Outage) -> Option<Finding> {
     let names = process_names(outage.pids.iter().filter_map(|pid| analysis.process(*pid)));
     let reason = waits::reason(&facts, &outage.waits, analysis.grace)
         .or_else(|| (outage.unattended > 0).then(|| away(outage.unattended)))?;
-    let mut seen = vec![evidence(outage)];
+    let mut seen = vec![evidence(outage).into()];
     seen.extend(waits::evidence(&facts, &outage.waits, analysis.grace));
     Some(Finding {
         id: RULE.id,
@@ -39,10 +39,10 @@ fn check(analysis: &Analysis, outage: &Outage) -> Option<Finding> {
         conclusion: None,
         remedies: waits::first_remedy(&facts, &outage.waits, analysis.grace)
             .into_iter()
-            .chain(std::iter::once(
-                "give every wait for another service a time limit, so that workers come free"
-                    .to_owned(),
-            ))
+            .map(Advice::from)
+            .chain(std::iter::once(Advice::from(
+                "give every wait for another service a time limit, so that workers come free",
+            )))
             .collect(),
         connections: outage.open.len(),
     })

@@ -3,7 +3,7 @@
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
 use super::remedies::{Cause, Facts, remedies};
 use super::thresholds::{FD_SETSIZE, FD_SETSIZE_MARGIN};
-use super::{Check, Confidence, Finding, Rule, waits};
+use super::{Check, Confidence, Evidence, Finding, Rule, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState};
 use crate::correlate::waits::{Group, Target};
 use crate::correlate::{Activity, Analysis, StuckListener, ThreadRecord, Waiting};
@@ -64,7 +64,7 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
     };
     let mut seen = queue_evidence(analysis, stuck);
     seen.extend(acceptor_evidence(analysis, stuck));
-    seen.extend(select_limit(first));
+    seen.extend(select_limit(first).map(Evidence::from));
     Some(Finding {
         id: RULE.id,
         severity: evidence::queue_severity(stuck),

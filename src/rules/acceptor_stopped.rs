@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/acceptor-stopped.md")]
 
 use super::evidence::{self, acceptor_evidence, listener_subject, queue_evidence};
-use super::{Check, Confidence, Finding, Rule};
+use super::{Advice, Check, Confidence, Finding, Rule};
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Halt};
 use crate::correlate::{Activity, Analysis, StuckListener, Waiting};
 
@@ -80,15 +80,19 @@ fn waits_for_a_lock(activity: &Activity) -> bool {
     }
 }
 
-fn remedy(acceptor: &Acceptor, halt: Halt) -> String {
+fn remedy(acceptor: &Acceptor, halt: Halt) -> Advice {
     let pid = acceptor.process.pid;
     match halt {
-        Halt::Stopped => format!("right now: kill -CONT {pid}, after finding out who stopped it"),
+        Halt::Stopped => Advice::with_command(
+            "right now: let it continue, after finding out who stopped it",
+            format!("kill -CONT {pid}"),
+        ),
         Halt::Traced => {
-            format!("right now: continue or detach the debugger (TracerPid in /proc/{pid}/status)")
+            format!("right now: continue or detach the debugger (TracerPid in /proc/{pid}/status)").into()
         }
         Halt::Frozen => format!(
             "right now: thaw its cgroup (docker unpause, systemctl thaw; /proc/{pid}/cgroup names it)"
-        ),
+        )
+        .into(),
     }
 }

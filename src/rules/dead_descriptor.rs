@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::evidence::{count, process_name, seconds};
 use super::remedies::{Cause, Facts, remedies};
 use super::thresholds::{DEAD_FEWEST, DEAD_MANY, DEAD_WARNING_PERCENT, LEAK_CRITICAL_PERCENT};
-use super::{Check, Confidence, Finding, Rule, Severity, Subject, SubjectKind};
+use super::{Check, Confidence, Evidence, Finding, Rule, Severity, Subject, SubjectKind};
 use crate::correlate::Analysis;
 use crate::model::{DeadDescriptors, Process};
 
@@ -53,7 +53,10 @@ fn check(analysis: &Analysis, dead: &DeadDescriptors) -> Option<Finding> {
                 "sockets without a connection"
             },
         ),
-        evidence: evidence(process, dead, &services, asked),
+        evidence: evidence(process, dead, &services, asked)
+            .into_iter()
+            .map(Evidence::from)
+            .collect(),
         conclusion: None,
         remedies: remedies(&Facts::of(RULE.id, Cause::NotClosed, Some(process))),
         connections: number,

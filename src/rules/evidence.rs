@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::thresholds::{PROOF_LOOKS, PROOF_SPAN};
 pub(super) use super::words::{count, process_name, process_names, seconds};
-use super::{Severity, Subject, SubjectKind, waits};
+use super::{Evidence, Severity, Subject, SubjectKind, Weight, waits};
 use crate::correlate::acceptor::{Acceptor, AcceptorState, Doubt, Halt, Unwatched};
 use crate::correlate::{Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::{Pid, Process, Reading};
@@ -29,7 +29,7 @@ pub(super) fn waiting_clause(stuck: &StuckListener) -> String {
 }
 
 /// What the queue holds, and for how long.
-pub(super) fn queue_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
+pub(super) fn queue_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<Evidence> {
     let queue = stuck.queue;
     let mut parts = Vec::new();
     for (number, state) in [
@@ -74,7 +74,7 @@ pub(super) fn queue_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<
             queue.group.len()
         ));
     }
-    evidence
+    evidence.into_iter().map(Evidence::background).collect()
 }
 
 /// Connections that may be among the waiting, where the source leaves that open.
@@ -133,22 +133,29 @@ fn oldest_evidence(analysis: &Analysis, stuck: &StuckListener) -> Option<String>
 }
 
 /// What each acceptor was seen doing, what all of them wait for, and which other processes hold the listener.
-pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<String> {
+pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> Vec<Evidence> {
     const SHOWN: usize = 2;
-    let mut evidence: Vec<String> = stuck
+    let mut evidence: Vec<Evidence> = stuck
         .acceptors
         .iter()
         .take(SHOWN)
         .flat_map(|acceptor| state_evidence(analysis, acceptor, stuck))
         .collect();
+    // Those of one service do alike: the first stands for them.
+    if let Some(first) = stuck.acceptors.first() {
+        let own = state_evidence(analysis, first, stuck).len();
+        for further in evidence.iter_mut().skip(own) {
+            further.weight = Weight::Background;
+        }
+    }
     if stuck.acceptors.len() > SHOWN {
-        evidence.push(format!(
+        evidence.push(Evidence::background(format!(
             "and {} more of the processes that would accept",
             stuck.acceptors.len() - SHOWN
-        ));
+        )));
     }
     if !stuck.handlers.is_empty() {
-        evidence.push(format!(
+        evidence.push(Evidence::background(format!(
             "{} {} of its connections, younger than that: it accepts, they handle one each",
             process_names(stuck.handlers.iter().copied()),
             if stuck.handlers.len() == 1 {
@@ -156,11 +163,11 @@ pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> V
             } else {
                 "hold one each"
             },
-        ));
+        )));
     }
     evidence.extend(waits::evidence(&stuck.facts, &stuck.waits, analysis.grace));
     if !stuck.holders.is_empty() {
-        evidence.push(format!(
+        evidence.push(Evidence::background(format!(
             "{} also {} the listener, and {} not seen to accept from it",
             process_names(stuck.holders.iter().copied()),
             if stuck.holders.len() == 1 {
@@ -173,12 +180,16 @@ pub(super) fn acceptor_evidence(analysis: &Analysis, stuck: &StuckListener) -> V
             } else {
                 "are"
             },
-        ));
+        )));
     }
     evidence
 }
 
-fn state_evidence(analysis: &Analysis, acceptor: &Acceptor, stuck: &StuckListener) -> Vec<String> {
+fn state_evidence(
+    analysis: &Analysis,
+    acceptor: &Acceptor,
+    stuck: &StuckListener,
+) -> Vec<Evidence> {
     let name = process_name(acceptor.process);
     let mut evidence = Vec::new();
     for watch in &acceptor.watches {
@@ -189,22 +200,43 @@ fn state_evidence(analysis: &Analysis, acceptor: &Acceptor, stuck: &StuckListene
         } else {
             "level-triggered"
         };
-        evidence.push(format!(
+        let sentence = format!(
             "{name}: listener fd {} is in epoll fd {} as {} ({mode})",
             fd_list(&acceptor.fds),
             watch.epoll_fd,
             watch.registration.events_text(),
-        ));
+        );
+        evidence.push(if rests_on_registration(&acceptor.state) {
+            sentence.into()
+        } else {
+            Evidence::background(sentence)
+        });
     }
     if acceptor.watches.is_empty() {
-        evidence.push(if acceptor.fds.is_empty() {
+        evidence.push(Evidence::background(if acceptor.fds.is_empty() {
             format!("{name} holds the listener")
         } else {
             format!("{name} holds the listener as fd {}", fd_list(&acceptor.fds))
-        });
+        }));
     }
-    evidence.push(state_sentence(analysis, acceptor, stuck));
+    evidence.push(state_sentence(analysis, acceptor, stuck).into());
     evidence
+}
+
+/// Returns whether what an acceptor is accused of follows from how it has registered the listener.
+fn rests_on_registration(state: &AcceptorState) -> bool {
+    match state {
+        AcceptorState::AsleepOnEdge { .. }
+        | AcceptorState::NotWoken
+        | AcceptorState::Unwatched { .. }
+        | AcceptorState::NoThread { .. } => true,
+        AcceptorState::Halted(_)
+        | AcceptorState::AtFdLimit { .. }
+        | AcceptorState::Busy { .. }
+        | AcceptorState::Orphan
+        | AcceptorState::Serving
+        | AcceptorState::Unclear(_) => false,
+    }
 }
 
 fn fd_list(fds: &[u32]) -> String {

@@ -1,5 +1,6 @@
 //! What a rule reports.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 pub use crate::model::Confidence;
@@ -42,6 +43,88 @@ pub struct Subject {
     pub pids: Vec<Pid>,
 }
 
+/// One sentence about what was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The sentence, with numbers.
+    pub text: String,
+    /// How much the finding rests on it.
+    pub weight: Weight,
+}
+
+/// How much a finding rests on a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// It shows the cause: without it the finding would be another.
+    Key,
+    /// It completes the picture, or a table of the report shows the same.
+    Background,
+}
+
+impl Evidence {
+    /// A sentence that completes the picture.
+    pub(super) fn background(text: String) -> Self {
+        Self {
+            text,
+            weight: Weight::Background,
+        }
+    }
+}
+
+impl From<String> for Evidence {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            weight: Weight::Key,
+        }
+    }
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advice {
+    /// What to do, in words.
+    pub text: String,
+    /// Commands that do it, one of which will do; each is whole.
+    pub commands: Vec<String>,
+}
+
+impl Advice {
+    /// Something to do, and a command that does it.
+    pub(super) fn with_command(text: impl Into<String>, command: String) -> Self {
+        Self {
+            text: text.into(),
+            commands: vec![command],
+        }
+    }
+}
+
+impl From<String> for Advice {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            commands: Vec::new(),
+        }
+    }
+}
+
+impl From<&str> for Advice {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl fmt::Display for Advice {
+    /// The words and the commands in one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        for (number, command) in self.commands.iter().enumerate() {
+            write!(f, "{}{command}", if number == 0 { ": " } else { ", or " })?;
+        }
+        Ok(())
+    }
+}
+
 /// What is wrong, how it is known, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -56,11 +139,11 @@ pub struct Finding {
     /// What is wrong, in one sentence.
     pub headline: String,
     /// What was seen, with numbers.
-    pub evidence: Vec<String>,
+    pub evidence: Vec<Evidence>,
     /// What follows from it, where the headline does not say all.
     pub conclusion: Option<String>,
     /// What to do.
-    pub remedies: Vec<String>,
+    pub remedies: Vec<Advice>,
     /// How many connections it covers.
     pub connections: usize,
 }

@@ -23,7 +23,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         _ => return None,
     };
     let mut seen = leaks::evidence(analysis, leak);
-    seen.push(fact.to_owned());
+    seen.push(fact.to_owned().into());
     Some(Finding {
         id: RULE.id,
         severity: Severity::Info,
@@ -39,7 +39,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec!["nothing; it ends when the program has sent all".to_owned()],
+        remedies: vec!["nothing; it ends when the program has sent all".into()],
         connections: leak.connections.len(),
     })
 }

@@ -24,7 +24,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
     if told > 0 {
         seen.push(format!(
             "on {unread} of {told} the end of the stream is unread: not used since the server closed"
-        ));
+        ).into());
     }
     let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
     let facts =

@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/inherited-descriptor.md")]
 
 use super::remedies::{Cause, Claim, Facts, remedies};
-use super::{Check, Confidence, Finding, Rule, evidence, leaks};
+use super::{Check, Confidence, Evidence, Finding, Rule, evidence, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
 use crate::model::Process;
 
@@ -20,13 +20,13 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
     seen.push(format!(
         "each of {} processes has a descriptor of it; the end of the stream is unread on {unread}",
         leak.pids.len()
-    ));
+    ).into());
     let heirs: Vec<&Process> = heirs(analysis, leak);
     seen.extend(heirs.iter().map(|heir| {
-        format!(
+        Evidence::background(format!(
             "{} was started by one of the others",
             evidence::process_name(heir)
-        )
+        ))
     }));
     let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
     let helper = heirs.iter().find(|heir| is_another_program(analysis, heir));

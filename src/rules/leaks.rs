@@ -8,7 +8,7 @@ use super::evidence::{count, process_name, process_names, seconds};
 use super::thresholds::{
     DELIBERATE_DESCRIPTORS, FORECAST_SPAN, LEAK_CRITICAL_PERCENT, POOL_CONNECTIONS,
 };
-use super::{Severity, Subject, SubjectKind};
+use super::{Evidence, Severity, Subject, SubjectKind};
 use crate::correlate::age::{self, Age};
 use crate::correlate::{Analysis, Endpoint, Growth, Leak};
 use crate::model::{Process, Reading, Timer};
@@ -75,19 +75,23 @@ pub(super) fn unread(leak: &Leak) -> usize {
 }
 
 /// Ages, peers and descriptors.
-pub(super) fn evidence(analysis: &Analysis, leak: &Leak) -> Vec<String> {
-    let mut evidence = vec![age_evidence(leak), peer_evidence(leak, "closed by")];
-    evidence.extend(mptcp_evidence(leak));
-    evidence.extend(renewed_evidence(leak));
-    evidence.extend(come_and_go_evidence(analysis, leak));
-    evidence.extend(growth_evidence(analysis, leak));
-    evidence.extend(reaped(leak));
+pub(super) fn evidence(analysis: &Analysis, leak: &Leak) -> Vec<Evidence> {
+    let mut evidence: Vec<Evidence> = [age_evidence(leak), peer_evidence(leak, "closed by")]
+        .map(Evidence::background)
+        .into();
+    let key = |sentence: Option<String>| sentence.map(Evidence::from);
+    let background = |sentence: Option<String>| sentence.map(Evidence::background);
+    evidence.extend(key(mptcp_evidence(leak)));
+    evidence.extend(background(renewed_evidence(leak)));
+    evidence.extend(key(come_and_go_evidence(analysis, leak)));
+    evidence.extend(key(growth_evidence(analysis, leak)));
+    evidence.extend(background(reaped(leak)));
     evidence.extend(descriptor_evidence(analysis, leak));
     evidence
 }
 
 /// The open descriptors of the process that is nearest to its limit.
-fn descriptor_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
+fn descriptor_evidence(analysis: &Analysis, leak: &Leak) -> Option<Evidence> {
     let processes = leak.pids.iter().filter_map(|pid| analysis.process(*pid));
     let limited = processes.filter_map(|process| {
         let open = process.open_fds.copied()?;
@@ -104,10 +108,20 @@ fn descriptor_evidence(analysis: &Analysis, leak: &Leak) -> Option<String> {
     } else {
         ""
     };
-    Some(format!(
+    let sentence = format!(
         "{} has {open} of {limit} descriptors open{others}",
         process_name(process)
-    ))
+    );
+    Some(if is_near(open, limit) {
+        sentence.into()
+    } else {
+        Evidence::background(sentence)
+    })
+}
+
+/// Returns whether so many descriptors endanger the process.
+fn is_near(open: u64, limit: u64) -> bool {
+    open.saturating_mul(100) >= limit.saturating_mul(LEAK_CRITICAL_PERCENT)
 }
 
 /// How many descriptors a process may open, unless that was limited on purpose: a sandbox may open
@@ -122,29 +136,32 @@ fn usual_limit(process: &Process) -> Option<u64> {
     (!final_and_tiny && !lowered_below).then_some(limit.soft)
 }
 
-/// An age with only one known bound is shown as such.
+/// Whose upper end is not known, or differs in print, has "or more".
 fn age_evidence(leak: &Leak) -> String {
     let number = count(leak.connections.len(), "connection");
     let least = leak.ages.iter().filter_map(|age| age.at_least);
     let (Some(youngest), Some(oldest)) = (least.clone().min(), least.max()) else {
         return format!("{number} in CLOSE_WAIT, for how long is not known");
     };
-    let exact = leak.ages.iter().all(|age| age.exact().is_some());
+    let exact = leak.ages.iter().all(is_exact_in_print);
     let or_more = if exact { "" } else { " or more" };
+    let (youngest, oldest) = (seconds(youngest), seconds(oldest));
     if youngest == oldest {
-        return format!("{number} in CLOSE_WAIT for {}{or_more}", seconds(oldest));
+        return format!("{number} in CLOSE_WAIT for {oldest}{or_more}");
     }
-    format!(
-        "{number} in CLOSE_WAIT for {} to {}{or_more}",
-        seconds(youngest),
-        seconds(oldest)
-    )
+    format!("{number} in CLOSE_WAIT for {youngest} to {oldest}{or_more}")
+}
+
+/// Returns whether both ends of an age are known and are written alike.
+fn is_exact_in_print(age: &Age) -> bool {
+    let (least, most) = (age.at_least.map(seconds), age.at_most.map(seconds));
+    least.is_some() && least == most
 }
 
 /// Says that answers to keep-alive probes hide the ages, if they do.
 fn renewed_evidence(leak: &Leak) -> Option<String> {
     let members = leak.connections.iter().zip(&leak.ages);
-    let renewed = members.filter(|(_, age)| age.exact().is_none());
+    let renewed = members.filter(|(_, age)| !is_exact_in_print(age));
     let intervals: Vec<Duration> = renewed
         .clone()
         .filter_map(|(connection, _)| age::keep_alive_interval(connection))
@@ -317,7 +334,7 @@ pub(super) fn severity(analysis: &Analysis, leak: &Leak) -> Severity {
         .pids
         .iter()
         .filter_map(|pid| usual_limit(analysis.process(*pid)?))
-        .any(|limit| number.saturating_mul(100) >= limit.saturating_mul(LEAK_CRITICAL_PERCENT));
+        .any(|limit| is_near(number, limit));
     if endangers {
         return Severity::Critical;
     }
@@ -363,6 +380,21 @@ mod tests {
             at_most: Some(Duration::from_secs(*second)),
         };
         has_grown_steadily(&seconds.iter().map(exactly).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_ends_of_an_age_are_compared_as_they_are_written() {
+        let exact = |least, most: Option<u64>| {
+            is_exact_in_print(&Age {
+                at_least: Some(Duration::from_millis(least)),
+                at_most: most.map(Duration::from_millis),
+            })
+        };
+        assert!(exact(3500, Some(3500)));
+        assert!(exact(3510, Some(3590)));
+        assert!(!exact(3500, Some(3600)));
+        assert!(!exact(3500, None));
+        assert!(!is_exact_in_print(&Age::default()));
     }
 
     #[test]

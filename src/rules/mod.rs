@@ -37,7 +37,7 @@ use rule::Check;
 
 use crate::correlate::{Analysis, Lack, Outage, StuckListener};
 
-pub use finding::{Confidence, Finding, Severity, Subject, SubjectKind};
+pub use finding::{Advice, Confidence, Evidence, Finding, Severity, Subject, SubjectKind, Weight};
 pub use rule::{Rule, summary_of};
 pub use wait_chain::{WaitChain, WaitLink, thread_waits, wait_chain};
 
@@ -121,7 +121,9 @@ fn note_outage(analysis: &Analysis, outage: &Outage, findings: &mut Vec<Finding>
     };
     if let Some(finding) = findings.iter_mut().find(speaks_of_it) {
         finding.severity = Severity::Critical;
-        finding.evidence.push(accepted_unserved::evidence(outage));
+        finding
+            .evidence
+            .push(accepted_unserved::evidence(outage).into());
         return;
     }
     if outage.lack == Lack::Unanswered {
@@ -144,7 +146,7 @@ pub fn sort(findings: &mut [Finding]) {
 /// Where the root of what threads wait for is known, the first remedy is about the root.
 fn root_first(analysis: &Analysis, stuck: &StuckListener, mut finding: Finding) -> Finding {
     if let Some(remedy) = waits::first_remedy(&stuck.facts, &stuck.waits, analysis.grace) {
-        finding.remedies.insert(0, remedy);
+        finding.remedies.insert(0, remedy.into());
     }
     finding
 }

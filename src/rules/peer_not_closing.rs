@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/peer-not-closing.md")]
 
 use super::thresholds::POOL_CONNECTIONS;
-use super::{Check, Confidence, Finding, Rule, Severity, leaks};
+use super::{Check, Confidence, Evidence, Finding, Rule, Severity, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
 
 pub(super) const RULE: Rule = Rule {
@@ -14,11 +14,15 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
     if leak.kind != LeakKind::PeerNotClosing {
         return None;
     }
-    let mut seen = vec![leaks::peer_evidence(leak, "kept open by")];
+    let mut seen = vec![Evidence::background(leaks::peer_evidence(
+        leak,
+        "kept open by",
+    ))];
     seen.push(
         "state FIN_WAIT2 with a descriptor: we have sent our end of the stream, the peer has \
          acknowledged it and sends neither data nor its own"
-            .to_owned(),
+            .to_owned()
+            .into(),
     );
     Some(Finding {
         id: RULE.id,
@@ -39,9 +43,8 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
             "the leak is on the other host, or in a program that takes long".to_owned(),
         ),
         remedies: vec![
-            "look on the peer's host with the same tool".to_owned(),
-            "in the code: give the wait after shutdown(SHUT_WR) a deadline, then close()"
-                .to_owned(),
+            "look on the peer's host with the same tool".into(),
+            "in the code: give the wait after shutdown(SHUT_WR) a deadline, then close()".into(),
         ],
         connections: leak.connections.len(),
     })

@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/findings/relay-pair.md")]
 
 use super::evidence::count;
-use super::{Check, Confidence, Finding, Rule, leaks};
+use super::{Advice, Check, Confidence, Finding, Rule, leaks};
 use crate::correlate::{Analysis, Endpoint, Leak, LeakKind, OtherSide, Pairing};
 
 pub(super) const RULE: Rule = Rule {
@@ -15,7 +15,7 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         return None;
     };
     let mut seen = leaks::evidence(analysis, leak);
-    seen.push(other_side_evidence(other_side));
+    seen.push(other_side_evidence(other_side).into());
     let waits = match other_side.told_by {
         Pairing::PassedOn => "it waits for the other side to end, too",
         Pairing::SameBytes | Pairing::SameTimes => "the other side does not learn of it",
@@ -82,18 +82,18 @@ fn conclusion(other_side: &OtherSide) -> String {
     .to_owned()
 }
 
-fn remedies(other_side: &OtherSide) -> Vec<String> {
+fn remedies(other_side: &OtherSide) -> Vec<Advice> {
     match other_side.told_by {
         Pairing::PassedOn => vec![
             "in the relay: a timeout for half-closed pairs (HAProxy timeout client-fin and \
              server-fin, nginx proxy_timeout, envoy idle_timeout)"
-                .to_owned(),
-            "behind the relay: find why that end does not close".to_owned(),
+                .into(),
+            "behind the relay: find why that end does not close".into(),
         ],
         Pairing::SameBytes | Pairing::SameTimes => vec![
             "in the relay: shutdown(SHUT_WR) on the other side where one was read to its end, and a \
              time limit from then on for the pair"
-                .to_owned(),
+                .into(),
         ],
     }
 }

@@ -27,14 +27,20 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         .filter(|connection| connection.timer == Reading::Known(Timer::ZeroWindowProbe))
         .count();
     let mut seen = leaks::evidence(analysis, leak);
-    seen.push(format!(
-        "{unsent} bytes wait to be sent or acknowledged; nothing went out for {} or more",
-        evidence::seconds(idle(leak))
-    ));
+    seen.push(
+        format!(
+            "{unsent} bytes wait to be sent or acknowledged; nothing went out for {} or more",
+            evidence::seconds(idle(leak))
+        )
+        .into(),
+    );
     if probing > 0 {
-        seen.push(format!(
-            "on {probing} of them the peer keeps its receive window shut (zero-window probes)"
-        ));
+        seen.push(
+            format!(
+                "on {probing} of them the peer keeps its receive window shut (zero-window probes)"
+            )
+            .into(),
+        );
     }
     Some(Finding {
         id: RULE.id,
@@ -54,9 +60,9 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         evidence: seen,
         conclusion: None,
         remedies: vec![
-            "in the code: give writes a deadline, or set TCP_USER_TIMEOUT; then close".to_owned(),
+            "in the code: give writes a deadline, or set TCP_USER_TIMEOUT; then close".into(),
             "close() alone leaves the kernel trying: set SO_LINGER to 0 first to drop what is left"
-                .to_owned(),
+                .into(),
         ],
         connections: leak.connections.len(),
     })

@@ -1,7 +1,8 @@
 #![doc = include_str!("../../docs/findings/unattributed-close-wait.md")]
 
 use super::evidence::count;
-use super::{Check, Confidence, Finding, Rule, leaks};
+use super::words::what_helps;
+use super::{Check, Confidence, Evidence, Finding, Rule, leaks};
 use crate::correlate::{Analysis, Leak, LeakKind};
 use crate::model::HiddenSearch;
 
@@ -21,19 +22,25 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         .iter()
         .filter(|connection| connection.end_was_read() == Some(true))
         .count();
-    seen.push(format!(
-        "{}; the end of the stream was read on {read} of {}",
-        accepted(analysis),
-        leak.connections.len()
-    ));
+    seen.push(
+        format!(
+            "{}; the end of the stream was read on {read} of {}",
+            accepted(analysis),
+            leak.connections.len()
+        )
+        .into(),
+    );
     let refused = !analysis.snapshot.coverage.holders.is_whole();
     let searched = analysis.snapshot.hidden.as_ref();
     let all = !refused && analysis.snapshot.coverage.hidden.is_whole();
-    seen.push(format!("searched: {}", places(analysis, refused)));
+    seen.push(Evidence::background(format!(
+        "searched: {}",
+        places(analysis, refused)
+    )));
     if let Some(search) = searched
         && !search.in_flight.is_empty()
     {
-        seen.push(in_flight(search));
+        seen.push(in_flight(search).into());
     }
     Some(Finding {
         id: RULE.id,
@@ -51,20 +58,22 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         ),
         evidence: seen,
         conclusion: None,
-        remedies: vec![remedy(analysis, refused).to_owned()],
+        remedies: vec![remedy(analysis, refused).into()],
         connections: leak.connections.len(),
     })
 }
 
-fn remedy(analysis: &Analysis, refused: bool) -> &'static str {
-    if analysis.snapshot.source.is_text() {
+fn remedy(analysis: &Analysis, refused: bool) -> String {
+    if refused && !analysis.snapshot.source.is_text() {
+        return what_helps(analysis);
+    }
+    let told = if analysis.snapshot.source.is_text() {
         "as root: ss -tanpoie; or closewait-doctor scan, or record -o FILE, on that host"
-    } else if refused {
-        "run it again as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
     } else {
         "look in other pid namespaces (run it on the host); receive or end what has descriptors in \
          flight; kernel consumers are NFS, iSCSI, nvme-tcp and the like"
-    }
+    };
+    told.to_owned()
 }
 
 /// How it is known that none of them waits to be accepted.

@@ -23,7 +23,8 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
     if was_read {
         seen.push(
             "Recv-Q is 0: the program has read everything, the end of the stream included"
-                .to_owned(),
+                .to_owned()
+                .into(),
         );
     }
     let process = leak.pids.first().and_then(|pid| analysis.process(*pid));

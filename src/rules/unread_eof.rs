@@ -26,9 +26,12 @@ fn check(analysis: &Analysis, leak: &Leak) -> Option<Finding> {
         .map(|connection| u64::from(connection.recv_q.saturating_sub(1)))
         .sum();
     let mut seen = leaks::evidence(analysis, leak);
-    seen.push(format!(
-        "Recv-Q is 1 or more: the end of the stream was not read, nor {unread} bytes before it"
-    ));
+    let before = match unread {
+        0 => String::new(),
+        1 => ", nor 1 byte before it".to_owned(),
+        bytes => format!(", nor {bytes} bytes before it"),
+    };
+    seen.push(format!("Recv-Q is 1 or more: the end of the stream was not read{before}").into());
     let process = leak.pids.first().and_then(|pid| analysis.process(*pid));
     let why = why(analysis, leak, reader, process);
     Some(Finding {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::words::{count, process_name, process_names, seconds};
-use super::{Finding, Severity};
+use super::{Evidence, Finding, Severity};
 use crate::correlate::Analysis;
 use crate::correlate::acceptor::Halt;
 use crate::correlate::waits::{Chain, Facts, Group, Link, Party, Requests, Summary, Target};
@@ -14,7 +14,7 @@ use crate::model::{Pid, Process};
 const SHOWN: usize = 3;
 
 /// What the threads of a service wait for, and where that leads; the largest group first.
-pub(super) fn evidence(facts: &Facts, waits: &Summary, grace: Duration) -> Vec<String> {
+pub(super) fn evidence(facts: &Facts, waits: &Summary, grace: Duration) -> Vec<Evidence> {
     let mut lines = Vec::new();
     // What one group waits for may be a thread of another, with the same end.
     let mut passed: BTreeSet<Pid> = BTreeSet::new();
@@ -44,7 +44,7 @@ pub(super) fn evidence(facts: &Facts, waits: &Summary, grace: Duration) -> Vec<S
         let chain = Chain::of_requests(facts, waits, open);
         lines.extend(chain.iter().flat_map(|chain| chain_sentences(facts, chain)));
     }
-    lines
+    lines.into_iter().map(Evidence::from).collect()
 }
 
 /// Requests that have waited for the grace period.
@@ -377,9 +377,11 @@ pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding
         waits = Summary::of(&facts, &children);
         let on_their_way = in_flight_sentence(&facts, &children, &waits);
         if let Some(sentence) = on_their_way {
-            finding.evidence.push(sentence);
+            finding.evidence.push(sentence.into());
         } else if !waits.groups.is_empty() {
-            finding.evidence.push(children_sentence(&facts, &children));
+            finding
+                .evidence
+                .push(children_sentence(&facts, &children).into());
         }
     }
     finding
@@ -391,7 +393,7 @@ pub(super) fn explain_leak(analysis: &Analysis, mut finding: Finding) -> Finding
     let related =
         finding.id == "unread-eof" || waits.foreign().is_some() || asked * 2 >= finding.connections;
     if related && let Some(remedy) = first_remedy(&facts, &waits, analysis.grace) {
-        finding.remedies.insert(0, remedy);
+        finding.remedies.insert(0, remedy.into());
     }
     finding
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::model::Process;
+use crate::correlate::Analysis;
+use crate::model::{Process, Rights};
 
 /// A number of things, with the plural's s.
 pub(super) fn count(number: usize, thing: &str) -> String {
@@ -22,6 +23,12 @@ pub(super) fn seconds(time: Duration) -> String {
         100_000..7_200_000 => format!("{} min", millis / 60_000),
         _ => format!("{} h", millis / 3_600_000),
     }
+}
+
+/// What gives the looking program the privilege that it lacks.
+pub(super) fn what_helps(analysis: &Analysis) -> String {
+    let rights = analysis.snapshot.rights;
+    rights.map_or_else(|| Rights::USUAL.to_owned(), Rights::what_helps)
 }
 
 /// A process as people name it.

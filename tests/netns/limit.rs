@@ -72,10 +72,10 @@ fn a_table_says_how_many_it_does_not_list() {
                 .count()
         };
         for (options, listed) in [
-            (&[][..], 5),
-            (&["--limit", "7"], 7),
+            (&["--limit", "7"][..], 7),
             (&["--verbose", "--limit", "2"], 2),
             (&["--verbose"], OLD + YOUNG),
+            (&["--connections"], OLD + YOUNG),
         ] {
             let table = table(options);
             assert_eq!(rows(&table), listed, "{options:?}\n{table}");
@@ -86,6 +86,10 @@ fn a_table_says_how_many_it_does_not_list() {
                 "{options:?}\n{table}"
             );
         }
+        // Without these options they are one line, with their number.
+        let grouped = table(&[]);
+        let number = format!("\n{:>6}  CLOSE_WAIT  ", OLD + YOUNG);
+        assert!(grouped.contains(&number), "{grouped}");
         let none = table(&["--limit", "0"]);
         assert_eq!(rows(&none), 0, "{none}");
         assert!(none.contains("and 12 others"), "{none}");

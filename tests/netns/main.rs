@@ -15,6 +15,8 @@ mod check;
 mod check_formats;
 mod close_wait;
 mod dead_descriptors;
+mod exporter;
+mod faults;
 mod halted;
 mod healthy;
 mod hidden_owners;
@@ -31,8 +33,12 @@ mod probe;
 mod recording;
 mod relieve;
 mod rights;
+mod scale;
 mod soak;
 mod support;
 mod text;
 #[cfg(feature = "trace")]
 mod trace;
+#[cfg(feature = "watch")]
+mod watch;
+mod words;

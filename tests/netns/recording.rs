@@ -66,6 +66,7 @@ fn timeless(report: &Report) -> Value {
     for (list, fields) in [
         ("findings", &["headline", "evidence"][..]),
         ("connections", &["age_ms", "age_at_most_ms"]),
+        ("processes", &["running_ms"]),
     ] {
         for item in json[list].as_array_mut().expect("a list") {
             *item = without(item.take(), fields);

@@ -133,7 +133,7 @@ fn resume(pid: u32) {
 
 /// Clients come while a server cannot react, so there is one edge for all of them; a server that accepts one for each
 /// edge accepts the first, and the others are stuck.
-fn stick(server: &Program, size: usize) -> Vec<TcpStream> {
+pub(crate) fn stick(server: &Program, size: usize) -> Vec<TcpStream> {
     stop(server.pid());
     let clients = connect_many(size);
     resume(server.pid());

@@ -15,7 +15,7 @@ pub(crate) use clients::{
 };
 pub(crate) use doctor::{Run, SCAN, doctor, doctor_command, run, scan};
 pub(crate) use namespace::{
-    have, have_folder, have_module, have_mptcp, have_root, in_private_network,
+    have, have_folder, have_module, have_mptcp, have_root, in_private_network, tell_figure,
 };
 pub(crate) use nginx::Nginx;
 pub(crate) use programs::{Program, example, start_server, stop};

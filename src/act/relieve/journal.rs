@@ -22,6 +22,12 @@ pub struct JournalRecord {
 }
 
 impl JournalRecord {
+    /// Parses what a run wrote; nothing where `relieve` cannot have written it.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let record: Self = serde_json::from_slice(bytes).ok()?;
+        record.is_plausible().then_some(record)
+    }
+
     /// Whether `relieve` can have written it: it only ever changes `EPOLLET`.
     fn is_plausible(&self) -> bool {
         self.registration.differs_in_edge_alone(self.in_force)
@@ -79,8 +85,8 @@ impl Journal {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 read => read.map_err(|error| about(&file, &error.to_string()))?,
             };
-            let record =
-                parse(&bytes).ok_or_else(|| about(&file, "it is no record of a change"))?;
+            let record = JournalRecord::parse(&bytes)
+                .ok_or_else(|| about(&file, "it is no record of a change"))?;
             if name(&record.registration) != file {
                 return Err(about(&file, "it is the record of another registration"));
             }
@@ -109,11 +115,6 @@ impl Journal {
 
 fn about(file: &OsStr, problem: &str) -> io::Error {
     io::Error::other(format!("{}: {problem}", file.to_string_lossy()))
-}
-
-fn parse(bytes: &[u8]) -> Option<JournalRecord> {
-    let record: JournalRecord = serde_json::from_slice(bytes).ok()?;
-    record.is_plausible().then_some(record)
 }
 
 /// Returns the file name of a registration's record: `PID-START-EPFD-TFD.json`.
@@ -217,8 +218,8 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_are_no_record(bytes in any::<Vec<u8>>(), text in ".{0,99}") {
-            prop_assert_eq!(parse(&bytes), None);
-            prop_assert_eq!(parse(text.as_bytes()), None);
+            prop_assert_eq!(JournalRecord::parse(&bytes), None);
+            prop_assert_eq!(JournalRecord::parse(text.as_bytes()), None);
         }
     }
 }

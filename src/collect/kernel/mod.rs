@@ -8,6 +8,7 @@ mod error;
 mod live;
 pub mod netns;
 mod recording;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -21,9 +22,11 @@ use crate::model::{Host, InodeSet, Pid, PortRange};
 pub use error::{KernelError, Kind};
 pub use live::LiveKernel;
 pub(super) use live::hidden::parse_in_flight;
+pub use live::unix::decode_unix_datagram;
 pub use recording::{
     Header, RecordedKernel, RecordedOptions, RecordedScope, Recorder, RecordingError,
 };
+pub use watched::{Progress, WatchedKernel};
 
 /// What can be asked of a kernel.
 pub trait Kernel {
@@ -174,6 +177,19 @@ pub trait Kernel {
     ///
     /// As [`Kernel::read`].
     fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError>;
+
+    /// Lists the lowest numbers among the names in a folder of procfs, in order: as many as wanted, and one more
+    /// where there are more.
+    ///
+    /// # Errors
+    ///
+    /// When it does not exist or may not be read.
+    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError> {
+        let mut numbers = self.list_numbers(path)?;
+        numbers.sort_unstable();
+        numbers.truncate(most.saturating_add(1));
+        Ok(numbers)
+    }
 }
 
 /// The protocol that is asked about.

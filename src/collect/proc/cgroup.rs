@@ -165,13 +165,14 @@ fn read_state(kernel: &mut dyn Kernel, path: &str, frozen_when: &str) -> Result<
 }
 
 /// Reads which container, pod or unit a process belongs to, from the names of its cgroups.
-pub fn read_origin(kernel: &mut dyn Kernel, pid: Pid) -> Origin {
-    let Ok(bytes) = kernel.read(&format!("{pid}/cgroup")) else {
-        return Origin::default();
+pub fn read_origin(kernel: &mut dyn Kernel, pid: Pid) -> Reading<Origin> {
+    let bytes = match kernel.read(&format!("{pid}/cgroup")) {
+        Ok(bytes) => bytes,
+        Err(error) => return Reading::Unknown(error.gap()),
     };
     match ProcessCGroups::from_read(&bytes[..]) {
-        Ok(groups) => parse_origin(groups.into_iter().map(|group| group.pathname)),
-        Err(_) => Origin::default(),
+        Ok(groups) => Reading::Known(parse_origin(groups.into_iter().map(|group| group.pathname))),
+        Err(_) => Reading::Unknown(Gap::Malformed),
     }
 }
 

@@ -18,10 +18,21 @@ pub fn read_process(kernel: &mut dyn Kernel, pid: Pid) -> Option<Process> {
         Err(error) => Err(error.gap()),
     };
     let limit = known_or_gap(kernel, &format!("{pid}/limits"), parse_open_files_limit);
+    let status = known_or_gap(kernel, &format!("{pid}/status"), |bytes| {
+        Some(bytes.to_vec())
+    });
+    let uid = match &status {
+        Reading::Known(status) => {
+            parse_effective_uid(status).map_or(Reading::Unknown(Gap::Malformed), Reading::Known)
+        }
+        Reading::Unknown(gap) => Reading::Unknown(*gap),
+    };
     let stat = stat.map_or_else(Reading::Unknown, Reading::Known);
     Some(Process {
         pid,
-        pid_inside: known_or_gap(kernel, &format!("{pid}/status"), parse_pid_inside).copied(),
+        pid_inside: status.known().and_then(|status| parse_pid_inside(status)),
+        uid,
+        origin: cgroup::read_origin(kernel, pid),
         command: stat
             .known()
             .map_or(String::new(), |stat| stat.command.clone()),
@@ -237,6 +248,15 @@ fn parse_pid_inside(bytes: &[u8]) -> Option<Pid> {
         .find_map(|line| line.strip_prefix(b"NSpid:"))?;
     let ids = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     ids.skip(1).last()?.parse().ok()
+}
+
+/// `Uid:` lists the real, effective, saved and file system user ids.
+fn parse_effective_uid(bytes: &[u8]) -> Option<u32> {
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"Uid:"))?;
+    let ids = std::str::from_utf8(line).ok()?;
+    ids.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// Arguments are ended by zero bytes; a title that the process gave itself may be padded with more. One that is

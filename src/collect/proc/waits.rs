@@ -18,8 +18,7 @@ pub fn read_descriptors(
     pid: Pid,
     most: usize,
 ) -> Result<(Vec<Descriptor>, bool), KernelError> {
-    let mut fds = kernel.list_numbers(&format!("{pid}/fd"))?;
-    fds.sort_unstable();
+    let fds = kernel.list_lowest(&format!("{pid}/fd"), most)?;
     let all = fds.len() <= most;
     let descriptors = fds
         .into_iter()

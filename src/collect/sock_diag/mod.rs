@@ -42,6 +42,9 @@ pub enum Wanted {
     Unaccepted,
     /// Every open connection, for naming the peer of a descriptor; without ages.
     Open,
+    /// Those that [`CloseWait`](Self::CloseWait) leaves out of what a program has or may get, with their clocks:
+    /// open on both ends, or being made.
+    Rest,
     /// Every connection that a program has or may get, with its clocks: what threads wait for, and both
     /// ends of what stays on this host.
     Every,
@@ -52,6 +55,7 @@ impl Wanted {
         match self {
             Self::CloseWait => CLOSE_WAIT | FIN_WAIT2,
             Self::Unaccepted => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_RECV,
+            Self::Rest => ESTABLISHED | SYN_SENT,
             Self::Open | Self::Every => CLOSE_WAIT | FIN_WAIT2 | ESTABLISHED | SYN_SENT,
         }
     }
@@ -59,14 +63,16 @@ impl Wanted {
     /// An accepted and open connection is not suspicious, and there can be very many.
     pub(super) fn keeps(self, state: TcpState, inode: Option<Inode>, listeners: &InodeSet) -> bool {
         match (self, state) {
-            (Self::CloseWait | Self::Unaccepted, TcpState::CloseWait) | (Self::Every, _) => true,
+            (Self::CloseWait | Self::Unaccepted, TcpState::CloseWait)
+            | (Self::Rest, TcpState::Established | TcpState::SynSent)
+            | (Self::Every, _) => true,
             (Self::Unaccepted, TcpState::Established | TcpState::SynRecv) => {
                 inode.is_none_or(|inode| listeners.contains(&inode))
             }
             (Self::CloseWait | Self::Unaccepted, TcpState::FinWait2) | (Self::Open, _) => {
                 inode.is_some()
             }
-            (Self::CloseWait | Self::Unaccepted, _) => false,
+            (Self::CloseWait | Self::Unaccepted | Self::Rest, _) => false,
         }
     }
 }
@@ -145,7 +151,7 @@ pub fn read_mptcp(
 ) -> Result<(Vec<Connection>, Dump), KernelError> {
     let states = match wanted {
         Wanted::CloseWait => CLOSE_WAIT,
-        Wanted::Unaccepted | Wanted::Open | Wanted::Every => WITH_SUBFLOWS,
+        Wanted::Unaccepted | Wanted::Open | Wanted::Rest | Wanted::Every => WITH_SUBFLOWS,
     };
     let mut both = Dump::default();
     for ipv6 in BOTH {

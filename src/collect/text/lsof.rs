@@ -15,9 +15,14 @@ pub(super) fn recognise(line: &str) -> Option<Result<Row, ()>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let kind = words
         .windows(2)
-        .position(|pair| is_descriptor(pair[0]) && matches!(pair[1], "IPv4" | "IPv6"))?;
+        .position(|pair| is_socket(pair[0], pair[1]))?;
     let node = words[kind..].iter().position(|word| *word == "TCP")? + kind;
     Some(row(&words, kind, node).ok_or(()))
+}
+
+/// Returns whether two columns are those of a descriptor of an internet socket.
+pub(super) fn is_socket(descriptor: &str, kind: &str) -> bool {
+    is_descriptor(descriptor) && matches!(kind, "IPv4" | "IPv6")
 }
 
 /// Returns whether a line is about an open file of any kind.
@@ -29,6 +34,15 @@ pub(super) fn is_file(line: &str) -> bool {
     words.windows(2).skip(2).any(|pair| {
         let is_place = matches!(pair[0], "cwd" | "rtd" | "txt" | "mem" | "DEL");
         KINDS.contains(&pair[1]) && (is_place || is_descriptor(pair[0]))
+    })
+}
+
+/// Returns whether a line is the field of `lsof -F` with both addresses of a connection.
+pub(super) fn is_name_field(line: &str) -> bool {
+    let name = line.strip_prefix('n');
+    let addresses = name.and_then(|name| name.split_once("->"));
+    addresses.is_some_and(|(local, remote)| {
+        parse_endpoint(local).is_some() && parse_endpoint(remote).is_some()
     })
 }
 
@@ -49,17 +63,14 @@ fn is_descriptor(word: &str) -> bool {
 }
 
 fn row(words: &[&str], kind: usize, node: usize) -> Option<Row> {
-    let before = &words[..kind];
-    // With -K a thread stands between process and user.
-    let pid_at = before.iter().position(|word| word.parse::<u32>().is_ok())?;
-    let command = before[..pid_at].last()?;
+    let (command, pid) = owner(&words[..kind])?;
     let owner = Owner {
-        pid: before[pid_at].parse().ok()?,
+        pid,
         fd: descriptor(words[kind]),
-        command: (*command).to_owned(),
+        command: command.to_owned(),
     };
     let inode = words.get(kind + 2).and_then(|device| device.parse().ok());
-    let state = words.get(node + 2).and_then(|word| parse_state(word))?;
+    let state = words.get(node + 2).and_then(|word| state(word))?;
     socket(
         words.get(node + 1)?,
         state,
@@ -67,6 +78,43 @@ fn row(words: &[&str], kind: usize, node: usize) -> Option<Row> {
         owner,
         words[kind + 1] == "IPv6",
     )
+}
+
+/// The command and the process before the descriptor: `COMMAND PID [PGID] [PPID] [TID [TASKCMD]] [USER]`,
+/// perhaps behind what a log or `cat -n` put in front.
+fn owner<'a>(before: &[&'a str]) -> Option<(&'a str, u32)> {
+    const MOST_NAMES: usize = 2;
+    let number = |word: &&str| word.parse::<u32>().ok();
+    // The user may be a number, too. Behind numbers of processes stands a thread's name, or none.
+    let without_user = before.len().checked_sub(1)?;
+    let end = (without_user.saturating_sub(MOST_NAMES)..=without_user)
+        .rev()
+        .find(|end| before[..*end].last().and_then(number).is_some())
+        .unwrap_or(before.len());
+    let numbers = before[..end]
+        .iter()
+        .rev()
+        .take_while(|word| number(word).is_some());
+    let pid_at = end.checked_sub(numbers.count())?;
+    let pid = before.get(pid_at).and_then(number)?;
+    let command = before[..pid_at].last()?;
+    Some((without_prefix(command), pid))
+}
+
+/// Takes off what `grep` or a log put before a name without a blank, and marks.
+fn without_prefix(command: &str) -> &str {
+    let bare = command.trim_start_matches(['+', '*', '~', '_', '"', '\'', '`']);
+    match bare.rsplit_once(':') {
+        Some((_, name)) if name.starts_with(char::is_alphabetic) => name,
+        _ if bare.is_empty() => command,
+        _ => bare,
+    }
+}
+
+/// `(CLOSE_WAIT)`, perhaps with queues behind it.
+fn state(word: &str) -> Option<TcpState> {
+    let name = word.split_once(')').map_or(word, |(name, _)| name);
+    parse_state(name)
 }
 
 fn descriptor(word: &str) -> Option<u32> {

@@ -286,6 +286,8 @@ impl Merged {
 fn process(pid: Pid, command: String) -> Process {
     Process {
         pid_inside: None,
+        uid: Reading::Unknown(Gap::NotLookedAt),
+        origin: Reading::Unknown(Gap::NotLookedAt),
         pid,
         command,
         command_line: Reading::Unknown(Gap::NotShown),

@@ -1,6 +1,6 @@
 //! Lines copied from `/proc/net/tcp` and `/proc/net/tcp6`.
 
-use super::Kind;
+use super::kind::Kind;
 use super::row::{Row, Socket};
 use crate::collect::proc::parse_net_tcp;
 use crate::collect::sock_diag::Wanted;
@@ -16,16 +16,61 @@ pub(super) fn kind_of_row(line: &str) -> Option<Kind> {
     if !is_number_of_row(words.next()?) {
         return None;
     }
-    let (address, port) = words.next()?.split_once(':')?;
-    let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if port.len() != 4 || !hexadecimal(port) || !hexadecimal(address) {
-        return None;
+    kind_of_address(words.next()?)
+}
+
+/// Returns whether a word is an address as the table has it: `0100007F:1F90`.
+pub(super) fn is_address(word: &str) -> bool {
+    kind_of_address(word).is_some()
+}
+
+fn kind_of_address(word: &str) -> Option<Kind> {
+    if is_hexadecimal(word, &[IPV4_DIGITS, 4]) {
+        return Some(Kind::NetTcp);
     }
-    match address.len() {
-        IPV4_DIGITS => Some(Kind::NetTcp),
-        IPV6_DIGITS => Some(Kind::NetTcp6),
-        _ => None,
-    }
+    is_hexadecimal(word, &[IPV6_DIGITS, 4]).then_some(Kind::NetTcp6)
+}
+
+/// Returns whether a row has its columns as far as the inode, the last that is of interest.
+pub(super) fn is_whole(line: &str) -> bool {
+    let mut words = line.split_whitespace().skip(FIRST_NUMBERS_COLUMN);
+    let mut has = |digits: &[usize]| {
+        words
+            .next()
+            .is_some_and(|word| is_hexadecimal(word, digits))
+    };
+    let numbers = has(&[2]) && has(&[8, 8]) && has(&[2, 8]) && has(&[8]);
+    let mut decimals = words.take(3).map(|word| word.parse::<u64>().is_ok());
+    numbers && [decimals.next(), decimals.next(), decimals.next()] == [Some(true); 3]
+}
+
+/// Returns whether a line ends with a whole column of addresses, queues or timers: a row that goes on in the next line
+/// was broken between words.
+pub(super) fn ends_with_column(line: &str) -> bool {
+    /// The last column in hexadecimal digits, of which nothing else tells that it is whole.
+    const RETRANSMITS: usize = 6;
+    let mut words = line.split_whitespace();
+    let retransmits = words.clone().nth(RETRANSMITS);
+    let last = words.next_back().unwrap_or("");
+    is_address(last)
+        || is_hexadecimal(last, &[8, 8])
+        || is_hexadecimal(last, &[2, 8])
+        || (words.count() == RETRANSMITS
+            && retransmits.is_some_and(|word| is_hexadecimal(word, &[8])))
+}
+
+/// Where the state is, behind the number and the two addresses.
+const FIRST_NUMBERS_COLUMN: usize = 3;
+
+/// Numbers of so many digits, with colons between.
+fn is_hexadecimal(word: &str, digits: &[usize]) -> bool {
+    let mut numbers = word.split(':');
+    let fits = digits.iter().all(|digits| {
+        numbers.next().is_some_and(|number| {
+            number.len() == *digits && number.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    });
+    fits && numbers.next().is_none()
 }
 
 /// `12:`.
@@ -51,4 +96,38 @@ pub(super) fn has_established(lines: &[String]) -> bool {
     lines
         .iter()
         .any(|line| line.split_whitespace().nth(3) == Some("01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: &str =
+        "0: 0100007F:1F90 00000000:0000 0A 00000000:00000005 00:00000000 00000000  0  0 350540 1 0";
+
+    #[test]
+    fn a_row_is_whole_where_every_column_up_to_the_inode_has_its_form() {
+        assert_eq!(kind_of_row(ROW), Some(Kind::NetTcp));
+        assert!(is_whole(ROW));
+        for broken in [
+            "0: 0100007F:1F90 00000000:0000 0A 00000000:00000005 00:00000000 00000000 0 0",
+            "0: 0100007F:1F90 00000000:0000 0A 00000000:00000005 00:0000000000000000 0 0 350540 1 0",
+            "0: 0100007F:1F90 00000000:0000 00000000:00000005 00:00000000 00000000 0 0 350540 1",
+        ] {
+            assert!(!is_whole(broken), "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_column_is_told_from_the_middle_of_one() {
+        assert!(ends_with_column(
+            "0: 0100007F:1F90 00000000:0000 0A 00000000:00000005 00:00000000"
+        ));
+        assert!(ends_with_column("0: 0100007F:1F90"));
+        assert!(ends_with_column(&ROW[..ROW.find("  0").unwrap()]));
+        assert!(!ends_with_column(
+            "0: 0100007F:1F90 00000000:0000 0A 00000000:0000"
+        ));
+        assert!(!ends_with_column(""));
+    }
 }

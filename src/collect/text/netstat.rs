@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, parse_endpoint};
-use super::reader::Line;
-use super::row::{Columns, Details, Owner, Row, leading_number, mapped};
+use super::row::{Columns, Details, Owner, Read, Row, leading_number, mapped};
 use super::state::parse_state;
 use crate::model::{Reading, TcpState, Timer};
 
@@ -12,32 +11,32 @@ use crate::model::{Reading, TcpState, Timer};
 const COLUMN_WIDTH: usize = 23;
 
 /// Reads a line that begins with a protocol, or with the queues where the protocol was cut off.
-pub(super) fn recognise(line: &str) -> Line {
+pub(super) fn recognise(line: &str) -> Read<Row> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (ipv6, words) = match words.split_first() {
         Some((word, rest)) if is_protocol(word) => (word.ends_with('6'), rest),
         Some(_) => (false, &words[..]),
-        None => return Line::NoRow,
+        None => return Read::NoRow,
     };
     let has_protocol = words.len() < line.split_whitespace().count();
     let (queues, rest) = take_queues(words);
     let state = rest.get(2).and_then(|word| parse_state(word));
     if state.is_none() && has_protocol && has_foreign_state(rest) && !is_listener(rest) {
-        return Line::Odd;
+        return Read::Odd;
     }
     if state.is_none() && !(has_protocol && is_listener(rest)) {
         // `ss` too begins so where it was asked for one state: an address follows the other.
         let is_ss =
             has_addresses(rest) || !has_protocol || (queues.is_none() && !is_row_start(rest));
-        return if is_ss { Line::NoRow } else { Line::Odd };
+        return if is_ss { Read::NoRow } else { Read::Odd };
     }
     match columns(queues, rest, ipv6) {
         Some(columns) => {
             let details = parse_details(rest.get(3..).unwrap_or_default());
-            Line::Netstat(Box::new(Row::new(columns, details)))
+            Read::Row(Row::new(columns, details))
         }
-        None if has_protocol || has_addresses(rest) => Line::Odd,
-        None => Line::NoRow,
+        None if has_protocol || has_addresses(rest) => Read::Odd,
+        None => Read::NoRow,
     }
 }
 
@@ -71,6 +70,12 @@ fn is_row_start(rest: &[&str]) -> bool {
         .any(|word| parse_endpoint(word).is_some())
 }
 
+/// Returns whether a line can only be the rest of a row that names a process already.
+pub(super) fn is_timer_of_row(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], [values] | [_, values] if is_timer(values))
+}
+
 /// Returns whether words are what another line of the row before has: user and inode, a process, or a
 /// timer.
 pub(super) fn is_rest_of_row(line: &str) -> bool {
@@ -78,6 +83,7 @@ pub(super) fn is_rest_of_row(line: &str) -> bool {
     let (before, timer) = split_timer(&words);
     match before {
         [] => timer.is_some(),
+        [values] if is_timer(values) => true,
         ["-"] => true,
         [_user, inode, rest @ ..] if inode.parse::<u32>().is_ok() => {
             rest == ["-"] || parse_owner(rest).is_some()
@@ -169,13 +175,16 @@ fn parse_owner(words: &[&str]) -> Option<Owner> {
 
 fn split_timer<'w, 'a>(words: &'w [&'a str]) -> (&'w [&'a str], Option<Reading<Timer>>) {
     match words {
-        [before @ .., name, values]
-            if values.starts_with('(') && values.ends_with(')') && values.contains('/') =>
-        {
+        [before @ .., name, values] if is_timer(values) => {
             (before, parse_timer(name, values).map(Reading::Known))
         }
         _ => (words, None),
     }
+}
+
+/// `(0.00/0/0)`.
+fn is_timer(values: &str) -> bool {
+    values.starts_with('(') && values.ends_with(')') && values.contains('/')
 }
 
 fn parse_timer(name: &str, values: &str) -> Option<Timer> {

@@ -1,7 +1,6 @@
 //! Where and when a table was taken, by the prompt, the command or a line between tables.
 
 use super::command::{after_prompt, is_tool};
-use super::table::Table;
 
 /// Where and when a table was taken, as far as the text tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,7 +8,7 @@ pub(super) struct Place {
     /// The host that the prompt names.
     host: Option<String>,
     /// The container, namespace or host that a command ran in.
-    within: Option<String>,
+    pub within: Option<String>,
     /// Counts times that the text tells.
     pub moment: usize,
 }
@@ -33,40 +32,14 @@ impl Place {
         self.within = target(line).map(str::to_owned);
     }
 
-    fn name(&self) -> Option<String> {
+    /// Its name, where one is told.
+    pub(super) fn name(&self) -> Option<String> {
         match (&self.host, &self.within) {
             (None, None) => None,
             (Some(name), None) | (None, Some(name)) => Some(name.clone()),
             (Some(host), Some(within)) => Some(format!("{host}/{within}")),
         }
     }
-}
-
-/// Puts the tables of each place together, in the order of the text.
-///
-/// A table of which the place is not told belongs to the one host that is named, if there is only
-/// one and nothing ran elsewhere.
-pub(super) fn groups(tables: Vec<Table>) -> Vec<(Option<String>, Vec<Table>)> {
-    let mut names: Vec<String> = tables
-        .iter()
-        .filter_map(|table| table.place.name())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    let elsewhere = tables.iter().any(|table| table.place.within.is_some());
-    let only_host = (names.len() <= 1 && !elsewhere).then(|| names.pop());
-    let mut groups: Vec<(Option<String>, Vec<Table>)> = Vec::new();
-    for table in tables {
-        let name = match &only_host {
-            Some(host) => host.clone(),
-            None => table.place.name(),
-        };
-        match groups.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, members)) => members.push(table),
-            None => groups.push((name, vec![table])),
-        }
-    }
-    groups
 }
 
 /// Returns whether a line that may look like a prompt names a place instead: `### host web-0`.

@@ -1,11 +1,16 @@
 //! The lines of a text to tables.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+
+use super::answer::{NoTable, Part, Text};
 use super::command::{Evidence, headline, is_ellipsis, is_header, parse_command};
+use super::find::Line;
+use super::kind::Kind;
 use super::ledger::{Entry, TakenFor};
 use super::place::{self, Place};
-use super::row::Row;
-use super::table::{Table, coverage};
-use super::{Kind, NoTable, Part, Text, find, lsof, merge, netstat, ss};
+use super::table::{Later, Shown, Table, coverage};
+use super::{find, groups, lsof, merge, netstat, state};
 
 #[derive(Default)]
 pub(super) struct Reader {
@@ -20,35 +25,15 @@ pub(super) struct Reader {
     rows_without_state: usize,
     /// A row that ended too early.
     broken: Option<Broken>,
-    /// The last row of `netstat`, where no process was in it.
+    /// The last row of `netstat`.
     last_row: Option<String>,
     /// What `lsof -F` printed of the socket it is at.
     fields: lsof::Fields,
     ledger: Vec<Entry>,
-}
-
-/// A line taken for itself.
-pub(super) enum Line {
-    Ss(Box<ss::Unfinished>),
-    Netstat(Box<Row>),
-    Lsof(Box<Row>),
-    NetTcp(Kind, String),
-    /// It begins like a row and cannot be read.
-    Odd,
-    RowWithoutState,
-    /// A row about something else than TCP: it neither counts nor ends a table.
-    OtherProtocol,
-    NoRow,
-}
-
-impl Line {
-    /// Whether it is a row that can be read.
-    pub(super) fn is_row(&self) -> bool {
-        match self {
-            Self::Ss(_) | Self::Netstat(_) | Self::Lsof(_) | Self::NetTcp(..) => true,
-            Self::Odd | Self::RowWithoutState | Self::OtherProtocol | Self::NoRow => false,
-        }
-    }
+    /// How many commands were run so far.
+    runs: usize,
+    /// Whether words around the tables speak of CLOSE_WAIT.
+    speaks_of_close_wait: bool,
 }
 
 /// A row that may go on in the next lines.
@@ -86,6 +71,9 @@ impl Reader {
 
     fn take(&mut self, line: &str) {
         let recognised = find::recognise(line, self.evidence.state());
+        if self.takes_field(line, &recognised) {
+            return;
+        }
         if self.joins_broken_row(line, &recognised) || self.ends_last_row(line, &recognised) {
             return;
         }
@@ -103,7 +91,7 @@ impl Reader {
                 });
             }
             Line::OtherProtocol => self.note(TakenFor::OtherProtocol),
-            Line::NoRow => self.no_row(line),
+            Line::NoRow => self.end_table(line),
             row => self.row(row, line),
         }
     }
@@ -113,7 +101,7 @@ impl Reader {
         match row {
             Line::Ss(row) => self.table(Kind::Ss).unfinished = Some(*row),
             Line::Netstat(row) => {
-                self.last_row = row.owners.is_empty().then(|| line.to_owned());
+                self.last_row = Some(line.to_owned());
                 self.table(Kind::Netstat).push(*row);
             }
             Line::Lsof(row) => self.table(Kind::Lsof).push_held(*row),
@@ -174,6 +162,12 @@ impl Reader {
         if !matches!(recognised, Line::NoRow) || !netstat::is_rest_of_row(line) {
             return false;
         }
+        let rows = self.tables.last().map(|table| &table.rows);
+        let last = rows.and_then(|rows| rows.last());
+        let names_process = last.is_some_and(|row| !row.owners.is_empty());
+        if names_process && !netstat::is_timer_of_row(line) {
+            return false;
+        }
         let Some(mut row) = self.last_row.take() else {
             return false;
         };
@@ -193,13 +187,21 @@ impl Reader {
         true
     }
 
-    fn no_row(&mut self, line: &str) {
-        match self.fields.take(line) {
-            lsof::Field::Ends(row) => return self.table(Kind::Lsof).push_held(*row),
-            lsof::Field::Taken => return,
-            lsof::Field::Other => {}
+    /// Takes a line for a field of `lsof -F`, of which a name may look like a row.
+    fn takes_field(&mut self, line: &str, recognised: &Line) -> bool {
+        let may_be = matches!(recognised, Line::NoRow | Line::Odd) && self.broken.is_none();
+        if !may_be || parse_command(line).is_some() {
+            return false;
         }
-        self.end_table(line);
+        match self.fields.take(line) {
+            lsof::Field::Ends(row) => {
+                self.finish_row();
+                self.table(Kind::Lsof).push_held(*row);
+                true
+            }
+            lsof::Field::Taken => true,
+            lsof::Field::Other => false,
+        }
     }
 
     /// The next line is no detail of the last row.
@@ -231,18 +233,23 @@ impl Reader {
 
     /// A prompt, a header or any other words stand between two tables.
     fn end_table(&mut self, line: &str) {
+        self.last_row = None;
         self.place.read(line);
         self.note(TakenFor::Heading);
-        if is_header(line) {
-            self.evidence.header = true;
-        } else if let Some(headline) = headline(line) {
-            self.evidence.part = headline.part;
+        let headline = headline(line);
+        if headline.is_some() || is_header(line) {
+            self.evidence.header |= is_header(line);
+            if let Some(headline) = headline {
+                self.evidence.part = headline.part;
+            }
         } else if place::is_heading(line) {
-            self.note(TakenFor::Words);
+            self.words(line);
         } else if let Some(command) = parse_command(line) {
             self.place.run(line);
+            self.runs += 1;
             self.evidence = Evidence {
                 command: Some(command),
+                run: self.runs,
                 ..Evidence::default()
             };
         } else if is_ellipsis(line) {
@@ -251,9 +258,25 @@ impl Reader {
                 table.evidence.ellipsis = true;
             }
         } else {
-            self.note(TakenFor::Words);
+            self.words(line);
         }
         self.open = false;
+    }
+
+    fn words(&mut self, line: &str) {
+        self.note(TakenFor::Words);
+        self.speaks_of_close_wait |= state::speaks_of_close_wait(line);
+    }
+
+    /// Words about CLOSE_WAIT where no row shows one tell that rows were left out.
+    fn settle_what_words_say(&mut self) {
+        let is_shown = self.tables.iter().any(Table::has_close_wait);
+        if !self.speaks_of_close_wait || is_shown {
+            return;
+        }
+        for table in &mut self.tables {
+            table.evidence.ellipsis = true;
+        }
     }
 
     /// Puts together what was read.
@@ -267,6 +290,7 @@ impl Reader {
         for table in &mut self.tables {
             self.odd_lines += table.finish();
         }
+        self.settle_what_words_say();
         self.tables.retain(|table| !table.is_empty());
         if self.tables.is_empty() {
             return Err(self.no_table());
@@ -274,7 +298,7 @@ impl Reader {
         let unread = self.odd_lines + self.rows_without_state > 0;
         let mut replaced = 0;
         let mut parts = Vec::new();
-        for (name, tables) in place::groups(self.tables) {
+        for (name, tables) in groups::of_places(self.tables) {
             let before = tables.len();
             let tables = latest(tables);
             replaced += before - tables.len();
@@ -300,11 +324,24 @@ impl Reader {
 
 /// The tables that no later one shows again.
 fn latest(tables: Vec<Table>) -> Vec<Table> {
+    let mut later: HashMap<Shown, Later> = HashMap::new();
     let mut kept: Vec<Table> = Vec::new();
-    for table in tables {
-        kept.retain(|earlier| !earlier.is_replaced_by(&table));
+    for table in tables.into_iter().rev() {
+        match later.entry(table.shown()) {
+            Occupied(mut known) => {
+                let is_replaced = known.get().replaces(&table);
+                known.get_mut().header |= table.evidence.header;
+                if is_replaced {
+                    continue;
+                }
+            }
+            Vacant(first) => {
+                first.insert(Later::new(&table));
+            }
+        }
         kept.push(table);
     }
+    kept.reverse();
     kept
 }
 

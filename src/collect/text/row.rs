@@ -7,6 +7,19 @@ use crate::model::{
     Connection, Gap, Inode, Layer, Listener, Pid, Reading, TcpAges, TcpState, Timer,
 };
 
+/// What a line is to one table.
+#[derive(Debug)]
+pub(super) enum Read<T> {
+    Row(T),
+    /// It begins like a row and cannot be read.
+    Odd,
+    /// A row without the state that was asked for.
+    WithoutState,
+    /// A row about something else than TCP.
+    OtherProtocol,
+    NoRow,
+}
+
 /// A socket as a row shows it.
 #[derive(Debug, Clone)]
 pub(super) struct Row {

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, parse_endpoint};
-use super::reader::Line;
-use super::row::{Columns, Details, Owner, Row, leading_number};
+use super::row::{Columns, Details, Owner, Read, Row, leading_number};
 use super::state::parse_state;
 use crate::model::{Gap, Layer, Reading, TcpAges, TcpState, Timer};
 
@@ -29,11 +28,11 @@ pub(super) struct Unfinished {
 }
 
 /// Reads a line that begins with a state, or with the queues where a state was asked for.
-pub(super) fn recognise(line: &str, asked_for: Option<TcpState>) -> Line {
+pub(super) fn recognise(line: &str, asked_for: Option<TcpState>) -> Read<Unfinished> {
     let mut rest = line;
     let mut word = next_word(&mut rest);
     if OTHER_PROTOCOLS.contains(&word) {
-        return Line::OtherProtocol;
+        return Read::OtherProtocol;
     }
     if word.eq_ignore_ascii_case("tcp") {
         word = next_word(&mut rest);
@@ -47,15 +46,15 @@ pub(super) fn recognise(line: &str, asked_for: Option<TcpState>) -> Line {
     };
     let Some((send_q, local, remote)) = queue_and_addresses(&mut rest) else {
         return if shown.is_some() && !is_count(line) {
-            Line::Odd
+            Read::Odd
         } else {
-            Line::NoRow
+            Read::NoRow
         };
     };
     let Some(state) = shown.or(asked_for) else {
-        return Line::RowWithoutState;
+        return Read::WithoutState;
     };
-    Line::Ss(Box::new(Unfinished {
+    Read::Row(Unfinished {
         columns: Columns {
             state,
             queues: Some((recv_q, send_q)),
@@ -63,7 +62,7 @@ pub(super) fn recognise(line: &str, asked_for: Option<TcpState>) -> Line {
             remote,
         },
         details: rest.to_owned(),
-    }))
+    })
 }
 
 /// `CLOSE_WAIT 41`: how many there are.
@@ -72,15 +71,15 @@ fn is_count(line: &str) -> bool {
 }
 
 /// Reads the rest of a row of `ss -Q`, which has no queues.
-fn without_queues(state: Option<TcpState>, local: &str, mut rest: &str) -> Line {
+fn without_queues(state: Option<TcpState>, local: &str, mut rest: &str) -> Read<Unfinished> {
     let Some(state) = state else {
-        return Line::NoRow;
+        return Read::NoRow;
     };
     let remote = parse_endpoint(next_word(&mut rest));
     let (Some(local), Some(remote)) = (parse_endpoint(local), remote) else {
-        return Line::NoRow;
+        return Read::NoRow;
     };
-    Line::Ss(Box::new(Unfinished {
+    Read::Row(Unfinished {
         columns: Columns {
             state,
             queues: None,
@@ -88,7 +87,7 @@ fn without_queues(state: Option<TcpState>, local: &str, mut rest: &str) -> Line 
             remote,
         },
         details: rest.to_owned(),
-    }))
+    })
 }
 
 /// Returns whether a line begins with a detail that belongs to the row above.

@@ -14,6 +14,21 @@ pub(super) fn parse_state(name: &str) -> Option<TcpState> {
     english(&letters).or_else(|| translated(&letters))
 }
 
+/// Returns whether words name CLOSE_WAIT, as people write it.
+pub(super) fn speaks_of_close_wait(words: &str) -> bool {
+    let is_sign = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_'));
+    let mut before = "";
+    words
+        .split(is_sign)
+        .filter(|word| !word.is_empty())
+        .any(|word| {
+            let is_two_words =
+                before.eq_ignore_ascii_case("close") && word.eq_ignore_ascii_case("wait");
+            before = word;
+            is_two_words || parse_state(word) == Some(TcpState::CloseWait)
+        })
+}
+
 /// Upper case, without what joins words.
 fn letters(name: &str) -> Option<String> {
     let name = name.trim_matches(['*', '(', ')', ',', ';', ':', '\'', '"', '.', '[', ']', '=']);
@@ -100,6 +115,21 @@ mod tests {
             "10.0.0.1:80",
         ] {
             assert_eq!(parse_state(no_state), None, "{no_state}");
+        }
+    }
+
+    #[test]
+    fn words_name_the_state_in_several_ways() {
+        for words in [
+            "all in CLOSE_WAIT:",
+            "(close-wait)",
+            "in close wait now",
+            "CloseWait",
+        ] {
+            assert!(speaks_of_close_wait(words), "{words}");
+        }
+        for words in ["close the wait", "closed; wait", "TIME_WAIT", ""] {
+            assert!(!speaks_of_close_wait(words), "{words}");
         }
     }
 

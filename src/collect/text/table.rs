@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::command::{Evidence, Part};
+use super::kind::{Fact, Kind, TableSummary};
 use super::place::Place;
 use super::row::Row;
-use super::{Fact, Kind, TableSummary, net_tcp, ss};
+use super::{net_tcp, ss};
 use crate::model::{Coverage, Extent, Gap, Inode, TcpState};
 
 /// The rows of one table, as far as they were read.
@@ -24,6 +25,42 @@ pub(super) struct Table {
     pub(super) evidence: Evidence,
     /// Which row is about an inode, where one socket may have several.
     held: HashMap<Inode, usize>,
+}
+
+/// What a table shows: two of the same kind, of the same command, show the same at two moments.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Shown {
+    kind: Kind,
+    part: Option<Part>,
+    command: Option<String>,
+}
+
+/// The tables below that show the same.
+pub(super) struct Later {
+    /// Whether one of them has a header.
+    pub(super) header: bool,
+    /// Which run of a command the last of them belongs to.
+    run: usize,
+    /// The moment of the last of them.
+    moment: usize,
+}
+
+impl Later {
+    pub(super) fn new(last: &Table) -> Self {
+        Self {
+            header: last.evidence.header,
+            run: last.evidence.run,
+            moment: last.place.moment,
+        }
+    }
+
+    /// Returns whether a table above them was shown again by one of them: the command was run again,
+    /// the header was printed again, or a time is told between. Words alone may interrupt a table.
+    pub(super) fn replaces(&self, table: &Table) -> bool {
+        (self.header && table.evidence.header)
+            || self.run != table.evidence.run
+            || self.moment != table.place.moment
+    }
 }
 
 /// What the tables show in full. Where there are several, none is known to show the moment of
@@ -75,20 +112,19 @@ impl Table {
         }
     }
 
-    /// Returns whether a later table shows the same again.
-    pub(super) fn is_replaced_by(&self, later: &Self) -> bool {
-        let text = |table: &Self| {
-            table
-                .evidence
-                .command
-                .as_ref()
-                .map(|command| command.text.clone())
-        };
-        let again = self.evidence.header && later.evidence.header;
-        self.kind == later.kind
-            && self.evidence.part == later.evidence.part
-            && text(self) == text(later)
-            && (again || text(self).is_some() || self.place.moment != later.place.moment)
+    /// What it shows, as far as that is the same when it is shown again.
+    pub(super) fn shown(&self) -> Shown {
+        let command = self.evidence.command.as_ref();
+        Shown {
+            kind: self.kind,
+            part: self.evidence.part,
+            command: command.map(|command| command.text.clone()),
+        }
+    }
+
+    /// Returns whether a row is about a connection in CLOSE_WAIT.
+    pub(super) fn has_close_wait(&self) -> bool {
+        self.rows.iter().any(|row| row.is_in(TcpState::CloseWait))
     }
 
     fn has_both(&self) -> bool {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::facts::{Facts, asked, plain};
+use super::facts::{Facts, asked};
+use super::index::plain;
 use super::summary::{Group, Requests, Summary};
 use super::target::{Target, ThreadWait};
 use crate::model::{Access, Confidence, Connection, Inode, Pid, Process};

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
 use super::super::matching::Listeners;
+use super::index::{Index, ends, plain};
 use crate::model::{
     Connection, FutexWait, Inode, Pid, Process, Reading, Snapshot, TcpState, Thread, Timer,
     UnixSocket,
@@ -16,8 +18,7 @@ use crate::model::{
 pub struct Facts<'a> {
     /// What was seen.
     pub snapshot: &'a Snapshot,
-    connections: FxHashMap<Inode, &'a Connection>,
-    by_ends: FxHashMap<(SocketAddr, SocketAddr), &'a Connection>,
+    index: Arc<Index>,
     listeners: Listeners<'a>,
     other_listeners: Listeners<'a>,
     futexes: BTreeMap<(Pid, Pid), &'a FutexWait>,
@@ -36,23 +37,15 @@ pub(super) struct Asked {
 impl<'a> Facts<'a> {
     /// Prepares the facts of a snapshot.
     pub fn of(snapshot: &'a Snapshot) -> Self {
+        Self::with_index(snapshot, Arc::default())
+    }
+
+    /// Prepares the facts of a snapshot whose index is kept: it has to be one of the same state.
+    pub(in crate::correlate) fn with_index(snapshot: &'a Snapshot, index: Arc<Index>) -> Self {
         let sockets = &snapshot.sockets;
-        // Without an accused process nothing is looked up, and the host may have very many connections.
-        let known: &[Connection] = if snapshot.waits.followed.is_empty() {
-            &[]
-        } else {
-            &sockets.connections
-        };
-        // What was read last counts: it has the clocks.
-        let all = || known.iter().chain(&snapshot.waits.connections);
         Self {
             snapshot,
-            connections: all()
-                .filter_map(|connection| Some((connection.inode?, connection)))
-                .collect(),
-            by_ends: all()
-                .map(|connection| (ends(connection), connection))
-                .collect(),
+            index,
             listeners: Listeners::new(&sockets.listeners),
             other_listeners: Listeners::new(&sockets.other_listeners),
             futexes: snapshot
@@ -72,7 +65,7 @@ impl<'a> Facts<'a> {
 
     /// The connection with this inode.
     pub fn connection(&self, inode: Inode) -> Option<&'a Connection> {
-        self.connections.get(&inode).copied()
+        self.index.by_inode(self.snapshot, inode)
     }
 
     /// The process with this id, where it was read.
@@ -96,7 +89,7 @@ impl<'a> Facts<'a> {
     /// The other end of a connection, where it is on this host and in this network namespace.
     pub(super) fn other_end(&self, connection: &Connection) -> Option<&'a Connection> {
         let (local, remote) = ends(connection);
-        self.by_ends.get(&(remote, local)).copied()
+        self.index.by_ends(self.snapshot, (remote, local))
     }
 
     /// The listener of this host that a connection of ours leads to, by its address.
@@ -147,8 +140,7 @@ impl<'a> Facts<'a> {
         };
         let sockets = &self.snapshot.sockets;
         let mut listeners = sockets.listeners.iter().chain(&sockets.other_listeners);
-        self.connections.contains_key(&inode)
-            || listeners.any(|listener| listener.inode == Some(inode))
+        self.connection(inode).is_some() || listeners.any(|listener| listener.inode == Some(inode))
     }
 
     /// The text of the link of a descriptor.
@@ -173,16 +165,6 @@ impl<'a> Facts<'a> {
         let started = Duration::from_millis(ticks.saturating_mul(1000 / TICKS_PER_SEC));
         self.snapshot.waits.uptime?.checked_sub(started)
     }
-}
-
-/// A client of a dual-stack listener shows as `::ffff:a.b.c.d` on one side only.
-fn ends(connection: &Connection) -> (SocketAddr, SocketAddr) {
-    (plain(connection.local), plain(connection.remote))
-}
-
-/// An address without its mapping into IPv6.
-pub(super) fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Returns whether we asked on a connection and nothing has come since.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::super::activity::{self, Activity};
 use super::super::threads;
 use super::facts::{Facts, asked, threads as threads_of};
-use super::target::{Target, ThreadWait, wait_of};
+use super::target::{Target, ThreadWait};
+use super::thread::wait_of;
 use crate::model::{Connection, Inode, InodeSet, Pid, Process, Snapshot, Thread, UnixSocket};
 
 /// The most unanswered connections of one process that are followed.

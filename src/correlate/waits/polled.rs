@@ -1,8 +1,10 @@
 //! What a thread waits for that polls descriptors.
 
 use super::super::activity::Activity;
-use super::facts::{Facts, plain};
-use super::target::{Found, Target, on_connection, on_descriptor};
+use super::descriptor::{Found, on_connection, on_descriptor};
+use super::facts::Facts;
+use super::index::plain;
+use super::target::Target;
 use crate::model::{Gap, Inode, Process};
 
 pub(super) fn polled(facts: &Facts, process: &Process, fds: Option<&[u32]>, call: &str) -> Found {

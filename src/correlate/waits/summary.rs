@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::threads;
-use super::facts::{Facts, asked, plain};
-use super::target::{Target, ThreadWait, wait_of};
+use super::facts::{Facts, asked};
+use super::index::plain;
+use super::target::{Target, ThreadWait};
+use super::thread::wait_of;
 use crate::model::{Pid, Process};
 
 /// What the threads of some processes wait for.

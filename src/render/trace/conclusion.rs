@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::words;
 use crate::correlate::tracing::{AcceptRecord, AcceptVerdict, Conclusion, Fates, LeftOpen};
-use crate::model::{Trace, TraceSource};
+use crate::model::{EventKind, Trace, TraceSource};
 use crate::render::cells::TableOptions;
 use crate::render::escape::escape;
-use crate::render::table::write_text;
+use crate::render::paragraphs::write_text;
 
 /// Writes what was seen in numbers, and what it proves.
 ///
@@ -139,18 +139,17 @@ fn verdict_text(trace: &Trace, record: &AcceptRecord, verdict: AcceptVerdict) ->
 /// How many connections are left after a failed accept, which a wait need not follow.
 fn last_queue(trace: &Trace, record: &AcceptRecord) -> u32 {
     let newest_first = trace.events.iter().rev();
-    let theirs = newest_first.filter(|event| {
+    let mut theirs = newest_first.filter(|event| {
         event
             .actor
             .as_ref()
             .is_some_and(|actor| actor.tid == record.thread.tid)
     });
     theirs
-        .filter_map(|event| match event.kind {
-            crate::model::EventKind::AcceptFailed { queue, .. } => Some(queue),
+        .find_map(|event| match event.kind {
+            EventKind::AcceptFailed { queue, .. } => Some(queue),
             _ => None,
         })
-        .next()
         .unwrap_or(record.left)
 }
 

@@ -135,7 +135,7 @@ fn a_connection_that_nobody_is_seen_to_hold_is_unattributed() {
     refused.coverage.holders = Extent::Partly(Gap::NotPermitted);
     let found = only(&refused, "unattributed-close-wait");
     assert_eq!(found.confidence, Confidence::Possible);
-    assert!(found.remedies[0].contains("root"), "{found:#?}");
+    assert!(found.remedies[0].text.contains("root"), "{found:#?}");
     let young = look(vec![closed_connection(70, GRACE_MS - 1)], &[]);
     assert_eq!(ids(&young), [""; 0]);
 }

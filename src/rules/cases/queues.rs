@@ -267,7 +267,7 @@ fn what_was_not_seen_is_said_of_a_stranded_queue() {
     let refused = AcceptorState::Unclear(Doubt::Unseen(Gap::NotPermitted));
     let unseen = Case::of(vec![refused]).cause();
     assert_eq!(unseen.id, "accept-queue-stranded");
-    assert!(unseen.remedies[0].contains("root"), "{unseen:#?}");
+    assert!(unseen.remedies[0].text.contains("root"), "{unseen:#?}");
     let mut nobody = Case::of(Vec::new());
     nobody.holders = Extent::Unread(Gap::NotPermitted);
     let hidden = nobody.cause();

@@ -1,6 +1,10 @@
 //! The facts of a finding that remedies depend on.
 
 use crate::model::{Pid, Process, Software};
+use crate::rules::Advice;
+
+/// What a command begins with in the text of a remedy.
+const COMMAND: &str = "$ ";
 
 /// What a rule has found to be the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,7 +181,21 @@ impl Facts {
         self.claims.contains(&claim)
     }
 
-    pub(super) fn fill(&self, text: &str) -> String {
+    /// Fills in a remedy: its words, and the lines that begin with `$ `, which are commands.
+    pub(super) fn advice(&self, text: &str) -> Advice {
+        // Lines are told apart first: a name may hold a line break.
+        let (commands, words): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|line| line.starts_with(COMMAND));
+        Advice {
+            text: self.fill(&words.join(" ")),
+            commands: commands
+                .iter()
+                .map(|line| self.fill(line.trim_start_matches(COMMAND)))
+                .collect(),
+        }
+    }
+
+    fn fill(&self, text: &str) -> String {
         text.replace("{pid}", &self.pid.to_string())
             .replace("{tid}", &self.tid.to_string())
             .replace("{name}", &self.name)

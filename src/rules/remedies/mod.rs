@@ -5,13 +5,14 @@ mod facts;
 mod remedy;
 mod table;
 
+use super::Advice;
 use remedy::{Remedy, Topic};
 
 pub(super) use facts::{Cause, Claim, Facts};
 
 /// Returns the remedies for these facts, in the order of their topics. Of several on one topic only the
 /// closest are returned.
-pub(super) fn remedies(facts: &Facts) -> Vec<String> {
+pub(super) fn remedies(facts: &Facts) -> Vec<Advice> {
     let mut fitting: Vec<(&Remedy, u8)> = table::all()
         .filter_map(|remedy| Some((remedy, remedy.fits(facts)?)))
         .collect();
@@ -28,7 +29,7 @@ pub(super) fn remedies(facts: &Facts) -> Vec<String> {
     fitting.sort_by_key(|(remedy, _)| remedy.topic);
     fitting
         .into_iter()
-        .map(|(remedy, _)| facts.fill(remedy.text))
+        .map(|(remedy, _)| facts.advice(remedy.text))
         .collect()
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Remedy {
     pub(super) needs: &'static [Claim],
     /// Facts that refute it.
     pub(super) refuted_by: &'static [Claim],
-    /// The line. `{pid}`, `{tid}`, `{name}`, `{heir}` and `{where}` stand for what the facts say.
+    /// What to do, and after it a line for each command that does it, beginning with `$ `. `{pid}`, `{tid}`, `{name}`, `{heir}` and `{where}` stand for what the facts say.
     pub(super) text: &'static str,
 }
 

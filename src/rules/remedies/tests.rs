@@ -169,6 +169,11 @@ fn facts(finding: &'static str, cause: Cause, software: &Software, claims: &[Cla
         .fold(facts, |facts, claim| facts.with(*claim, true))
 }
 
+/// Remedies as the JSON report has them.
+fn in_words(facts: &Facts) -> Vec<String> {
+    remedies(facts).iter().map(ToString::to_string).collect()
+}
+
 fn every_combination(mut check: impl FnMut(&Facts, &[String])) {
     let claim_sets = claim_sets();
     for software in all_software() {
@@ -176,7 +181,7 @@ fn every_combination(mut check: impl FnMut(&Facts, &[String])) {
             for cause in causes {
                 for claims in &claim_sets {
                     let facts = facts(finding, *cause, &software, claims);
-                    check(&facts, &remedies(&facts));
+                    check(&facts, &in_words(&facts));
                 }
             }
         }
@@ -304,7 +309,7 @@ fn every_remedy_is_told_to_somebody_and_refuted_by_what_it_says() {
     every_combination(|facts, remedies| {
         for (index, remedy) in table::all().enumerate() {
             if !told[index] && remedy.fits(facts).is_some() {
-                told[index] = remedies.contains(&facts.fill(remedy.text));
+                told[index] = remedies.contains(&facts.advice(remedy.text).to_string());
             }
         }
     });
@@ -328,7 +333,7 @@ fn every_remedy_is_told_to_somebody_and_refuted_by_what_it_says() {
 #[test]
 fn roots_come_first_and_looks_last() {
     let plain = Software::default();
-    let busy = remedies(&facts("acceptor-busy", Cause::Kernel, &plain, &[]));
+    let busy = in_words(&facts("acceptor-busy", Cause::Kernel, &plain, &[]));
     assert!(busy[0].starts_with("it waits for the kernel"));
     assert!(busy[busy.len() - 1].starts_with("see what it does"));
 }
@@ -336,11 +341,29 @@ fn roots_come_first_and_looks_last() {
 #[test]
 fn of_one_topic_the_closest_wins() {
     let tomcat = software(Runtime::Jvm, None, Some(Server::Tomcat));
-    let told = remedies(&facts("acceptor-busy", Cause::Lock, &tomcat, &[]));
+    let told = in_words(&facts("acceptor-busy", Cause::Lock, &tomcat, &[]));
     assert!(told[0].starts_with("Tomcat: "), "{told:?}");
     assert!(!told.iter().any(|remedy| remedy.starts_with("Java: ")));
     assert!(
         told.iter()
             .any(|remedy| remedy.contains("jcmd 7 Thread.print"))
     );
+}
+
+#[test]
+fn commands_are_whole_and_apart_from_the_words() {
+    let plain = Software::default();
+    let mut facts = facts("acceptor-busy", Cause::Nap, &plain, &[]);
+    let told = remedies(&facts);
+    let look = told.last().expect("there is one");
+    assert_eq!(look.text, "see what it does");
+    assert_eq!(look.commands[0], "cat /proc/7/task/7/stack");
+    assert!(
+        look.to_string().contains("stack, or gdb -p 7 -batch"),
+        "{look}"
+    );
+    // A name that looks like a command is none.
+    facts = facts.heir("x\n$ reboot".to_owned());
+    let advice = facts.advice("end {heir}\n$ kill {pid}");
+    assert_eq!(advice.commands, ["kill 7"]);
 }

@@ -2,12 +2,13 @@
 
 use std::process::{Child, Command, Stdio};
 
+use super::other_means::is_open;
 use super::{
     Aid, headline, helper, helper_waits, listener_lines, signal, steps, stick, with_faults,
 };
 use crate::support::{
-    Program, SHORT_GRACE, connect_many, doctor_command, have, in_private_network, outlast, queue,
-    run, start_server, stop, talk, wait_for_queue, wait_until,
+    Program, SHORT_GRACE, close, connect_many, doctor_command, have, in_private_network, outlast,
+    queue, run, start_server, stop, talk, wait_for_queue, wait_until,
 };
 
 /// The helper is killed at each of its calls that change something, and then its parent as well.
@@ -165,5 +166,169 @@ fn killed_at_whatever_it_writes_it_leaves_the_registration_as_it_was() {
         }
         assert_eq!(listener_lines(server.pid()), before);
         drop(clients);
+    });
+}
+
+/// How many system calls the main thread of a run makes.
+fn count_calls(arguments: &[&str]) -> usize {
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    let trace = folder.path().join("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-qq", "-o"]).arg(&trace);
+    strace.arg(env!("CARGO_BIN_EXE_closewait-doctor"));
+    run(strace.args(arguments));
+    let text = std::fs::read_to_string(&trace).expect("strace wrote it");
+    text.lines().filter(|line| line.contains('(')).count()
+}
+
+/// At which of the calls after the plan a run is killed: some of them, or each where that is asked for.
+fn kills(plan: usize, whole: usize) -> Vec<usize> {
+    let asked = std::env::var_os("CLOSEWAIT_DOCTOR_SOAK").is_some_and(|value| value == "1");
+    let step = if asked {
+        7
+    } else {
+        (whole.saturating_sub(plan) / 6).max(1)
+    };
+    (plan..whole).step_by(step).collect()
+}
+
+/// Kills `relieve --yes` at its system calls, one after the other, and lets `check` judge each time.
+fn assert_killed_anywhere(
+    aid: &Aid,
+    arguments: &[&str],
+    mut make: impl FnMut(),
+    check: impl Fn(usize),
+) {
+    let planned = aid.arguments(arguments);
+    let carried_out = [&planned[..], &["--yes"]].concat();
+    make();
+    let plan = count_calls(&planned);
+    let whole = count_calls(&carried_out);
+    assert!(whole > plan, "{plan} calls of a plan, {whole} of all");
+    for call in kills(plan, whole) {
+        make();
+        let mut strace = Command::new("strace");
+        strace.args(["-qq", "-o", "/dev/null", "-e"]);
+        strace.arg(format!("inject=all:signal=KILL:when={call}"));
+        run(strace
+            .arg(env!("CARGO_BIN_EXE_closewait-doctor"))
+            .args(&carried_out));
+        wait_until("the helper has ended", || !helper_waits());
+        check(call);
+    }
+}
+
+/// A registration that is changed for a while is as it was, or is brought back.
+fn assert_registration_survives(server: &[&str], method: &[&str]) {
+    if !have("strace") {
+        return;
+    }
+    let server = start_server(server);
+    let before = listener_lines(server.pid());
+    let aid = Aid::new();
+    let mut clients = Vec::new();
+    let arguments = [&["--port", "8080"], method].concat();
+    assert_killed_anywhere(
+        &aid,
+        &arguments,
+        || stick_more(&server, &mut clients),
+        |call| {
+            let left = listener_lines(server.pid());
+            assert!(!left.is_empty(), "call {call}: the server is deaf");
+            aid.run(&["--port", "8080", "--undo", "--yes"]).json();
+            assert_eq!(listener_lines(server.pid()), before, "call {call}");
+            assert!(aid.is_empty(), "call {call}");
+        },
+    );
+}
+
+#[test]
+fn killed_at_any_call_of_an_exclusive_rearm_the_server_is_as_before() {
+    in_private_network(|| {
+        assert_registration_survives(&["stall", "--exclusive"], &["--method", "rearm"]);
+    });
+}
+
+#[test]
+fn killed_at_any_call_of_level_it_can_be_undone() {
+    in_private_network(|| {
+        assert_registration_survives(&["stall"], &["--method", "level", "--watch", "1s"]);
+    });
+}
+
+#[test]
+fn killed_at_any_call_of_drain_no_live_client_is_closed() {
+    in_private_network(|| {
+        if !have("strace") {
+            return;
+        }
+        let _server = start_server(&["never-accepts"]);
+        let aid = Aid::new();
+        assert_killed_anywhere(
+            &aid,
+            &["--port", "8080", "--method", "drain"],
+            || {
+                for client in connect_many(2) {
+                    close(client);
+                }
+                outlast(SHORT_GRACE);
+            },
+            |call| assert!(aid.is_empty(), "call {call}"),
+        );
+        let live = connect_many(2);
+        outlast(SHORT_GRACE);
+        aid.run(&["--port", "8080", "--method", "drain", "--yes"]);
+        assert!(live.iter().all(is_open));
+    });
+}
+
+#[test]
+fn killed_at_any_call_of_close_leaked_only_leaked_connections_end() {
+    in_private_network(|| {
+        if !have("strace") {
+            return;
+        }
+        let server = start_server(&["unclosed-after-eof"]);
+        let live = connect_many(2);
+        let pid = server.pid().to_string();
+        let aid = Aid::new();
+        assert_killed_anywhere(
+            &aid,
+            &["--pid", &pid, "--method", "close-leaked"],
+            || {
+                for client in connect_many(2) {
+                    close(client);
+                }
+                outlast(SHORT_GRACE);
+            },
+            |call| assert!(live.iter().all(is_open), "call {call}"),
+        );
+    });
+}
+
+#[test]
+fn killed_at_any_call_of_continue_the_server_is_stopped_or_runs() {
+    in_private_network(|| {
+        if !have("strace") {
+            return;
+        }
+        let server = start_server(&["healthy"]);
+        let aid = Aid::new();
+        let pid = server.pid();
+        let mut clients = Vec::new();
+        assert_killed_anywhere(
+            &aid,
+            &["--port", "8080", "--method", "continue"],
+            || {
+                stop(pid);
+                clients.extend(connect_many(2));
+                outlast(SHORT_GRACE);
+            },
+            |_| {},
+        );
+        super::resume(pid);
+        for client in &mut clients {
+            talk(client);
+        }
     });
 }

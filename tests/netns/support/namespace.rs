@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 const INSIDE: &str = "CLOSEWAIT_DOCTOR_TEST_INSIDE";
 const MUST_RUN: &str = "CLOSEWAIT_DOCTOR_TESTS_MUST_RUN";
 const SKIPPED: &str = "SKIPPED:";
+const FIGURE: &str = "FIGURE:";
 
 /// Runs the body of a test in a network namespace of its own, in which only the loopback interface is there and up.
 pub(crate) fn in_private_network<Body: Fn()>(body: Body) {
@@ -73,7 +74,8 @@ fn run_again(test: &str, unshare: &str) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );
-    for line in stderr.lines().filter(|line| line.starts_with(SKIPPED)) {
+    let is_told = |line: &&str| line.starts_with(SKIPPED) || line.starts_with(FIGURE);
+    for line in stderr.lines().filter(is_told) {
         say_loudly(line);
     }
     assert!(
@@ -160,6 +162,11 @@ fn skip(test: &str, reason: &str) {
         "{line}, and {MUST_RUN} is set"
     );
     say_loudly(&line);
+}
+
+/// Tells a figure that a test found and does not judge.
+pub(crate) fn tell_figure(figure: &str) {
+    say_loudly(&format!("{FIGURE} {figure}"));
 }
 
 /// Writes past the test runner, which hides what a passing test prints.

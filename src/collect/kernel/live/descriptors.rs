@@ -48,6 +48,20 @@ pub(super) fn for_each_number(
     Ok(())
 }
 
+/// Lists the first entries of a directory whose names are numbers, in order.
+pub(super) fn first_numbers(directory: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u32>> {
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    let mut numbers = Vec::new();
+    while numbers.len() < most
+        && let Some(entry) = entries.next()
+    {
+        numbers.extend(parse_number(entry?.file_name().to_bytes()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
 /// Reads decimal digits, and nothing else.
 pub(super) fn parse_number(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() {

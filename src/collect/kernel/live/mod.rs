@@ -15,7 +15,7 @@ mod no_pass;
 mod timed_reads;
 mod travel;
 mod unaccounted;
-mod unix;
+pub(super) mod unix;
 mod unlisted;
 
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ use crate::collect::kernel::{
 };
 use crate::collect::rights;
 use crate::model::{Host, InodeSet, Pid};
-use descriptors::{for_each_number, open_directory};
+use descriptors::{first_numbers, for_each_number, open_directory};
 use dump::RECEIVE_BYTES;
 #[cfg(feature = "bpf")]
 use holder_pass::HolderPass;
@@ -304,6 +304,15 @@ impl Kernel for LiveKernel {
             let mut numbers = Vec::new();
             for_each_number(directory.as_fd(), |number, _| numbers.push(number))?;
             Ok(numbers)
+        };
+        list().map_err(|error| KernelError::new(path, &error))
+    }
+
+    /// The kernel lists descriptors in order (`proc_readfd_common`), so that the rest of a long table need not be read.
+    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError> {
+        let list = || -> io::Result<Vec<u32>> {
+            let directory = open_directory(&self.procfs.join(path))?;
+            first_numbers(directory.as_fd(), most.saturating_add(1))
         };
         list().map_err(|error| KernelError::new(path, &error))
     }

@@ -28,7 +28,7 @@ pub(super) fn dump() -> io::Result<Vec<UnixSocket>> {
     let mut buffer = Vec::with_capacity(RECEIVE_BYTES);
     while sockets.len() < MOST_SOCKETS {
         receive(&socket, &mut buffer)?;
-        if decode(&buffer, &mut sockets)? {
+        if decode_unix_datagram(&buffer, &mut sockets)? {
             break;
         }
     }
@@ -62,8 +62,12 @@ fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// Decodes one datagram. Returns whether it was the last one.
-fn decode(mut bytes: &[u8], sockets: &mut Vec<UnixSocket>) -> io::Result<bool> {
+/// Decodes one datagram of a dump of unix sockets. Returns whether it was the last one.
+///
+/// # Errors
+///
+/// When it is no netlink message, or the kernel refuses the request.
+pub fn decode_unix_datagram(mut bytes: &[u8], sockets: &mut Vec<UnixSocket>) -> io::Result<bool> {
     while !bytes.is_empty() {
         let message = NetlinkBuffer::new_checked(bytes).map_err(io::Error::other)?;
         match message.message_type() {

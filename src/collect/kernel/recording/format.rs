@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -94,8 +95,14 @@ pub struct RecordedHost {
 pub struct RecordedScope {
     /// Ports on either end; empty for all.
     pub ports: Vec<PortRange>,
+    /// Addresses that narrow their ports; empty for all.
+    #[serde(default)]
+    pub addresses: Vec<SocketAddr>,
     /// Processes; empty for all.
     pub pids: Vec<u32>,
+    /// Names of processes or units; empty for all.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// The network namespace as it was named.
     pub netns: Option<String>,
     /// Whether it was every namespace.
@@ -127,7 +134,9 @@ impl From<&Scope> for RecordedScope {
     fn from(scope: &Scope) -> Self {
         Self {
             ports: scope.ports.clone(),
+            addresses: scope.addresses.clone(),
             pids: scope.pids.clone(),
+            names: scope.names.clone(),
             netns: scope.netns.clone(),
             all_netns: scope.all_netns,
         }
@@ -138,7 +147,9 @@ impl From<RecordedScope> for Scope {
     fn from(scope: RecordedScope) -> Self {
         Self {
             ports: scope.ports,
+            addresses: scope.addresses,
             pids: scope.pids,
+            names: scope.names,
             netns: scope.netns,
             all_netns: scope.all_netns,
         }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::redact::REDACTED;
 use crate::model::{Library, Server};
+
+/// Replaces everything that was taken out.
+pub(super) const REDACTED: &str = "redacted";
 
 /// The folders that were taken out so far: files of one name in two folders stay two files.
 #[derive(Default)]

@@ -17,6 +17,7 @@ use crate::model::{Host, InodeSet, PortRange};
 ///
 /// A question that was asked several times is answered in the recorded order, and from then on
 /// with the last answer.
+#[derive(Clone)]
 pub struct RecordedKernel {
     header: Header,
     /// Where it is now.
@@ -69,6 +70,34 @@ impl RecordedKernel {
                     .all(|range| recorded.iter().any(|wide| wide.covers(*range))))
     }
 
+    /// The question as it was recorded: a dump of more states answers one of fewer, and the decoder sorts them out.
+    fn recorded(&self, netns: Option<String>, question: &Question) -> (Option<String>, Question) {
+        let key = (netns, question.clone());
+        let Question::Sockets(wanted) = question else {
+            return key;
+        };
+        if self.answers.contains_key(&key) {
+            return key;
+        }
+        let wider = self.answers.keys().filter(|(netns, recorded)| {
+            let Question::Sockets(dump) = recorded else {
+                return false;
+            };
+            // Remainders of closed sockets are in states that may not be wanted at all.
+            let narrowed = SocketDump {
+                states: wanted.states,
+                full_sockets_only: wanted.full_sockets_only,
+                ..dump.clone()
+            };
+            *netns == key.0 && narrowed == *wanted && dump.states & wanted.states == wanted.states
+        });
+        let narrowest = wider.min_by_key(|(_, recorded)| match recorded {
+            Question::Sockets(dump) => dump.states.count_ones(),
+            _ => u32::MAX,
+        });
+        narrowest.cloned().unwrap_or(key)
+    }
+
     /// A copy of the next answer.
     fn next(&mut self, question: &Question) -> Result<Answer, KernelError> {
         self.look_up(question).cloned()
@@ -77,7 +106,7 @@ impl RecordedKernel {
     /// The next answer. A dump is large, so it is not copied.
     fn look_up(&mut self, question: &Question) -> Result<&Answer, KernelError> {
         let netns = self.netns.clone().filter(|_| question.depends_on_netns());
-        let key = (netns, question.clone());
+        let key = self.recorded(netns, question);
         let missing = || KernelError::not_recorded(describe(question));
         let outcomes = self.answers.get_mut(&key).ok_or_else(missing)?;
         // What stays as it is may be asked again; time does not stand still.

@@ -181,6 +181,15 @@ impl Kernel for Recorder<'_> {
         self.note(Question::ReadLink(path.to_owned()), answer, Answer::Text)
     }
 
+    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError> {
+        let answer = self.kernel.list_lowest(path, most);
+        self.note(
+            Question::ListNumbers(path.to_owned()),
+            answer,
+            Answer::Numbers,
+        )
+    }
+
     fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError> {
         let answer = self.kernel.list_numbers(path);
         self.note(

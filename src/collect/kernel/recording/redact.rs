@@ -13,14 +13,11 @@ use netlink_packet_core::NetlinkBuffer;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, SOCK_DIAG_BY_FAMILY};
 
 use super::format::{Answer, Bytes, Entry, Header, Outcome, Question};
-use super::names::{self, Folders};
+use super::names::{self, Folders, REDACTED};
 use crate::collect::kernel::UnlistedSockets;
 
 /// Where the two addresses lie in `struct inet_diag_msg`.
 const ADDRESS_OFFSETS: [usize; 2] = [8, 24];
-
-/// Replaces everything that was taken out.
-pub(super) const REDACTED: &str = "redacted";
 
 /// The replacements made so far.
 #[derive(Default)]
@@ -36,6 +33,9 @@ pub(super) struct Redactor {
 impl Redactor {
     pub(super) fn redact(&mut self, header: &mut Header, entries: &mut [Entry]) {
         REDACTED.clone_into(&mut header.host.hostname);
+        for address in &mut header.scope.addresses {
+            address.set_ip(self.replace(address.ip()));
+        }
         header.scope.netns = header.scope.netns.take().map(|_| REDACTED.to_owned());
         // First the files that name cgroups, then the questions that contain those names.
         for entry in &mut *entries {

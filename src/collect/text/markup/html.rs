@@ -56,10 +56,12 @@ pub(super) fn plain(text: &str) -> String {
 fn without_tags(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = rest.find(['<', '[']) {
+    let mut rows = TableRows::default();
+    while let Some(start) = rest.find(['<', '[', '{']) {
         let (before, tag) = rest.split_at(start);
-        out.push_str(before);
+        rows.push(before, &mut out);
         if let Some((replacement, length)) = parse_tag(tag) {
+            rows.pass(tag);
             out.push_str(replacement);
             rest = &tag[length..];
         } else {
@@ -67,13 +69,44 @@ fn without_tags(text: &str) -> String {
             rest = &tag[1..];
         }
     }
-    out.push_str(rest);
+    rows.push(rest, &mut out);
     out
+}
+
+/// Whether a row of a table is open, in which the end of a line is a blank.
+#[derive(Default)]
+struct TableRows {
+    is_open: bool,
+}
+
+impl TableRows {
+    fn pass(&mut self, tag: &str) {
+        let starts = |name: &str| {
+            let start = tag.get(..name.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+        };
+        if starts("<td") || starts("<th") {
+            self.is_open = true;
+        } else if starts("</tr") || starts("<tr") || starts("</table") {
+            self.is_open = false;
+        }
+    }
+
+    fn push(&self, text: &str, out: &mut String) {
+        if self.is_open {
+            out.extend(text.chars().map(|c| if c == '\n' { ' ' } else { c }));
+        } else {
+            out.push_str(text);
+        }
+    }
 }
 
 /// What stands for a tag at the start of `text`, and its length.
 fn parse_tag(text: &str) -> Option<(&'static str, usize)> {
     const LONGEST_TAG: usize = 400;
+    if text.starts_with('{') {
+        return parse_wiki_tag(text);
+    }
     let is_html = text.starts_with('<');
     let inside = text[1..].trim_start_matches('/');
     let name_length = inside
@@ -102,6 +135,21 @@ fn parse_tag(text: &str) -> Option<(&'static str, usize)> {
         .take(LONGEST_TAG)
         .position(|byte| byte == closing as u8)?;
     Some((replacement, end + 1))
+}
+
+/// `{color:red}`, `{noformat}` of a wiki, and the braces around what is set in one width.
+fn parse_wiki_tag(text: &str) -> Option<(&'static str, usize)> {
+    const TAGS: [&str; 5] = ["color", "noformat", "code", "quote", "panel"];
+    const LONGEST_TAG: usize = 80;
+    let inside = &text[1..];
+    let name_length = inside.bytes().take_while(u8::is_ascii_lowercase).count();
+    let is_tag =
+        TAGS.contains(&&inside[..name_length]) && inside[name_length..].starts_with(['}', ':']);
+    let end = text
+        .bytes()
+        .take(LONGEST_TAG)
+        .position(|byte| byte == b'}')?;
+    is_tag.then_some(("", end + 1))
 }
 
 /// `[code]`, `[b]`: of one letter, or a word that is no host.
@@ -186,6 +234,11 @@ mod tests {
             ("users:((&quot;web&quot;,pid=7))", "users:((\"web\",pid=7))"),
             ("&amp;quot;x&#39;&#x27;", "\"x''"),
             ("a & b; &unknown; &", "a & b; &unknown; &"),
+            ("{color:#ff0000}x{color} {noformat} {x} {", "x  {x} {"),
+            (
+                "<tr>\n<td>1</td>\n<td>2</td>\n</tr>\nx",
+                "\n\n 1   2   \n\nx",
+            ),
             ("<", "<"),
             ("<b", "<b"),
         ] {

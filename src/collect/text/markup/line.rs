@@ -5,6 +5,7 @@ use std::borrow::Cow;
 /// The line without marks. Blanks at its end stay: they may tell where a terminal broke it.
 pub(super) fn plain(line: &str) -> Cow<'_, str> {
     let line = without_leading_marks(line);
+    let line = without_quotes(without_braces(line));
     let line = without_emphasis(line);
     match without_bars(&line) {
         Some(cells) => Cow::Owned(cells),
@@ -62,13 +63,31 @@ fn after_glued_mark(line: &str) -> Option<&str> {
     ROWS.iter().any(|row| rest.starts_with(row)).then_some(rest)
 }
 
+/// Takes off the braces with which a wiki sets text in one width; they may end on another line.
+fn without_braces(line: &str) -> &str {
+    let line = line.trim_start().strip_prefix("{{").unwrap_or(line);
+    line.trim_end().strip_suffix("}}").unwrap_or(line)
+}
+
+/// Takes off what a list of texts and the like put around the whole line.
+fn without_quotes(line: &str) -> &str {
+    const AROUND: [(&str, &str); 3] = [("\"", "\""), ("'", "'"), ("__", "__")];
+    let bare = line.trim().trim_end_matches([',', ' ']);
+    let inside = AROUND.iter().find_map(|(start, end)| {
+        let inside = bare.strip_prefix(start)?.strip_suffix(end)?;
+        (!inside.is_empty()).then_some(inside)
+    });
+    // A shell's line goes on behind a backslash.
+    inside.unwrap_or_else(|| line.strip_suffix(" \\").unwrap_or(line))
+}
+
 fn without_emphasis(line: &str) -> Cow<'_, str> {
     let has_marks = line.contains(['`', '\\']) || line.contains("**") || line.contains("~~");
     let ends_bold = ends_with_mark(line);
     if !has_marks && !ends_bold {
         return Cow::Borrowed(line);
     }
-    let mut plain = line.replace('`', "").replace("**", "").replace("~~", "");
+    let mut plain = without_bold(&line.replace('`', "").replace("~~", ""));
     if plain.contains('\\') {
         plain = without_escapes(&plain);
     }
@@ -76,6 +95,22 @@ fn without_emphasis(line: &str) -> Cow<'_, str> {
         plain.pop();
     }
     Cow::Owned(plain)
+}
+
+/// Takes off `**`, but where it stands for a part of an address: `10.0.0.**:80`.
+fn without_bold(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("**") {
+        plain.push_str(before);
+        let is_hidden = before.ends_with('.') || after.starts_with(['.', ':']);
+        if is_hidden {
+            plain.push_str("**");
+        }
+        rest = after;
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// A star that closes what one opened: not the star of an address.

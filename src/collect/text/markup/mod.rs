@@ -4,42 +4,56 @@
 //! one works on each line. What is left are lines as the command printed them, as far as that
 //! can be had back.
 
+mod escaped;
 mod html;
 mod json;
 mod line;
 mod mail;
+mod rows;
 mod terminal;
 mod wrap;
 
 use std::borrow::Cow;
 
 pub(super) use json::is_json;
+pub(super) use wrap::PlainLine;
 
-/// A line without markup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PlainLine {
-    /// How many lines of the text it was.
-    pub parts: usize,
-    /// What it says, trimmed.
-    pub text: String,
-}
-
-/// Decodes bytes: UTF-8, UTF-16 with a byte-order mark (as Windows consoles write it), and bytes
-/// that are neither as Latin-1, in which old message catalogues are.
+/// Decodes bytes: UTF-8, UTF-16 (as Windows consoles write it) with or without a byte-order mark,
+/// and bytes that are neither as Latin-1, in which old message catalogues are.
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     match bytes {
         [0xff, 0xfe, rest @ ..] => Cow::Owned(utf16(rest, u16::from_le_bytes)),
         [0xfe, 0xff, rest @ ..] => Cow::Owned(utf16(rest, u16::from_be_bytes)),
+        _ if has_zeros_at(bytes, 1) => Cow::Owned(utf16(bytes, u16::from_le_bytes)),
+        _ if has_zeros_at(bytes, 0) => Cow::Owned(utf16(bytes, u16::from_be_bytes)),
         _ => utf8_or_latin1(bytes),
     }
 }
 
+/// So much of a text tells how it is coded.
+const BEGINNING: usize = 4096;
+
+/// Returns whether nearly every second byte is zero and hardly any other: Latin letters in UTF-16.
+fn has_zeros_at(bytes: &[u8], parity: usize) -> bool {
+    const NEARLY_ALL_PERCENT: usize = 90;
+    const HARDLY_ANY_PERCENT: usize = 5;
+    let beginning = &bytes[..bytes.len().min(BEGINNING)];
+    let pairs = beginning.len() / 2;
+    let zeros = |parity: usize| {
+        let chosen = beginning.iter().skip(parity).step_by(2);
+        chosen.filter(|byte| **byte == 0).count() * 100
+    };
+    pairs > 0
+        && zeros(parity) >= pairs * NEARLY_ALL_PERCENT
+        && zeros(1 - parity) <= pairs * HARDLY_ANY_PERCENT
+}
+
 /// Whether bytes are a program, an archive or the like rather than text.
 pub fn is_binary(bytes: &[u8]) -> bool {
-    const BEGINNING: usize = 4096;
     /// A terminal's log may hold a few.
     const MOST_ZEROS_IN_TEXT: usize = 8;
-    let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let wide = marked || has_zeros_at(bytes, 0) || has_zeros_at(bytes, 1);
     let beginning = &bytes[..bytes.len().min(BEGINNING)];
     let parts = beginning.split(|byte| *byte == 0).count();
     !wide && parts > MOST_ZEROS_IN_TEXT + 1
@@ -68,11 +82,12 @@ fn utf8_or_latin1(bytes: &[u8]) -> Cow<'_, str> {
 pub(super) fn plain_lines(text: &str) -> Vec<PlainLine> {
     let unwrapped = json::table_within(text);
     let text = unwrapped.as_deref().unwrap_or(text);
-    let text = mail::plain(text);
+    let text = escaped::plain(text);
+    let text = mail::plain(&text);
     let text = terminal::plain(&text);
     let text = html::plain(&text);
     let lines = text.split('\n').map(line::plain);
-    wrap::join(lines)
+    rows::apart(wrap::join(lines))
 }
 
 #[cfg(test)]
@@ -94,6 +109,8 @@ mod tests {
         assert_eq!(decode("OUÇA".as_bytes()), "OUÇA");
         assert_eq!(decode(b"\xff\xfet\0c\0p\0"), "tcp");
         assert_eq!(decode(b"\xfe\xff\0t\0c\0p"), "tcp");
+        assert_eq!(decode(b"t\0c\0p\0"), "tcp");
+        assert_eq!(decode(b"\0t\0c\0p"), "tcp");
     }
 
     #[test]
@@ -122,6 +139,13 @@ mod tests {
             "│ tcp │ 1 │ 0 │ 10.0.0.1:80 │ 10.0.0.2:5 │ CLOSE_WAIT │ 7/web │",
             "*tcp 1 0 10.0.0.1:80 10.0.0.2:5 CLOSE_WAIT 7/web*",
             "[code]tcp 1 0 10.0.0.1:80 10.0.0.2:5 CLOSE_WAIT 7/web[/code]",
+            "<tr>\n<td>tcp</td>\n<td>1</td>\n<td>0</td>\n<td>10.0.0.1:80</td>\n<td>10.0.0.2:5</td>\n<td>CLOSE_WAIT</td>\n<td>7/web</td>\n</tr>",
+            "{{tcp 1 0 10.0.0.1:80 10.0.0.2:5 CLOSE_WAIT 7/web}}",
+            "tcp 1 0 10.0.0.1:80 10.0.0.2:5 {color:red}CLOSE_WAIT{color} 7/web",
+            "__tcp 1 0 10.0.0.1:80 10.0.0.2:5 CLOSE_WAIT 7/web__",
+            "\"tcp 1 0 10.0.0.1:80 10.0.0.2:5 CLOSE_WAIT 7/web\",",
+            "- 'tcp 1 0 10.0.0.1:80 10.0.0.2:5 CLOSE_WAIT 7/web'",
+            "tcp 1 0 10.0.0.1:80 10.0.0.2:5 CLOSE_WAIT 7/web \\",
         ] {
             let lines = texts(marked);
             let words: Vec<&str> = lines

@@ -19,6 +19,9 @@ pub(super) fn plain(text: &str) -> String {
                 characters.next();
                 escape_sequence(&mut characters, &mut out);
             }
+            // As a picture of the control character, or as a program's source spells it.
+            '\u{241b}' => escape_sequence(&mut characters, &mut out),
+            '\\' => backslash(&mut characters, &mut out),
             '[' => bracket(&mut characters, &mut out),
             '\r' => {
                 if characters.peek() != Some(&'\n') {
@@ -58,6 +61,21 @@ fn escape_sequence(characters: &mut Peekable<Chars>, out: &mut String) {
         Some('D' | 'E' | 'M') => out.push('\n'),
         Some(_) | None => {}
     }
+}
+
+/// `\033[1m`, `\x1b[1m`, `\u001b[1m`, `\e[1m`; any other backslash stays.
+fn backslash(characters: &mut Peekable<Chars>, out: &mut String) {
+    const SPELLINGS: [&str; 6] = ["033[", "x1b[", "x1B[", "u001b[", "u001B[", "e["];
+    let rest = characters.clone();
+    let is_next = |spelling: &&&str| rest.clone().take(spelling.len()).eq(spelling.chars());
+    let Some(spelling) = SPELLINGS.iter().find(is_next) else {
+        out.push('\\');
+        return;
+    };
+    for _ in 0..spelling.len() {
+        characters.next();
+    }
+    control_sequence(characters, out);
 }
 
 /// A title or another string for the terminal, up to BEL or `ESC \`.
@@ -163,6 +181,10 @@ mod tests {
             ("12/[migration]", "12/[migration]"),
             ("[39;49mx", "x"),
             ("CLOSE\u{2011}WAIT", "CLOSE-WAIT"),
+            ("\\033[1;31mred\\033[0m", "red"),
+            ("\\x1b[31mred\\u001b[m \\e[1mbold", "red bold"),
+            ("\u{241b}[31mred\u{241b}[0m", "red"),
+            ("C:\\Users\\eva \\n", "C:\\Users\\eva \\n"),
             ("\x1b", ""),
             ("\x1b[", ""),
         ] {

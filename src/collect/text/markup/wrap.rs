@@ -3,8 +3,16 @@
 use std::borrow::Cow;
 
 use super::super::endpoint::parse_endpoint;
-use super::super::{find, lsof, place};
-use super::PlainLine;
+use super::super::{find, lsof, net_tcp, place};
+
+/// A line without markup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct PlainLine {
+    /// How many lines of the text it was.
+    pub parts: usize,
+    /// What it says, trimmed.
+    pub text: String,
+}
 
 /// No terminal is narrower than this.
 const NARROWEST: usize = 40;
@@ -83,6 +91,9 @@ fn width(line: &str) -> usize {
 /// Returns whether a line is the rest of the one before: it begins none, and spoils no row.
 fn goes_on_in(last: &PlainLine, line: &str) -> bool {
     if last.parts >= MOST_PARTS || !continues(line) || !same_start_is_missing(&last.text, line) {
+        return false;
+    }
+    if net_tcp::ends_with_column(&last.text) || lsof::is_name_field(&last.text) {
         return false;
     }
     let is_row = |text: &str| find::recognise(text.trim(), None).is_row();

@@ -144,8 +144,8 @@ pub(super) const REMEDIES: &[Remedy] = &[
         &[UNWATCHED],
         &[Cause::Orphan],
         Anyone,
-        "right now: end {name} (kill {pid}) if the server is gone: the port is free then, and all that wait \
-         are reset",
+        "right now: end {name} if the server is gone: the port is free then, and all that wait are reset\n\
+         $ kill {pid}",
     ),
     remedy(
         Code,
@@ -184,8 +184,8 @@ pub(super) const REMEDIES: &[Remedy] = &[
         &[EDGE],
         &[],
         Anyone,
-        "right now: closewait-doctor relieve {where} shows how to wake it without a restart (a plan: it \
-         changes nothing); restarting {name} resets all that wait",
+        "right now: wake it without a restart (this prints a plan and changes nothing); restarting {name} \
+         resets all that wait\n$ closewait-doctor relieve {where}",
     )
     .unless(&[Claim::RuntimeEdges]),
     remedy(
@@ -202,7 +202,7 @@ pub(super) const REMEDIES: &[Remedy] = &[
         &[LIMIT],
         &[],
         Anyone,
-        "first find what holds the descriptors: ls -l /proc/{pid}/fd; other findings may name a leak",
+        "first find what holds the descriptors; other findings may name a leak\n$ ls -l /proc/{pid}/fd",
     ),
     remedy(
         Now,

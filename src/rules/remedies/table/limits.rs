@@ -20,7 +20,7 @@ pub(super) const REMEDIES: &[Remedy] = &[
         &[LIMIT],
         &[],
         AS_STARTED,
-        "right now: prlimit --pid {pid} --nofile=SOFT:HARD raises the limit of the running process",
+        "right now: raise the limit of the running process\n$ prlimit --pid {pid} --nofile=SOFT:HARD",
     ),
     remedy(
         ForGood,

@@ -11,17 +11,17 @@ pub(super) const REMEDIES: &[Remedy] = &[
         &[BUSY],
         &[],
         Whom::Anyone,
-        "see what it does: cat /proc/{pid}/task/{tid}/stack, or gdb -p {pid} -batch -ex 'thread apply all bt'",
+        "see what it does\n$ cat /proc/{pid}/task/{tid}/stack\n$ gdb -p {pid} -batch -ex 'thread apply all bt'",
     ),
     // https://docs.oracle.com/en/java/javase/21/docs/specs/man/jcmd.html
     look(
         &[Runtime::Jvm],
-        "see what it does: jcmd {pid} Thread.print, or jstack {pid}",
+        "see what it does\n$ jcmd {pid} Thread.print\n$ jstack {pid}",
     ),
     // https://github.com/benfred/py-spy
     look(
         &[Runtime::Python],
-        "see what it does: py-spy dump --pid {pid}",
+        "see what it does\n$ py-spy dump --pid {pid}",
     ),
     // https://pkg.go.dev/net/http/pprof and os/signal: an unhandled SIGQUIT prints the stacks and exits.
     look(
@@ -32,7 +32,7 @@ pub(super) const REMEDIES: &[Remedy] = &[
     // https://nodejs.org/api/debugger.html
     look(
         &[Runtime::Node],
-        "see what it does: node inspect -p {pid} (it opens the inspector by SIGUSR1)",
+        "see what it does (it opens the inspector by SIGUSR1)\n$ node inspect -p {pid}",
     ),
     // https://www.erlang.org/doc/man/erlang#process_info-2
     look(
@@ -43,10 +43,10 @@ pub(super) const REMEDIES: &[Remedy] = &[
     // https://rbspy.github.io
     look(
         &[Runtime::Ruby],
-        "see what it does: rbspy snapshot --pid {pid}",
+        "see what it does\n$ rbspy snapshot --pid {pid}",
     ),
     // https://github.com/adsr/phpspy
-    look(&[Runtime::Php], "see what it does: phpspy -p {pid}"),
+    look(&[Runtime::Php], "see what it does\n$ phpspy -p {pid}"),
     // https://www.php.net/manual/en/install.fpm.configuration.php
     remedy(
         Look,
@@ -59,7 +59,7 @@ pub(super) const REMEDIES: &[Remedy] = &[
     // https://learn.microsoft.com/en-us/dotnet/core/diagnostics/dotnet-stack
     look(
         &[Runtime::DotNet],
-        "see what it does: dotnet-stack report -p {pid}",
+        "see what it does\n$ dotnet-stack report -p {pid}",
     ),
 ];
 
