@@ -40,8 +40,11 @@
 //! - [`rules`]: the correlated analysis to findings, with remedies. Pure;
 //! - [`report`]: what renderers see, and the thresholds of `check`;
 //! - [`look`]: takes a look, phase by phase, and reports it;
+//! - [`follow`]: looks taken again and again: which findings are the same, how they go. Pure;
 //! - [`act`]: what touches the server (`probe`, `relieve`), and returns what came of it;
 //! - [`render`]: reports to bytes, one file a format;
+//! - [`serve`]: the exporter's server;
+//! - `watch`: the full screen of `watch`, without a terminal (feature `watch`);
 //! - [`cli`]: arguments, the clock, standard output, exit codes.
 //!
 //! `docs/architecture.md` has the reasons. The library serves the program and its tests; its interface is not promised

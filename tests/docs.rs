@@ -20,7 +20,9 @@ use flate2::Compression;
 use flate2::read::GzEncoder;
 use serde_json::Value;
 
-const COMMANDS: [&str; 6] = ["scan", "check", "explain", "record", "probe", "relieve"];
+const COMMANDS: [&str; 9] = [
+    "scan", "check", "explain", "record", "probe", "relieve", "exporter", "watch", "trace",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

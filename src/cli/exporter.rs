@@ -13,10 +13,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use super::follower::{Follower, Taken};
-use super::options::{TargetArgs, parse_duration};
+use super::options::{TargetArgs, parse_interval};
 use super::output::complain;
 use crate::act;
-use crate::collect::{proc, rights};
+use crate::collect::rights;
 use crate::follow::{History, LookTally};
 use crate::model::Pid;
 use crate::render;
@@ -62,9 +62,6 @@ pub(super) struct ExporterArgs {
 
 /// Where Prometheus finds it if nothing else is said.
 const ADDRESS: &str = "127.0.0.1:9742";
-
-/// A look costs some milliseconds; more often than this it would be felt.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// After so many intervals without a look that succeeded, the exporter does not count as healthy.
 const FRESH_INTERVALS: u32 = 3;
@@ -246,7 +243,7 @@ impl Looks {
     }
 
     fn page(&mut self, report: Option<&Report>) -> Pages {
-        let units = report.map_or_else(BTreeMap::new, |report| self.units(report));
+        let units = report.map_or_else(BTreeMap::new, units);
         let page = MetricsPage {
             report,
             history: &self.history,
@@ -267,19 +264,13 @@ impl Looks {
             fresh_until: self.fresh_until,
         }
     }
+}
 
-    /// The systemd units of the processes that hold what is shown.
-    fn units(&mut self, report: &Report) -> BTreeMap<Pid, String> {
-        let Some(kernel) = self.follower.kernel() else {
-            return BTreeMap::new();
-        };
-        let pids = report.processes.iter().map(|row| row.pid);
-        pids.filter_map(|pid| {
-            let origin = proc::read_origin(kernel, pid);
-            Some((pid, origin.known()?.unit.clone()?))
-        })
+/// The systemd units of the processes that hold what is shown.
+fn units(report: &Report) -> BTreeMap<Pid, String> {
+    let rows = report.processes.iter();
+    rows.filter_map(|row| Some((row.pid, row.process().origin.known()?.unit.clone()?)))
         .collect()
-    }
 }
 
 fn written(page: &MetricsPage, exposition: Exposition) -> Vec<u8> {
@@ -287,14 +278,6 @@ fn written(page: &MetricsPage, exposition: Exposition) -> Vec<u8> {
     page.write(exposition, &mut bytes)
         .expect("writing to memory cannot fail");
     bytes
-}
-
-pub(super) fn parse_interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text)?;
-    if interval < SHORTEST_INTERVAL {
-        return Err("at least 100ms".to_owned());
-    }
-    Ok(interval)
 }
 
 fn parse_max_series(text: &str) -> Result<MaxSeries, String> {

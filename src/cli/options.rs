@@ -127,6 +127,17 @@ fn parse_observe(text: &str) -> Result<Duration, String> {
     Ok(observe)
 }
 
+/// A look costs some milliseconds; more often than this it would be felt.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+pub(super) fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    if interval < SHORTEST_INTERVAL {
+        return Err("at least 100ms".to_owned());
+    }
+    Ok(interval)
+}
+
 /// Parses a duration; a number alone is a number of seconds.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     match text.parse() {

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::exporter::parse_interval;
 use super::follower::Follower;
-use super::options::{TargetArgs, parse_duration};
+use super::options::{TargetArgs, parse_duration, parse_interval};
 use super::{OutputOptions, output};
 use crate::follow::{Event, History};
 use crate::render;
@@ -54,7 +53,12 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &WatchArgs, output_options: OutputOptions) -> Result<()> {
-    match format(arguments) {
+    let format = if output_options.json {
+        Format::Json
+    } else {
+        format(arguments)
+    };
+    match format {
         Format::Screen => screen(arguments),
         Format::Lines => stream(arguments, output_options, render::write_event_lines),
         Format::Json => stream(arguments, output_options, render::write_json_events),

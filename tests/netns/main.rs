@@ -11,6 +11,7 @@
 mod accept_queue;
 mod capabilities;
 mod catalogue;
+mod chains;
 mod check;
 mod check_formats;
 mod close_wait;

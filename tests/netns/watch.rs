@@ -92,21 +92,23 @@ fn every_key_does_what_help_says() {
         terminal.wait_for("CRITICAL  edge-triggered-stall");
         terminal.wait_for("23 / 511");
         terminal.press("Enter");
-        terminal.wait_for("EPOLLET");
+        terminal.wait_for("edge-triggered-stall: 23 connections");
         terminal.press("e");
         terminal.wait_for("# edge-triggered-stall");
         terminal.press("j");
         terminal.press("Escape");
-        terminal.wait_for("EPOLLET");
+        terminal.wait_for("edge-triggered-stall: 23 connections");
         terminal.press("Escape");
         terminal.wait_for("23 / 511");
         terminal.press("Down");
         terminal.press("Enter");
         terminal.wait_for("held by incident");
         terminal.press("Escape");
+        terminal.wait_for("23 / 511");
         terminal.press("?");
         terminal.wait_for("this help");
         terminal.press("Escape");
+        terminal.wait_for("23 / 511");
         terminal.press("s");
         terminal.wait_for("s sort (connections)");
         terminal.press("p");
@@ -164,6 +166,28 @@ fn recordings_are_played_back_and_forth() {
         terminal.wait_for("1 of 2");
         terminal.press("q");
         terminal.wait_for("ended with 0");
+    });
+}
+
+#[test]
+fn a_series_that_was_recorded_is_rotated_and_can_be_played() {
+    in_private_network(|| {
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let output = folder.path().join("look.rec");
+        let output = output.to_str().expect("UTF-8");
+        let run = doctor(&[
+            "record", "-o", output, "--every", "200ms", "--for", "1500ms", "--keep", "2",
+        ]);
+        assert_eq!(run.status.code(), Some(0), "{}", run.stderr);
+        let entries = std::fs::read_dir(folder.path()).expect("it is there");
+        let mut files: Vec<String> = entries
+            .map(|entry| entry.expect("it can be read").path().display().to_string())
+            .collect();
+        files.sort();
+        assert_eq!(files.len(), 2, "{files:?}");
+        let play = ["watch", "--format", "json", "--from", &files[0], &files[1]];
+        let text = String::from_utf8(doctor(&play).stdout).expect("JSON is UTF-8");
+        assert_eq!(text.lines().count(), 2);
     });
 }
 
