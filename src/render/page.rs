@@ -18,10 +18,16 @@ pub struct Topic {
 }
 
 /// All topics, in the order of their names.
-pub const TOPICS: &[Topic] = &[Topic {
-    name: "waits",
-    page: include_str!("../../docs/waits.md"),
-}];
+pub const TOPICS: &[Topic] = &[
+    Topic {
+        name: "trace",
+        page: include_str!("../../docs/trace.md"),
+    },
+    Topic {
+        name: "waits",
+        page: include_str!("../../docs/waits.md"),
+    },
+];
 
 /// Writes one line for each rule, and one for each topic.
 ///

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::model::{Actor, Ends, Event, EventKind, Pid, TcpState, Wait};
 
-/// The bytes of `struct event` before the stack.
-pub(super) const HEAD_BYTES: usize = 156;
+/// The size of `struct event`.
+const EVENT_BYTES: usize = 128;
 
 const KIND_ACCEPT: u8 = 1;
 const KIND_WAIT: u8 = 2;
@@ -20,34 +20,20 @@ const EXITING: u8 = 2;
 
 const AF_INET: u16 = 2;
 
-/// One event as the kernel's program wrote it, and the top of the stack of its thread.
+/// One event as the kernel's program wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record<'b> {
+pub(super) struct Record {
     /// The time on the kernel's monotonic clock.
-    pub(super) at: Duration,
+    at: Duration,
     /// The thread that was current. It did what happened, unless that was a change by the kernel itself.
-    pub(super) actor: Actor,
-    pub(super) by_thread: bool,
-    pub(super) socket: u64,
-    pub(super) ends: Ends,
-    pub(super) kind: EventKind,
-    pub(super) registers: Registers,
-    /// The top of the stack, from the stack pointer upwards.
-    pub(super) stack: &'b [u8],
+    actor: Actor,
+    by_thread: bool,
+    socket: u64,
+    ends: Ends,
+    kind: EventKind,
 }
 
-/// The user's registers that a stack is unwound from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Registers {
-    /// The instruction pointer.
-    pub(super) ip: u64,
-    /// The stack pointer.
-    pub(super) sp: u64,
-    /// The frame pointer.
-    pub(super) bp: u64,
-}
-
-impl Record<'_> {
+impl Record {
     /// The event, its time counted from the beginning of the trace.
     pub(super) fn event(&self, start: Duration) -> Event {
         Event {
@@ -62,35 +48,27 @@ impl Record<'_> {
 }
 
 /// Decodes one event; none where the bytes are not one.
-pub(super) fn decode_event(bytes: &[u8]) -> Option<Record<'_>> {
-    let (head, stack) = bytes.split_at_checked(HEAD_BYTES)?;
-    let fields = Fields(head);
-    let [kind, flags, old_state, new_state] = fields.array(98)?;
+pub(super) fn decode_event(bytes: &[u8]) -> Option<Record> {
+    let fields = Fields(bytes.get(..EVENT_BYTES)?);
+    let [kind, flags, old_state, new_state] = fields.array(74)?;
     let result = fields.i64(16)?;
     let kind = event_kind(&fields, kind, flags, [old_state, new_state], result)?;
-    let stack_bytes = usize::try_from(fields.u32(152)?).ok()?;
-    let family = fields.u16(92)?;
-    let pid: Pid = fields.u32(56)?;
+    let family = fields.u16(68)?;
+    let pid: Pid = fields.u32(32)?;
     Some(Record {
         at: Duration::from_nanos(fields.u64(0)?),
         actor: Actor {
             pid,
-            tid: fields.u32(60)?,
-            command: text(&fields.array::<16>(134)?),
+            tid: fields.u32(36)?,
+            command: text(&fields.array::<16>(110)?),
         },
         by_thread: !matches!(kind, EventKind::State { .. }) || flags & BY_PROCESS != 0,
         socket: fields.u64(8)?,
         ends: Ends {
-            local: address(family, fields.array(102)?, fields.u16(94)?),
-            remote: address(family, fields.array(118)?, fields.u16(96)?),
+            local: address(family, fields.array(78)?, fields.u16(70)?),
+            remote: address(family, fields.array(94)?, fields.u16(72)?),
         },
         kind,
-        registers: Registers {
-            ip: fields.u64(32)?,
-            sp: fields.u64(40)?,
-            bp: fields.u64(48)?,
-        },
-        stack: stack.get(..stack_bytes)?,
     })
 }
 
@@ -102,8 +80,8 @@ fn event_kind(
     result: i64,
 ) -> Option<EventKind> {
     // A descriptor that the kernel passes on is not negative.
-    let fd = || fields.i32(68).and_then(|fd| u32::try_from(fd).ok());
-    let queue = fields.u32(84)?;
+    let fd = || fields.i32(44).and_then(|fd| u32::try_from(fd).ok());
+    let queue = fields.u32(60)?;
     Some(match kind {
         KIND_ACCEPT => match u32::try_from(result) {
             Ok(accepted) => EventKind::Accepted {
@@ -119,13 +97,13 @@ fn event_kind(
         },
         KIND_WAIT => EventKind::Waits(Wait {
             listener: fd()?,
-            call: fields.u32(80)?,
-            epoll: fields.i32(72).and_then(|set| u32::try_from(set).ok()),
+            call: fields.u32(56)?,
+            epoll: fields.i32(48).and_then(|set| u32::try_from(set).ok()),
             returns_at_once: result == 0,
             queue,
-            limit: fields.u32(88)?,
+            limit: fields.u32(64)?,
             slept: Duration::from_nanos(fields.u64(24)?),
-            woke: fields.i32(76)?,
+            woke: fields.i32(52)?,
         }),
         KIND_STATE => EventKind::State {
             from: TcpState::from_number(states[0]),
@@ -187,5 +165,93 @@ impl Fields<'_> {
 
     fn i64(&self, at: usize) -> Option<i64> {
         self.array(at).map(i64::from_ne_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An event of one kind, from what the tests are about.
+    fn bytes(kind: u8, result: i64, flags: u8) -> Vec<u8> {
+        let mut bytes = vec![0; EVENT_BYTES];
+        bytes[0..8].copy_from_slice(&1_500_000_000_u64.to_ne_bytes()); // at_ns
+        bytes[8..16].copy_from_slice(&7_u64.to_ne_bytes()); // sock
+        bytes[16..24].copy_from_slice(&result.to_ne_bytes());
+        bytes[32..36].copy_from_slice(&41_u32.to_ne_bytes()); // pid
+        bytes[36..40].copy_from_slice(&42_u32.to_ne_bytes()); // tid
+        bytes[44..48].copy_from_slice(&3_i32.to_ne_bytes()); // fd
+        bytes[48..52].copy_from_slice(&(-1_i32).to_ne_bytes()); // wait_fd
+        bytes[60..64].copy_from_slice(&5_u32.to_ne_bytes()); // queue
+        bytes[68..70].copy_from_slice(&AF_INET.to_ne_bytes());
+        bytes[70..72].copy_from_slice(&8080_u16.to_ne_bytes());
+        bytes[72..74].copy_from_slice(&51004_u16.to_ne_bytes());
+        bytes[74..78].copy_from_slice(&[kind, flags, 8, 9]);
+        bytes[78..82].copy_from_slice(&[127, 0, 0, 1]);
+        bytes[94..98].copy_from_slice(&[10, 0, 0, 5]);
+        bytes[110..116].copy_from_slice(b"server");
+        bytes
+    }
+
+    fn event(kind: u8, result: i64, flags: u8) -> Event {
+        let record = decode_event(&bytes(kind, result, flags)).expect("an event");
+        record.event(Duration::from_secs(1))
+    }
+
+    #[test]
+    fn an_accept_names_its_thread_its_ends_and_what_is_left() {
+        let event = event(KIND_ACCEPT, 9, 0);
+        let accepted = EventKind::Accepted {
+            listener: 3,
+            fd: 9,
+            queue: 5,
+        };
+        assert_eq!(event.kind, accepted);
+        assert_eq!(event.at, Duration::from_millis(500));
+        assert_eq!(event.ends.local.to_string(), "127.0.0.1:8080");
+        assert_eq!(event.ends.remote.to_string(), "10.0.0.5:51004");
+        let actor = event.actor.expect("a thread accepts");
+        assert_eq!((actor.pid, actor.tid, &*actor.command), (41, 42, "server"));
+    }
+
+    #[test]
+    fn an_accept_that_fails_has_its_error() {
+        let failed = EventKind::AcceptFailed {
+            listener: 3,
+            errno: 24,
+            queue: 5,
+        };
+        assert_eq!(event(KIND_ACCEPT, -24, 0).kind, failed);
+    }
+
+    #[test]
+    fn a_change_by_the_kernel_is_not_blamed_on_the_current_thread() {
+        assert_eq!(event(KIND_STATE, 0, 0).actor, None);
+        assert!(event(KIND_STATE, 0, BY_PROCESS).actor.is_some());
+        let changed = EventKind::State {
+            from: TcpState::CloseWait,
+            to: TcpState::LastAck,
+            ending: true,
+        };
+        assert_eq!(event(KIND_STATE, 0, BY_PROCESS | EXITING).kind, changed);
+    }
+
+    #[test]
+    fn a_wait_on_no_epoll_set_has_none() {
+        let EventKind::Waits(wait) = event(KIND_WAIT, 0, 0).kind else {
+            panic!("a wait");
+        };
+        assert_eq!((wait.epoll, wait.queue), (None, 5));
+        assert!(wait.returns_at_once, "its time limit is 0");
+    }
+
+    #[test]
+    fn what_is_cut_or_of_no_known_kind_is_no_event() {
+        let whole = bytes(KIND_READ_END, 0, 0);
+        assert!(decode_event(&whole).is_some());
+        for end in 0..whole.len() {
+            assert_eq!(decode_event(&whole[..end]), None);
+        }
+        assert_eq!(decode_event(&bytes(99, 0, 0)), None);
     }
 }

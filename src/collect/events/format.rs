@@ -190,3 +190,79 @@ fn unfinished(trace: Option<Trace>) -> Result<TraceFile, TraceFileError> {
         is_whole: false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Actor, Ends, EventKind, Host, TraceSource};
+
+    fn trace() -> Trace {
+        let local = ([127, 0, 0, 1], 8080).into();
+        Trace {
+            started_at: "2026-11-25T09:14:03.201Z".to_owned(),
+            host: Host {
+                hostname: "host".to_owned(),
+                kernel: "6.18".to_owned(),
+                machine: "x86_64".to_owned(),
+            },
+            source: TraceSource::Events,
+            listeners: Vec::new(),
+            events: vec![Event {
+                at: Duration::from_micros(1500),
+                actor: Some(Actor {
+                    pid: 7,
+                    tid: 8,
+                    command: "a \"server\"\n".to_owned(),
+                }),
+                socket: 1,
+                ends: Ends {
+                    local,
+                    remote: local,
+                },
+                kind: EventKind::EndRead { fd: 5 },
+                stack: Vec::new(),
+            }],
+            lost: 2,
+            elapsed: Duration::from_secs(1),
+        }
+    }
+
+    fn written() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_trace(&trace(), &mut bytes).expect("memory can be written");
+        bytes
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = read_trace(&written()[..]).expect("a trace");
+        assert_eq!(file.trace, trace());
+        assert!(file.is_whole);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_read_as_far_as_it_goes() {
+        let bytes = written();
+        let first = bytes
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .expect("a line");
+        for end in first + 1..bytes.len() - 1 {
+            let file = read_trace(&bytes[..end]).expect("the beginning of a trace");
+            assert!(!file.is_whole);
+        }
+    }
+
+    #[test]
+    fn something_else_is_refused() {
+        for text in [
+            "",
+            "hello",
+            "{}",
+            "{\"type\":\"end\",\"elapsed_ms\":1,\"lost_events\":0}\n",
+        ] {
+            let refused = read_trace(text.as_bytes());
+            assert!(matches!(refused, Err(TraceFileError::NoTrace)), "{text}");
+        }
+    }
+}

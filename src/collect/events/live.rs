@@ -114,7 +114,6 @@ fn load(filter: &TraceFilter, types: &Btf) -> Result<Ebpf, aya::EbpfError> {
         .override_global("either_end", &u32::from(filter.either_end), true)
         .override_global("only_netns", &filter.netns.unwrap_or(0), true)
         .override_global("only_watched", &u32::from(filter.only_holders), true)
-        .override_global("with_stacks", &0u32, true)
         .load(OBJECT)?;
     if let Some(map) = programs.map_mut("processes") {
         let mut processes = HashMap::<_, u32, [i32; QUEUES + 2]>::try_from(map)?;

@@ -216,3 +216,156 @@ impl AcceptRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::tracing::verdict::{AcceptVerdict, judge};
+    use crate::model::{Ends, Host, TraceSource, TracedListener, TracedWatch};
+
+    fn event(at_ms: u64, kind: EventKind) -> Event {
+        let local = ([127, 0, 0, 1], 8080).into();
+        Event {
+            at: Duration::from_millis(at_ms),
+            actor: Some(Actor {
+                pid: 7,
+                tid: 7,
+                command: "server".to_owned(),
+            }),
+            socket: 1,
+            ends: Ends {
+                local,
+                remote: local,
+            },
+            kind,
+            stack: Vec::new(),
+        }
+    }
+
+    fn accepted(queue: u32) -> EventKind {
+        EventKind::Accepted {
+            listener: 3,
+            fd: 9,
+            queue,
+        }
+    }
+
+    fn failed(errno: i32) -> EventKind {
+        EventKind::AcceptFailed {
+            listener: 3,
+            errno,
+            queue: 0,
+        }
+    }
+
+    fn waits(queue: u32, slept_ms: u64) -> EventKind {
+        EventKind::Waits(Wait {
+            listener: 3,
+            call: 232,
+            epoll: Some(4),
+            returns_at_once: false,
+            queue,
+            limit: 511,
+            slept: Duration::from_millis(slept_ms),
+            woke: 1,
+        })
+    }
+
+    /// The record of the only thread of a trace of a second, and what it shows.
+    fn judged(events: Vec<Event>) -> (AcceptRecord, Option<AcceptVerdict>) {
+        let trace = Trace {
+            started_at: String::new(),
+            host: Host {
+                hostname: "host".to_owned(),
+                kernel: "6.18".to_owned(),
+                machine: "x86_64".to_owned(),
+            },
+            source: TraceSource::Events,
+            listeners: vec![TracedListener {
+                local: ([127, 0, 0, 1], 8080).into(),
+                queue: 0,
+                holders: vec![(7, 3)],
+                watches: vec![TracedWatch {
+                    pid: 7,
+                    epoll_fd: 4,
+                    edge_triggered: true,
+                }],
+            }],
+            events,
+            lost: 0,
+            elapsed: Duration::from_secs(1),
+        };
+        let [record] = <[AcceptRecord; 1]>::try_from(accept_records(&trace)).expect("one thread");
+        let verdict = judge(&record, &trace.listeners);
+        (record, verdict)
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_after_a_stopped_round_has_lost_the_edge() {
+        let (record, verdict) = judged(vec![event(1, accepted(5)), event(2, waits(5, 0))]);
+        let edge_triggered = Some(true);
+        assert_eq!(
+            verdict,
+            Some(AcceptVerdict::StopsBeforeEagain { edge_triggered })
+        );
+        assert_eq!((record.stopped, record.rounds, record.left), (1, 1, 5));
+        assert_eq!(record.slept, Duration::from_millis(998));
+    }
+
+    #[test]
+    fn one_that_is_woken_for_the_rest_at_once_has_not() {
+        let (_, verdict) = judged(vec![
+            event(1, accepted(1)),
+            event(2, waits(1, 0)),
+            event(3, accepted(0)),
+            event(4, waits(0, 1)),
+        ]);
+        assert_eq!(verdict, Some(AcceptVerdict::LeavesRest));
+    }
+
+    #[test]
+    fn eagain_ends_a_sound_round() {
+        let (record, verdict) = judged(vec![
+            event(1, accepted(0)),
+            event(1, failed(EAGAIN)),
+            event(2, waits(0, 0)),
+        ]);
+        assert_eq!(verdict, Some(AcceptVerdict::Serves));
+        assert_eq!((record.drained, record.stopped), (1, 0));
+    }
+
+    #[test]
+    fn a_shortage_is_told_before_anything_else() {
+        let (_, verdict) = judged(vec![
+            event(1, accepted(5)),
+            event(2, failed(24)),
+            event(3, waits(5, 0)),
+        ]);
+        assert_eq!(verdict, Some(AcceptVerdict::Fails { errno: 24 }));
+    }
+
+    #[test]
+    fn one_that_watches_and_never_accepts_is_named() {
+        let (record, verdict) = judged(vec![event(1, waits(3, 0))]);
+        assert_eq!(verdict, Some(AcceptVerdict::NeverAccepts));
+        assert_eq!(record.passed_by, 1);
+    }
+
+    #[test]
+    fn a_wait_that_returns_at_once_ends_no_round() {
+        let EventKind::Waits(wait) = waits(5, 0) else {
+            panic!("a wait");
+        };
+        let poll = EventKind::Waits(Wait {
+            returns_at_once: true,
+            ..wait
+        });
+        let (record, _) = judged(vec![
+            event(1, accepted(5)),
+            event(2, poll),
+            event(3, failed(EAGAIN)),
+            event(4, waits(0, 0)),
+        ]);
+        assert_eq!((record.rounds, record.stopped), (1, 0));
+    }
+}

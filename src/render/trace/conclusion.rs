@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::words;
 use crate::correlate::tracing::{AcceptRecord, AcceptVerdict, Conclusion, Fates, LeftOpen};
-use crate::model::{Trace, TraceSource};
+use crate::model::{EventKind, Trace, TraceSource};
 use crate::render::cells::TableOptions;
 use crate::render::escape::escape;
 use crate::render::paragraphs::write_text;
@@ -147,7 +147,7 @@ fn last_queue(trace: &Trace, record: &AcceptRecord) -> u32 {
     });
     theirs
         .find_map(|event| match event.kind {
-            crate::model::EventKind::AcceptFailed { queue, .. } => Some(queue),
+            EventKind::AcceptFailed { queue, .. } => Some(queue),
             _ => None,
         })
         .unwrap_or(record.left)

@@ -13,7 +13,7 @@ typedef long long s64;
 #define RELOCATED __attribute__((preserve_access_index))
 
 struct pt_regs {
-	unsigned long r10, bp, dx, si, di, orig_ax, ip, sp;
+	unsigned long r10, dx, di, orig_ax;
 } RELOCATED;
 
 
@@ -91,12 +91,10 @@ static long (*bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
 static u64 (*bpf_ktime_get_ns)(void) = (void *)5;
 static u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*bpf_get_current_comm)(void *buffer, u32 size) = (void *)16;
-static long (*bpf_probe_read_user)(void *to, u32 size, const void *from) = (void *)112;
 static long (*bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static void *(*bpf_ringbuf_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*bpf_ringbuf_submit)(void *record, u64 flags) = (void *)132;
 static struct task_struct *(*bpf_get_current_task_btf)(void) = (void *)158;
-static long (*bpf_task_pt_regs)(struct task_struct *task) = (void *)175;
 
 enum {
 	BPF_MAP_TYPE_HASH = 1,

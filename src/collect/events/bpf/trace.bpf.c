@@ -21,8 +21,6 @@ enum {
 enum kind { ACCEPT = 1, WAIT = 2, STATE = 3, READ_FIRST = 4, READ_END = 5, WRITE_FIRST = 6 };
 enum { BY_PROCESS = 1, EXITING = 2 };
 
-#define STACK_BYTES 1024
-#define STACK_STEP 128
 /* A process may have more listeners in scope; only so many of its queues are read when it waits. */
 #define QUEUES 4
 
@@ -31,7 +29,6 @@ struct event {
 	u64 sock;        /* of the connection; of the listener where it is about no connection */
 	s64 result;      /* of the system call; of WAIT its time limit in ms, -1 for none, -2 for unknown */
 	u64 slept_ns;    /* WAIT: how long the call before this one lasted */
-	u64 ip, sp, bp;  /* user registers */
 	u32 pid, tid;
 	u32 netns;
 	s32 fd;          /* of the listener, of the connection */
@@ -44,8 +41,6 @@ struct event {
 	u8 local[16], remote[16];
 	char comm[16];
 	u16 padding;
-	u32 stack_bytes;
-	u8 stack[STACK_BYTES];
 };
 
 /* A process whose waits count, and the listeners in scope that it has. */
@@ -67,7 +62,6 @@ const volatile u64 ports[1024] = {};
 const volatile u32 either_end = 0;
 const volatile u32 only_netns = 0;
 const volatile u32 only_watched = 0;
-const volatile u32 with_stacks = 0;
 
 struct {
 	FIELD_NUMBER(type, BPF_MAP_TYPE_RINGBUF);
@@ -221,7 +215,7 @@ INLINE struct event *begin(u8 kind)
 			__sync_fetch_and_add(count, 1);
 		return 0;
 	}
-	__builtin_memset(event, 0, __builtin_offsetof(struct event, stack));
+	__builtin_memset(event, 0, sizeof(*event));
 	u64 ids = bpf_get_current_pid_tgid();
 	event->at_ns = bpf_ktime_get_ns();
 	event->pid = ids >> 32;
@@ -253,22 +247,6 @@ INLINE void read_queue(struct event *event, struct sock *listener)
 {
 	READ(event->queue, listener->sk_ack_backlog);
 	READ(event->limit, listener->sk_max_ack_backlog);
-}
-
-/* Copies the top of the user's stack. A copy that crosses its end fails as a whole, so it goes in steps. */
-INLINE void copy_stack(struct event *event, struct pt_regs *regs)
-{
-	READ(event->ip, regs->ip);
-	READ(event->sp, regs->sp);
-	READ(event->bp, regs->bp);
-	if (!with_stacks)
-		return;
-#pragma unroll
-	for (u32 at = 0; at < STACK_BYTES; at += STACK_STEP) {
-		if (bpf_probe_read_user(event->stack + at, STACK_STEP, (void *)(event->sp + at)))
-			break;
-		event->stack_bytes = at + STACK_STEP;
-	}
 }
 
 INLINE void finish(struct event *event)
@@ -358,7 +336,6 @@ INLINE void enter_wait(struct task_struct *task, struct pt_regs *regs, u32 call)
 		event->slept_ns = now.slept_ns;
 		name_ends(event, listener);
 		read_queue(event, listener);
-		copy_stack(event, regs);
 		finish(event);
 	}
 	now.since_ns = bpf_ktime_get_ns();
@@ -405,7 +382,6 @@ INLINE void exit_accept(struct task_struct *task, struct pt_regs *regs, u32 call
 	if (!event->local_port)
 		event->local_port = local_port_of(listener);
 	read_queue(event, listener);
-	copy_stack(event, regs);
 	finish(event);
 }
 
@@ -435,7 +411,6 @@ INLINE void exit_transfer(struct task_struct *task, struct pt_regs *regs, u32 ca
 	event->call = call;
 	event->result = result;
 	name_ends(event, sk);
-	copy_stack(event, regs);
 	finish(event);
 }
 
@@ -545,7 +520,6 @@ int change(u64 *ctx)
 		u32 flags = 0;
 		READ(flags, task->flags);
 		event->flags = BY_PROCESS | (flags & TASK_EXITS ? EXITING : 0);
-		copy_stack(event, (struct pt_regs *)bpf_task_pt_regs(task));
 	}
 	if (to == CLOSE) {
 		u64 key = (u64)sk;
