@@ -217,9 +217,7 @@ fn state_evidence(
     }
     let more = acceptor.watches.len().saturating_sub(MOST_SETS_NAMED);
     if more > 0 {
-        evidence.push(Evidence::background(format!(
-            "{name}: the listener is in {more} more epoll sets"
-        )));
+        evidence.push(format!("{name}: the listener is in {more} more epoll sets").into());
     }
     if acceptor.watches.is_empty() {
         evidence.push(Evidence::background(if acceptor.fds.is_empty() {

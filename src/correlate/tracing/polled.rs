@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::model::{Connection, Ends, Event, EventKind, Listener, SocketTable};
+use crate::model::{Connection, Ends, Event, EventKind, Inode, Listener, SocketTable};
 
 /// Returns what has changed from one look at the sockets to the next. What began and ended in between is not seen.
 pub fn changes(before: &SocketTable, after: &SocketTable, at: Duration) -> Vec<Event> {
@@ -50,7 +50,7 @@ fn queue_changes(before: &SocketTable, after: &SocketTable, at: Duration) -> Vec
                 local: listener.local,
                 remote: unspecified,
             };
-            let socket = listener.inode.and_then(|inode| inode.number());
+            let socket = listener.inode.and_then(Inode::number);
             let queue = listener.accept_queue_len;
             let kind = EventKind::QueueSeen { queue };
             event(at, socket.unwrap_or_default().into(), ends, kind)
