@@ -17,7 +17,7 @@ use super::follower::{Follower, Taken};
 use super::options::{TargetArgs, parse_interval};
 use super::output::{self, complain};
 use crate::act;
-use crate::collect::{proc, rights};
+use crate::collect::rights;
 use crate::follow::{History, LookTally};
 use crate::model::Pid;
 use crate::render;
@@ -245,7 +245,7 @@ impl Looks {
     }
 
     fn page(&mut self, report: Option<&Report>) -> Pages {
-        let units = report.map_or_else(BTreeMap::new, |report| self.units(report));
+        let units = report.map_or_else(BTreeMap::new, units);
         let page = MetricsPage {
             report,
             history: &self.history,
@@ -266,19 +266,13 @@ impl Looks {
             fresh_until: self.fresh_until,
         }
     }
+}
 
-    /// The systemd units of the processes that hold what is shown.
-    fn units(&mut self, report: &Report) -> BTreeMap<Pid, String> {
-        let Some(kernel) = self.follower.kernel() else {
-            return BTreeMap::new();
-        };
-        let pids = report.processes.iter().map(|row| row.pid);
-        pids.filter_map(|pid| {
-            let origin = proc::read_origin(kernel, pid);
-            Some((pid, origin.known()?.unit.clone()?))
-        })
+/// The systemd units of the processes that hold what is shown.
+fn units(report: &Report) -> BTreeMap<Pid, String> {
+    let rows = report.processes.iter();
+    rows.filter_map(|row| Some((row.pid, row.process().origin.known()?.unit.clone()?)))
         .collect()
-    }
 }
 
 fn written(page: &MetricsPage, exposition: Exposition) -> Vec<u8> {

@@ -117,14 +117,6 @@ impl Follower {
         let look = look::take(&mut kernel, &options)?;
         Ok(look.report(&taken_at).with_origin(origin))
     }
-
-    /// Returns the kernel, where it is this host's.
-    pub(super) fn kernel(&mut self) -> Option<&mut LiveKernel> {
-        match self {
-            Self::Live { kernel, .. } => Some(kernel),
-            Self::Replay { .. } => None,
-        }
-    }
 }
 
 fn replay(recording: &[u8], taken_at: &str) -> Result<Report, LookError> {

@@ -188,12 +188,14 @@ fn give_up_rights(command: &Command) -> anyhow::Result<()> {
             !rights::are_borrowed()?,
             "the helper process does not run with borrowed rights"
         ),
-        // `watch` records where that is asked for, and the pager of `explain` is a program that the caller names.
+        // `watch` records where that is asked for; the pager of `explain` is a program that the caller names.
         Command::Record(_)
         | Command::Relieve(_)
+        | Command::Explain(_)
         | Command::Trace(_)
-        | Command::Watch(_)
-        | Command::Explain(_) => rights::give_up()?,
+        | Command::Watch(_) => {
+            rights::give_up()?;
+        }
         // The exporter gives up more, as soon as it listens.
         Command::Scan(_) | Command::Check(_) | Command::Probe(_) | Command::Exporter(_) => {}
     }

@@ -153,7 +153,11 @@ struct Printer {
 impl Printer {
     fn new(arguments: &TraceArgs, output_options: OutputOptions) -> Self {
         Self {
-            format: arguments.format,
+            format: if output_options.json {
+                TraceFormat::Json
+            } else {
+                arguments.format
+            },
             all: output_options.verbose(),
             options: output::table_options(output_options),
             clock: None,

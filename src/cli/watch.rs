@@ -53,17 +53,19 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &WatchArgs, output_options: OutputOptions) -> Result<()> {
-    match format(arguments, output_options) {
+    let format = if output_options.json {
+        Format::Json
+    } else {
+        format(arguments)
+    };
+    match format {
         Format::Screen => screen(arguments),
         Format::Lines => stream(arguments, output_options, render::write_event_lines),
         Format::Json => stream(arguments, output_options, render::write_json_events),
     }
 }
 
-fn format(arguments: &WatchArgs, output_options: OutputOptions) -> Format {
-    if output_options.json {
-        return Format::Json;
-    }
+fn format(arguments: &WatchArgs) -> Format {
     let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     let by_itself = if is_terminal && cfg!(feature = "watch") {
         Format::Screen

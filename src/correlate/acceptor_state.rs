@@ -343,7 +343,7 @@ impl Acceptor<'_> {
         let waits_elsewhere = matches!(
             activity,
             Activity::EpollWait { .. } | Activity::Accept { .. } | Activity::ChildOrSignal { .. }
-        );
+        ) || is_pause(&activity);
         if !self.is_sole() && (shared || waits_elsewhere) {
             return self.blocked_thread();
         }
@@ -390,6 +390,11 @@ impl Acceptor<'_> {
             None => AcceptorState::Unclear(Doubt::Unseen(Gap::Vanished)),
         }
     }
+}
+
+/// Whether a thread polls no descriptor: it waits for signals, or lets time pass.
+fn is_pause(activity: &Activity) -> bool {
+    matches!(activity, Activity::Poll { fds: Some(fds), .. } if fds.is_empty())
 }
 
 fn sleeps_on(look: &ThreadLook, watch: &Watch) -> bool {

@@ -82,7 +82,12 @@ fn outage<'a>(
     let waits = occupation(facts, &pids);
     let unattended = unattended(snapshot, facts, &pids);
     let occupied = match lack {
-        Lack::Unread => !waits.groups.is_empty() || !waits.requests.is_empty() || unattended > 0,
+        Lack::Unread => {
+            !waits.groups.is_empty()
+                || !waits.requests.is_empty()
+                || !waits.at_standstill.is_empty()
+                || unattended > 0
+        }
         Lack::Unanswered => is_held_up(&waits, grace),
     };
     (occupied && !pids.is_empty()).then_some(Outage {
@@ -139,11 +144,15 @@ fn is_held_up(waits: &Summary, grace: Duration) -> bool {
                 Target::Answer { .. }
                     | Target::Connect { .. }
                     | Target::Room { .. }
+                    | Target::Datagram { .. }
+                    | Target::OpenPipe
                     | Target::FileLock { .. }
                     | Target::Lock { .. }
             )
     });
-    by_threads || waits.requests.iter().any(|one| long(one.longest))
+    by_threads
+        || waits.requests.iter().any(|one| long(one.longest))
+        || !waits.at_standstill.is_empty()
 }
 
 /// How many event loops of these processes do something else than to wait for their clients.

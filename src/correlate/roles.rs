@@ -100,7 +100,7 @@ impl Owners<'_, '_> {
         let of_owners = self
             .all
             .iter()
-            .filter(|one| !one.accepts() && !one.waits())
+            .filter(|one| !one.accepts() && !one.waits() && !was_given_listener(one))
             .map(|one| one.process);
         of_owners
             .filter(|process| {
@@ -189,6 +189,12 @@ impl Owners<'_, '_> {
                 .as_ref()
                 .is_some_and(|examination| examination.descriptors_complete)
     }
+}
+
+/// A super-server starts a program of its `wait` kind with the listener as its standard input: that program accepts.
+fn was_given_listener(one: &Acceptor) -> bool {
+    const STANDARD_INPUT: u32 = 0;
+    one.fds.contains(&STANDARD_INPUT)
 }
 
 /// A process that was forked with an epoll set shares the set, registrations and all. If it was

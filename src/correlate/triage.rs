@@ -36,13 +36,16 @@ impl Triage {
         self.listeners.is_empty() && self.connections.is_empty()
     }
 
-    /// The processes that hold what is suspicious.
+    /// The processes that hold what is suspicious. A listener whose queue was seen empty while it was watched is not:
+    /// nothing in it is older than that.
     pub fn suspects(&self, snapshot: &Snapshot) -> BTreeSet<Pid> {
         snapshot
             .holders
             .iter()
             .filter(|holder| {
-                self.listeners.contains(&holder.inode) || self.connections.contains(&holder.inode)
+                let waits = self.listeners.contains(&holder.inode)
+                    && !was_seen_empty(snapshot, holder.inode);
+                waits || self.connections.contains(&holder.inode)
             })
             .map(|holder| holder.pid)
             .collect()
@@ -74,6 +77,15 @@ impl Triage {
             .map(|holder| holder.pid)
             .collect()
     }
+}
+
+fn was_seen_empty(snapshot: &Snapshot, listener: Inode) -> bool {
+    let mut samples = snapshot.samples.iter();
+    samples.any(|sample| {
+        [&sample.before, &sample.after]
+            .into_iter()
+            .any(|lengths| lengths.get(&listener) == Some(&0))
+    })
 }
 
 /// Decides what is suspicious; `grace` is the age up to which a connection is not.

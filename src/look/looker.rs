@@ -9,6 +9,7 @@ use super::error::LookError;
 use super::options::LookOptions;
 use super::scope::{is_selected, restrict_to_holders};
 use super::search::Search;
+use super::unread_sets::unread_sets;
 use crate::collect::kernel::{DescriptorTables, Kernel, KernelError, Kind};
 use crate::collect::proc;
 use crate::correlate::{self, Triage, triage};
@@ -302,6 +303,10 @@ impl Looker<'_> {
                 .into_iter()
                 .map(|(gap, names)| blind_spots::hidden_threads(&names.join(", "), gap)),
         );
+        let examined = suspects
+            .iter()
+            .filter_map(|pid| snapshot.processes.get(pid));
+        spots.extend(unread_sets(examined));
         snapshot.blind_spots.extend(spots);
     }
 }

@@ -28,6 +28,7 @@ mod take;
 mod text;
 mod text_blind_spots;
 mod tracing;
+mod unread_sets;
 mod waits;
 
 pub use error::LookError;

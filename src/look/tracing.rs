@@ -1,5 +1,6 @@
 //! Follows sockets for a while: a look, then events as they happen, then a look again.
 
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use crate::collect::events::{TraceError, Tracer};
 use crate::collect::kernel::Kernel;
 use crate::collect::sock_diag::{self, Wanted};
 use crate::correlate::tracing::{changes, conclude, trace_filter, traced_listeners};
-use crate::model::{Event, InodeSet, Scope, SocketTable, Trace, TraceSource, TracedListener};
+use crate::model::{
+    Ends, Event, EventKind, InodeSet, Scope, SocketTable, Trace, TraceSource, TracedListener,
+};
 
 /// What to follow, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +80,11 @@ pub fn follow(
         Err(why) => poll(kernel, &why, options, &mut trace, onlooker)?,
     }
     let after = take(kernel, &options.look)?;
-    add_watches(&mut trace.listeners, traced_listeners(after.analyses()));
+    let listeners = traced_listeners(after.analyses());
+    let queues = queues_at(&listeners, trace.elapsed);
+    // The trace is over; whether its onlooker has seen enough does not matter any more.
+    let _ = add(&mut trace, queues, onlooker);
+    add_watches(&mut trace.listeners, listeners);
     Ok(Traced { trace, after })
 }
 
@@ -172,6 +179,26 @@ fn netns_number(kernel: &mut dyn Kernel, scope: &Scope) -> Result<Option<u32>, L
         let digits = link.strip_prefix("net:[")?.strip_suffix(']')?;
         digits.parse().ok()
     }))
+}
+
+/// The queues that are not empty when the trace ends: where no thread calls `accept`, no event tells their length.
+fn queues_at(listeners: &[TracedListener], at: Duration) -> Vec<Event> {
+    let filled = listeners.iter().filter(|listener| listener.queue > 0);
+    filled
+        .map(|listener| Event {
+            at,
+            actor: None,
+            socket: 0,
+            ends: Ends {
+                local: listener.local,
+                remote: SocketAddr::new([0, 0, 0, 0].into(), 0),
+            },
+            kind: EventKind::QueueSeen {
+                queue: listener.queue,
+            },
+            stack: Vec::new(),
+        })
+        .collect()
 }
 
 /// Epoll sets are read of suspicious listeners only, so the second look may know more.

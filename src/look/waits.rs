@@ -103,6 +103,18 @@ impl Looker<'_> {
                 Err(error) => not_read(snapshot, "who is at the other end of unix sockets", &error),
             }
         }
+        self.read_udp_sockets(snapshot);
+    }
+
+    /// A thread that is blocked on a socket which is neither TCP nor unix often waits for a name server.
+    fn read_udp_sockets(&mut self, snapshot: &mut Snapshot) {
+        if !waits::needs_udp_sockets(snapshot) {
+            return;
+        }
+        match proc::read_udp_sockets(self.kernel) {
+            Ok(sockets) => snapshot.waits.udp_sockets = sockets,
+            Err(error) => not_read(snapshot, "UDP sockets that are waited for", &error),
+        }
     }
 
     /// Descriptors that were sent to a process and that it has not taken.
@@ -254,10 +266,10 @@ impl Looker<'_> {
 
 /// Notes that a link of a chain could not be read: the chain ends there, and nothing else is lost.
 fn not_read(snapshot: &mut Snapshot, what: &str, error: &KernelError) {
-    snapshot
-        .waits
-        .not_followed
-        .push(format!("{what} ({error})"));
+    let missing = format!("{what} ({error})");
+    if !snapshot.waits.not_followed.contains(&missing) {
+        snapshot.waits.not_followed.push(missing);
+    }
 }
 
 fn unix_sockets(sockets: Vec<kernel::UnixSocket>) -> Vec<UnixSocket> {

@@ -43,5 +43,5 @@ pub use stack::Frame;
 pub use syscall::{Call, CallKind};
 pub use trace::{Trace, TraceFilter, TraceSource, TracedListener, TracedWatch};
 pub use waits::{
-    Access, FileLock, FutexKind, FutexWait, InFlight, LinkHolder, UnixSocket, WaitFacts,
+    Access, FileLock, FutexKind, FutexWait, InFlight, LinkHolder, UdpSocket, UnixSocket, WaitFacts,
 };

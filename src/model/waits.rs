@@ -1,9 +1,10 @@
 //! What was read for wait chains.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Connection, Holder, Pid, Reading};
+use super::{Connection, Holder, Inode, Pid, Reading};
 
 /// What threads wait for, as far as the kernel shows it. Read only when a process is about to be accused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct WaitFacts {
     pub links: Vec<LinkHolder>,
     /// Unix sockets with their peers.
     pub unix_sockets: Vec<UnixSocket>,
+    /// UDP sockets (`/proc/net/udp`).
+    pub udp_sockets: Vec<UdpSocket>,
     /// The locks on files (`/proc/locks`).
     pub locks: Vec<FileLock>,
     /// What lies at the addresses that threads wait at.
@@ -68,6 +71,17 @@ pub struct UnixSocket {
     pub name: Option<String>,
     /// The inodes of clients that wait to be accepted, of one that listens.
     pub waiting: Vec<u32>,
+}
+
+/// A UDP socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UdpSocket {
+    /// Its inode, as in `socket:[7]`.
+    pub inode: Inode,
+    /// The address it receives at.
+    pub local: SocketAddr,
+    /// The address it is connected to, if it is.
+    pub remote: Option<SocketAddr>,
 }
 
 /// Descriptors on their way to a process (`scm_fds:` of fdinfo, since 5.6).

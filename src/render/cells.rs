@@ -118,7 +118,7 @@ pub(super) fn duration(time: Duration) -> String {
     let millis = time.as_millis();
     match millis {
         0..1000 => format!("{millis}ms"),
-        1000..60_000 if millis / 100 % 10 == 0 => format!("{}s", millis / 1000),
+        1000..60_000 if (millis / 100).is_multiple_of(10) => format!("{}s", millis / 1000),
         1000..60_000 => format!("{}.{}s", millis / 1000, millis % 1000 / 100),
         60_000..3_600_000 => format!("{}m{:02}s", millis / 60_000, millis / 1000 % 60),
         _ => format!("{}h{:02}m", millis / 3_600_000, millis / 60_000 % 60),

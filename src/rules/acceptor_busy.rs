@@ -75,7 +75,8 @@ fn check(analysis: &Analysis, stuck: &StuckListener) -> Option<Finding> {
         ),
         headline: headline(analysis, stuck, &busy),
         evidence: seen,
-        conclusion: waits::conclusion(&stuck.facts, &stuck.waits),
+        conclusion: waits::conclusion(&stuck.facts, &stuck.waits)
+            .or_else(|| ended_or_parked(stuck, &busy)),
         remedies: remedies(
             &Facts::of(RULE.id, cause(first), Some(first.acceptor.process)).thread(first.tid),
         ),
@@ -136,6 +137,11 @@ fn headline(analysis: &Analysis, stuck: &StuckListener, busy: &[Busy]) -> String
         let members = waits::group_sentence(&stuck.facts, &stuck.waits, group);
         return format!("{waiting}: {members}");
     }
+    if busy.len() == 1
+        && let Some(sentence) = waits::standstill_sentence(&stuck.facts, &stuck.waits)
+    {
+        return format!("{waiting}: {sentence}");
+    }
     let name = evidence::process_name(first.acceptor.process);
     match (busy.len(), first.sole) {
         (1, true) => format!(
@@ -153,6 +159,23 @@ fn headline(analysis: &Analysis, stuck: &StuckListener, busy: &[Busy]) -> String
             "{waiting}, and all {number} processes that would accept are busy, {name} {doing}"
         ),
     }
+}
+
+/// A thread that rests need not be the one that accepted before.
+fn ended_or_parked(stuck: &StuckListener, busy: &[Busy]) -> Option<String> {
+    let [first] = busy else { return None };
+    let rests = match first.activity {
+        Activity::Futex | Activity::Sleep { .. } => true,
+        Activity::Poll { fds: Some(fds), .. } => fds.is_empty(),
+        _ => false,
+    };
+    let is_explained = primary(stuck, busy).is_some()
+        || waits::standstill_sentence(&stuck.facts, &stuck.waits).is_some();
+    (rests && !first.sole && first.acceptor.watches.is_empty() && !is_explained).then(|| {
+        "the thread that accepts is parked, at a limit or a lock, or has ended, by an exception for example: its log may \
+         say so"
+            .to_owned()
+    })
 }
 
 /// A program that waits with `select` stops working at the descriptor 1024, whatever its limit.

@@ -10,6 +10,9 @@ use crate::correlate::acceptor::{Acceptor, AcceptorState, Doubt, Halt, Unwatched
 use crate::correlate::{Analysis, StuckListener, ThreadRecord, Waiting};
 use crate::model::{Pid, Process, Reading};
 
+/// So many registrations of a listener in one process are named; more are counted.
+const MOST_SETS_NAMED: usize = 8;
+
 /// The listener as the subject of a finding, with the processes that should act.
 pub(super) fn listener_subject(stuck: &StuckListener, pids: Vec<Pid>) -> Subject {
     Subject {
@@ -192,7 +195,7 @@ fn state_evidence(
 ) -> Vec<Evidence> {
     let name = process_name(acceptor.process);
     let mut evidence = Vec::new();
-    for watch in &acceptor.watches {
+    for watch in acceptor.watches.iter().take(MOST_SETS_NAMED) {
         let mode = if watch.registration.edge_triggered() {
             "edge-triggered"
         } else if watch.edge_triggered {
@@ -211,6 +214,10 @@ fn state_evidence(
         } else {
             Evidence::background(sentence)
         });
+    }
+    let more = acceptor.watches.len().saturating_sub(MOST_SETS_NAMED);
+    if more > 0 {
+        evidence.push(format!("{name}: the listener is in {more} more epoll sets").into());
     }
     if acceptor.watches.is_empty() {
         evidence.push(Evidence::background(if acceptor.fds.is_empty() {

@@ -139,7 +139,7 @@ fn headline_clause(stuck: &StuckListener, acceptor: &Acceptor, how: Unwatched) -
     let name = evidence::process_name(acceptor.process);
     if !stuck.handlers.is_empty() {
         return format!(
-            "{name}, which accepts and starts a child for each connection, waits for one of its {} to end",
+            "{name}, which accepts and starts a child for each connection, waits for {} to end",
             count_children(stuck.handlers.len())
         );
     }
@@ -162,9 +162,9 @@ fn headline_clause(stuck: &StuckListener, acceptor: &Acceptor, how: Unwatched) -
 
 fn count_children(number: usize) -> String {
     if number == 1 {
-        "1 child".to_owned()
+        "its child".to_owned()
     } else {
-        format!("{number} children")
+        format!("one of its {number} children")
     }
 }
 

@@ -10,6 +10,9 @@ use crate::correlate::acceptor::Halt;
 use crate::correlate::waits::{Chain, Facts, Group, Link, Party, Requests, Summary, Target};
 use crate::model::{Pid, Process};
 
+/// Where name servers listen.
+const DNS_PORT: u16 = 53;
+
 /// The most different waits that are shown.
 const SHOWN: usize = 3;
 
@@ -44,7 +47,29 @@ pub(super) fn evidence(facts: &Facts, waits: &Summary, grace: Duration) -> Vec<E
         let chain = Chain::of_requests(facts, waits, open);
         lines.extend(chain.iter().flat_map(|chain| chain_sentences(facts, chain)));
     }
+    lines.extend(standstill_sentence(facts, waits));
     lines.into_iter().map(Evidence::from).collect()
+}
+
+/// `all 5 threads of server[7] wait for one another, without a time limit: nothing inside of it wakes them`.
+pub(super) fn standstill_sentence(facts: &Facts, waits: &Summary) -> Option<String> {
+    // Where locks name their owners the groups say more.
+    if !waits.groups.is_empty() {
+        return None;
+    }
+    let pid = *waits.at_standstill.first()?;
+    let threads = waits.threads.iter().filter(|wait| wait.pid == pid).count();
+    let name = name(facts, pid);
+    Some(if threads == 1 {
+        format!(
+            "the one thread of {name} waits in futex without a time limit, and no other thread is there to wake it"
+        )
+    } else {
+        format!(
+            "all {threads} threads of {name} wait for one another in futex, without a time limit: nothing inside of \
+             it wakes them"
+        )
+    })
 }
 
 /// Requests that have waited for the grace period.
@@ -57,7 +82,7 @@ pub(super) fn open_requests(waits: &Summary, grace: Duration) -> impl Iterator<I
 
 fn service_of(target: &Target) -> Option<std::net::SocketAddr> {
     match target {
-        Target::Answer { from } | Target::News { from } => Some(*from),
+        Target::Answer { from } | Target::News { from } | Target::Datagram { from } => Some(*from),
         Target::Connect { to } => Some(*to),
         Target::Room { at } => Some(*at),
         _ => None,
@@ -142,6 +167,18 @@ pub(super) fn what_for(facts: &Facts, target: &Target, number: usize) -> String 
         Target::Child {
             pid, until_exec, ..
         } => child(facts, *pid, *until_exec),
+        Target::Output { child } if number > 1 => {
+            format!(
+                "for the output of a child each ({}, ...)",
+                name(facts, *child)
+            )
+        }
+        Target::Output { child } => format!("for the output of its child {}", name(facts, *child)),
+        Target::Datagram { from } if from.port() == DNS_PORT => {
+            format!("for the answer of the name server {from} (UDP)")
+        }
+        Target::Datagram { from } => format!("for a datagram of {from} (UDP)"),
+        Target::OpenPipe => "for another process to open the other end of a named pipe".to_owned(),
         Target::Pipe { name, writes } => {
             if *writes {
                 format!("to write into {name}, which is full")
@@ -284,7 +321,7 @@ fn chain_sentences(facts: &Facts, chain: &Chain) -> Vec<String> {
 fn link_sentence(facts: &Facts, before: &Link, link: &Link) -> String {
     let relation = relation(&before.target);
     let Some(party) = party(facts, &link.party) else {
-        return format!("{relation} is held by no process that can be seen");
+        return format!("{relation} is held by no other process that can be seen");
     };
     let number = match &link.party {
         Party::Threads { members, .. } => members.len(),
@@ -309,9 +346,10 @@ fn link_sentence(facts: &Facts, before: &Link, link: &Link) -> String {
 
 fn relation(target: &Target) -> String {
     match target {
-        Target::Answer { from } => format!("{from} is on this host: "),
+        Target::Answer { from } | Target::Datagram { from } => format!("{from} is on this host: "),
         Target::Connect { to } => format!("{to} is on this host: "),
         Target::Room { at } => format!("{at} is on this host: "),
+        Target::Output { .. } => "its child: ".to_owned(),
         Target::FileLock { file, .. } => format!("who holds the lock on {file}: "),
         Target::Lock { .. } => "who holds the lock: ".to_owned(),
         Target::Pipe { name, .. } => format!("the other end of {name}: "),
@@ -359,6 +397,7 @@ pub(super) fn reason(facts: &Facts, waits: &Summary, grace: Duration) -> Option<
     group
         .map(|group| group_sentence(facts, waits, group))
         .or_else(|| open_requests(waits, grace).next().map(requests_sentence))
+        .or_else(|| standstill_sentence(facts, waits))
 }
 
 /// Adds to a finding about connections that a process holds what its threads wait for.
@@ -450,7 +489,11 @@ pub(super) fn first_remedy(facts: &Facts, waits: &Summary, grace: Duration) -> O
             .and_then(|chain| root_remedy(facts, &chain))
             .or_else(|| Some(request_remedy(requests)))
     })
+    .or_else(|| standstill_sentence(facts, waits).map(|_| STANDSTILL_REMEDY.to_owned()))
 }
+
+const STANDSTILL_REMEDY: &str = "compare the stacks of all its threads: which lock each waits for, and which of them \
+    holds it; take locks in one order, or give each wait a time limit";
 
 fn request_remedy(requests: &Requests) -> String {
     if requests.unsent == requests.number {
@@ -480,7 +523,9 @@ fn deadlock_remedy(chain: &Chain) -> &'static str {
 fn rest_remedy(name: &str, chain: &Chain) -> String {
     let wanted = chain.links.iter().rev().nth(1).map(|link| &link.target);
     match wanted {
-        Some(Target::Answer { from }) => format!("find out why {name} does not answer at {from}"),
+        Some(Target::Answer { from } | Target::Datagram { from }) => {
+            format!("find out why {name} does not answer at {from}")
+        }
         Some(Target::Connect { to }) => format!("find out why {name} does not accept at {to}"),
         Some(Target::Room { at }) => {
             format!("find out why {name} does not read what it is sent at {at}")
@@ -504,7 +549,9 @@ pub(super) fn conclusion(facts: &Facts, waits: &Summary) -> Option<String> {
     }
     let root = chain.root();
     let what = match (&root.target, service_before(&chain)) {
-        (Target::Answer { from }, _) => format!("{from} does not answer"),
+        (Target::Answer { from } | Target::Datagram { from }, _) => {
+            format!("{from} does not answer")
+        }
         (Target::Connect { to }, _) => format!("{to} does not accept connections"),
         (Target::Room { at }, _) => format!("{at} does not read what it is sent"),
         (_, Some(service)) => {
@@ -531,9 +578,19 @@ fn root_remedy(facts: &Facts, chain: &Chain) -> Option<String> {
         return Some(deadlock_remedy(chain).to_owned());
     }
     Some(match &root.target {
-        Target::Answer { from } => format!("find out why {from} does not answer"),
+        Target::Datagram { from } if from.port() == DNS_PORT => format!(
+            "find out why the name server {from} does not answer; `options timeout:1 attempts:2` in \
+             resolv.conf shortens the wait"
+        ),
+        Target::Answer { from } | Target::Datagram { from } => {
+            format!("find out why {from} does not answer")
+        }
         Target::Connect { to } => format!("find out why {to} does not accept connections"),
         Target::Room { at } => format!("find out why {at} does not read what it is sent"),
+        Target::OpenPipe => {
+            "start the program that should open the other end of the pipe; with O_NONBLOCK open does not wait"
+                .to_owned()
+        }
         Target::Halted(_) => {
             let pid = root.party.pid()?;
             format!("continue {}, and find out who stopped it", name(facts, pid))

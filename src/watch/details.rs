@@ -1,13 +1,12 @@
 //! The details of a row: evidence, remedies, connections.
 
-use std::iter;
 use std::net::SocketAddr;
 
 use super::rows::RowId;
 use crate::follow::FindingKey;
 use crate::render::escape::escape;
 use crate::report::{Oldest, Report};
-use crate::rules::{self, Advice, Finding};
+use crate::rules::{self, Finding};
 
 /// So many connections of a listener are listed, the oldest.
 const SHOWN_CONNECTIONS: usize = 50;
@@ -35,22 +34,13 @@ fn of_finding(report: &Report, key: &FindingKey) -> Vec<String> {
         return vec![format!("{} is gone.", key.id)];
     };
     let mut lines = vec![format!("{}: {}", finding.id, escape(&finding.headline))];
-    let seen: Vec<String> = finding
-        .evidence
-        .iter()
-        .map(|one| one.text.clone())
-        .collect();
-    let remedies: Vec<String> = finding.remedies.iter().flat_map(in_lines).collect();
-    section(&mut lines, "seen", &seen);
+    let evidence = finding.evidence.iter().map(|one| one.text.clone());
+    section(&mut lines, "seen", &evidence.collect::<Vec<_>>());
     section(&mut lines, "so", finding.conclusion.as_slice());
     section(&mut lines, "waits", &waits(report, finding));
-    section(&mut lines, "do", &remedies);
+    let remedies = finding.remedies.iter().map(ToString::to_string);
+    section(&mut lines, "do", &remedies.collect::<Vec<_>>());
     lines
-}
-
-/// What to do, and the commands for it, each in a line of its own.
-fn in_lines(advice: &Advice) -> impl Iterator<Item = String> {
-    iter::once(advice.text.clone()).chain(advice.commands.iter().cloned())
 }
 
 fn waits(report: &Report, finding: &Finding) -> Vec<String> {

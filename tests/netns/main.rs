@@ -11,6 +11,7 @@
 mod accept_queue;
 mod capabilities;
 mod catalogue;
+mod chains;
 mod check;
 mod check_formats;
 mod close_wait;
@@ -37,6 +38,8 @@ mod scale;
 mod soak;
 mod support;
 mod text;
+#[cfg(feature = "trace")]
+mod trace;
 #[cfg(feature = "watch")]
 mod watch;
 mod words;

@@ -8,10 +8,12 @@ use crate::support::{
     wait_until,
 };
 
-/// A minute where it is asked for, and otherwise as long as a test may take.
+/// A minute where it is asked for by `CLOSEWAIT_DOCTOR_SOAK=1`, as many as a larger number says, and otherwise as
+/// long as a test may take.
 fn length() -> Duration {
-    let asked = std::env::var_os("CLOSEWAIT_DOCTOR_SOAK").is_some_and(|value| value == "1");
-    Duration::from_secs(if asked { 60 } else { 6 })
+    let asked = std::env::var("CLOSEWAIT_DOCTOR_SOAK").ok();
+    let minutes: u64 = asked.and_then(|value| value.parse().ok()).unwrap_or(0);
+    Duration::from_secs(if minutes == 0 { 6 } else { minutes * 60 })
 }
 
 #[test]
@@ -38,6 +40,7 @@ fn a_host_of_busy_servers_stays_healthy() {
             report.assert_healthy();
             assert_eq!(report["summary"]["listeners"], 4, "{:#}", report.json());
             assert_nothing_failed(&report);
+            assert_no_chain_was_read(&report);
             assert_well_among_all();
             looks += 1;
             outlast(BETWEEN_LOOKS);
@@ -79,6 +82,15 @@ fn wrk(options: &[&str]) -> Program {
     let mut wrk = Command::new("wrk");
     wrk.args(["-t1", "-c20", &duration, "http://127.0.0.1:8080/"]);
     Program::start(wrk.args(options))
+}
+
+/// What threads wait for is read of suspicious processes only.
+fn assert_no_chain_was_read(report: &Report) {
+    let threads = items(&report["processes"]).flat_map(|process| items(&process["threads"]));
+    let followed: Vec<_> = threads
+        .filter(|thread| !thread["waits_for"].is_null())
+        .collect();
+    assert!(followed.is_empty(), "{followed:#?}");
 }
 
 fn assert_nothing_failed(report: &Report) {

@@ -81,7 +81,7 @@ pub(super) struct EventLine {
     stack: Vec<FrameLine>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum What {
     Accepted {

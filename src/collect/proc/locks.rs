@@ -4,7 +4,7 @@ use crate::collect::kernel::{Kernel, KernelError};
 use crate::model::FileLock;
 
 /// More lines are not read: a host with so many locks is not made slower by us.
-const MOST_LOCKS: usize = 50_000;
+const MOST_LOCKS: usize = 200_000;
 
 /// Reads the locks on files.
 ///

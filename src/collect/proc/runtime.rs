@@ -79,7 +79,8 @@ fn language(name: &str, elf: Elf) -> Runtime {
         "java" => Runtime::Jvm,
         "node" | "nodejs" => Runtime::Node,
         "deno" => Runtime::Deno,
-        "bun" => Runtime::Bun,
+        // The second is what its package for npm installs.
+        "bun" | "bun.exe" => Runtime::Bun,
         "dotnet" => Runtime::DotNet,
         _ if is_python(name) => Runtime::Python,
         _ if name.starts_with("beam") => Runtime::Beam,

@@ -12,6 +12,8 @@ pub(super) struct Evidence {
     pub run: usize,
     /// A line with the names of columns.
     pub header: bool,
+    /// It is a table of `netstat`, by its header.
+    pub of_netstat: bool,
     /// A header says that listeners are left out, or that only they are shown.
     pub part: Option<Part>,
     /// An ellipsis stands for rows that were taken out.
@@ -100,12 +102,21 @@ pub(super) fn parse_command(line: &str) -> Option<Command> {
         Tool::Netstat => netstat(arguments),
         Tool::File => Command::default(),
     };
-    prompted
-        .unwrap_or(line)
+    watched(prompted.unwrap_or(line))
         .trim()
         .clone_into(&mut command.text);
     command.filtered |= runs_filter(&words) || pipes_into_another(&words[end..]);
     Some(command)
+}
+
+/// The command in what `watch` prints above it: `Every 2.0s: ss -tan      host: Mon Jan  5 10:11:12 2026`.
+fn watched(line: &str) -> &str {
+    let command = line
+        .strip_prefix("Every ")
+        .and_then(|rest| rest.split_once(": "));
+    command.map_or(line, |(_, command)| {
+        command.split("  ").next().unwrap_or(command)
+    })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -343,6 +354,8 @@ mod tests {
         assert_eq!(command("ss -ltn").part, Some(Part::Listeners));
         assert_eq!(command("ss -tn").part, Some(Part::Connections));
         assert!(command("ss -Htan").headerless);
+        let watched = |time: &str| command(&format!("Every 2.0s: ss -tan      web: {time}")).text;
+        assert_eq!(watched("10:11:12"), watched("10:11:14"));
     }
 
     #[test]

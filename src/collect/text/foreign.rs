@@ -94,9 +94,10 @@ fn is_count(line: &str) -> bool {
     match words[..] {
         [one] => is_number(one),
         [one, other] => is_number(one) && other.parse::<std::net::IpAddr>().is_ok(),
-        ["TCP", "inuse", total, ..] | ["sockets", "used", total, ..] => is_number(total),
+        ["TCP", "inuse", total, ..] | ["sockets", "used", total, ..] | ["Total", total, ..] => {
+            is_number(total)
+        }
         ["TCP", total, ..] => is_number(total) && line.contains("estab"),
-        ["Total", total, ..] => is_number(total),
         [count, "tcp" | "tcp6", state] | [count, state, "tcp" | "tcp6"] => {
             is_number(count) && parse_state(state).is_some()
         }

@@ -49,14 +49,15 @@ pub(super) fn is_whole(line: &str) -> bool {
 pub(super) fn ends_with_column(line: &str) -> bool {
     /// The last column in hexadecimal digits, of which nothing else tells that it is whole.
     const RETRANSMITS: usize = 6;
-    let mut words = line.split_whitespace();
-    let retransmits = words.clone().nth(RETRANSMITS);
-    let last = words.next_back().unwrap_or("");
-    is_address(last)
-        || is_hexadecimal(last, &[8, 8])
-        || is_hexadecimal(last, &[2, 8])
-        || (words.count() == RETRANSMITS
-            && retransmits.is_some_and(|word| is_hexadecimal(word, &[8])))
+    let words: Vec<&str> = line.split_whitespace().take(RETRANSMITS + 2).collect();
+    let Some((last, before)) = words.split_last() else {
+        return false;
+    };
+    match before.len() {
+        ..FIRST_NUMBERS_COLUMN => is_address(last),
+        RETRANSMITS => is_hexadecimal(last, &[8]),
+        _ => is_hexadecimal(last, &[8, 8]) || is_hexadecimal(last, &[2, 8]),
+    }
 }
 
 /// Where the state is, behind the number and the two addresses.

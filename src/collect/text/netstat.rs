@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, parse_endpoint};
 use super::row::{Columns, Details, Owner, Read, Row, leading_number, mapped};
-use super::state::parse_state;
+use super::state::parse_state_of;
 use crate::model::{Reading, TcpState, Timer};
 
 /// Without `-W` an address is cut so that it fits this width with its port.
@@ -20,7 +20,7 @@ pub(super) fn recognise(line: &str) -> Read<Row> {
     };
     let has_protocol = words.len() < line.split_whitespace().count();
     let (queues, rest) = take_queues(words);
-    let state = rest.get(2).and_then(|word| parse_state(word));
+    let state = rest.get(2..).and_then(parse_state_of);
     if state.is_none() && has_protocol && has_foreign_state(rest) && !is_listener(rest) {
         return Read::Odd;
     }
@@ -32,7 +32,8 @@ pub(super) fn recognise(line: &str) -> Read<Row> {
     }
     match columns(queues, rest, ipv6) {
         Some(columns) => {
-            let details = parse_details(rest.get(3..).unwrap_or_default());
+            let details = state.map_or(3, |(_, words)| 2 + words);
+            let details = parse_details(rest.get(details..).unwrap_or_default());
             Read::Row(Row::new(columns, details))
         }
         None if has_protocol || has_addresses(rest) => Read::Odd,
@@ -116,11 +117,12 @@ fn has_addresses(rest: &[&str]) -> bool {
 }
 
 fn columns(queues: Option<(u32, u32)>, rest: &[&str], ipv6: bool) -> Option<Columns> {
-    let [local, remote, state, ..] = rest else {
+    let [local, remote, state @ ..] = rest else {
         return None;
     };
+    let state = parse_state_of(state).map(|(state, _)| state);
     Some(Columns {
-        state: parse_state(state).or_else(|| is_listener(rest).then_some(TcpState::Listen))?,
+        state: state.or_else(|| is_listener(rest).then_some(TcpState::Listen))?,
         queues,
         local: parse_address(local, ipv6)?,
         remote: parse_address(remote, ipv6)?,

@@ -42,9 +42,10 @@ impl Place {
     }
 }
 
-/// Returns whether a line that may look like a prompt names a place instead: `### host web-0`.
+/// Returns whether a line that may look like a prompt names a place instead: `### host web-0`,
+/// `==> web-0.txt <==`.
 pub(super) fn is_heading(line: &str) -> bool {
-    line.starts_with('#') && separator(line).is_some()
+    (line.starts_with('#') || line.starts_with("==")) && separator(line).is_some()
 }
 
 /// Returns whether a line stands between tables of several places or moments.
@@ -52,22 +53,60 @@ pub(super) fn tells_place_or_time(line: &str) -> bool {
     separator(line).is_some() || has_time(line)
 }
 
-/// Commands that run another one elsewhere, the words before its name, and options with a value.
-const RUNNERS: [(&str, &str); 10] = [
+/// Commands that run another one elsewhere, and the word before its name, if there is one.
+const RUNNERS: [(&str, &str); 14] = [
     ("netns", "exec"),
     ("kubectl", "exec"),
+    ("kubectl", "debug"),
     ("oc", "exec"),
+    ("oc", "rsh"),
     ("docker", "exec"),
+    ("docker-compose", "exec"),
     ("podman", "exec"),
     ("crictl", "exec"),
     ("nerdctl", "exec"),
     ("lxc", "exec"),
-    ("nsenter", "-t"),
+    ("incus", "exec"),
+    ("machinectl", "shell"),
     ("ssh", ""),
+];
+
+/// Options that name a place, by the command they belong to.
+const NAMING: [(&str, &[&str]); 4] = [
+    ("nsenter", &["-t", "--target", "--net", "-n"]),
+    ("ss", &["-N", "--net"]),
+    ("ip", &["-n", "-netns"]),
+    ("lxc-attach", &["-n", "--name"]),
 ];
 
 /// The container, namespace or host that a command runs in.
 fn target(line: &str) -> Option<&str> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let name = named_by_option(&words).or_else(|| named_by_runner(&words))?;
+    let known = !name.starts_with(['$', '"', '-']) && !is_tool(name);
+    known.then_some(name)
+}
+
+fn named_by_option<'a>(words: &[&'a str]) -> Option<&'a str> {
+    let (at, options) = words.iter().enumerate().find_map(|(at, word)| {
+        let command = word.rsplit('/').next().unwrap_or(word);
+        let naming = NAMING.iter().find(|(name, _)| *name == command)?;
+        Some((at, naming.1))
+    })?;
+    let rest = &words[at + 1..];
+    options.iter().find_map(|option| {
+        rest.iter().enumerate().find_map(|(at, word)| {
+            let value = word.strip_prefix(option)?;
+            match value.strip_prefix('=') {
+                Some(value) => Some(value),
+                None if value.is_empty() => rest.get(at + 1).copied(),
+                None => None,
+            }
+        })
+    })
+}
+
+fn named_by_runner<'a>(words: &[&'a str]) -> Option<&'a str> {
     const WITH_VALUE: [&str; 12] = [
         "-n",
         "--namespace",
@@ -82,10 +121,11 @@ fn target(line: &str) -> Option<&str> {
         "-o",
         "-l",
     ];
-    let words: Vec<&str> = line.split_whitespace().collect();
     let (at, verb) = words.iter().enumerate().find_map(|(at, word)| {
-        let runner = RUNNERS.iter().find(|(name, _)| name == word)?;
-        Some((at, runner.1))
+        let is_this = |(name, verb): &&(&str, &str)| {
+            name == word && (verb.is_empty() || words[at..].contains(verb))
+        };
+        Some((at, RUNNERS.iter().find(is_this)?.1))
     })?;
     let ssh = words[at] == "ssh";
     let interactive = |word: &str| matches!(word, "-i" | "-t") && !ssh;
@@ -94,16 +134,14 @@ fn target(line: &str) -> Option<&str> {
         rest.find(|word| **word == verb)?;
     }
     let mut skip = false;
-    let name = rest.find(|word| {
+    rest.copied().find(|word| {
         let value = std::mem::replace(&mut skip, false);
         if word.starts_with('-') {
-            skip = WITH_VALUE.contains(*word) && !interactive(word);
+            skip = WITH_VALUE.contains(word) && !interactive(word);
             return false;
         }
         !value
-    })?;
-    let known = !name.starts_with(['$', '"']) && !is_tool(name);
-    known.then_some(*name)
+    })
 }
 
 /// The host that a prompt names: `user@host:~$ `, `[user@host dir]# `.
@@ -202,6 +240,17 @@ mod tests {
             ),
             ("$ kubectl exec -it -n shop web-0 -- ss -tan", Some("web-0")),
             ("$ docker exec -it web ss -tan", Some("web")),
+            ("$ docker-compose exec web ss -tan", Some("web")),
+            ("$ kubectl debug -it web-0 --image=x -- ss", Some("web-0")),
+            ("# nsenter -t 411 -n ss -tan", Some("411")),
+            ("# nsenter --target 411 --net ss -tan", Some("411")),
+            (
+                "# nsenter --net=/run/netns/red ss -tan",
+                Some("/run/netns/red"),
+            ),
+            ("# ss -N red -tan", Some("red")),
+            ("# ss --net=red -tan", Some("red")),
+            ("# ip -n red addr", Some("red")),
             ("$ ssh -p 22 ops@web-1 ss -tan", Some("ops@web-1")),
             ("$ for p in a b; do kubectl exec $p -- ss -tan; done", None),
             ("$ ss -tan", None),

@@ -32,7 +32,7 @@ pub(super) struct Reader {
     ledger: Vec<Entry>,
     /// How many commands were run so far.
     runs: usize,
-    /// Whether words around the tables speak of CLOSE_WAIT.
+    /// Whether a line speaks of CLOSE_WAIT, as a row or in words.
     speaks_of_close_wait: bool,
 }
 
@@ -71,6 +71,9 @@ impl Reader {
 
     fn take(&mut self, line: &str) {
         let recognised = find::recognise(line, self.evidence.state());
+        if parse_command(line).is_none() {
+            self.speaks_of_close_wait |= state::speaks_of_close_wait(line);
+        }
         if self.takes_field(line, &recognised) {
             return;
         }
@@ -146,10 +149,9 @@ impl Reader {
         for entry in entries.take(broken.lines) {
             entry.taken_for = TakenFor::Unread;
         }
-        let of_netstat = self
-            .tables
-            .last()
-            .is_some_and(|last| last.kind == Kind::Netstat);
+        let last = self.tables.last();
+        let of_netstat =
+            self.evidence.of_netstat || last.is_some_and(|last| last.kind == Kind::Netstat);
         if broken.has_state || of_netstat {
             self.odd_lines += 1;
         } else {
@@ -239,11 +241,12 @@ impl Reader {
         let headline = headline(line);
         if headline.is_some() || is_header(line) {
             self.evidence.header |= is_header(line);
+            self.evidence.of_netstat = headline.is_some() || line.contains("Proto");
             if let Some(headline) = headline {
                 self.evidence.part = headline.part;
             }
         } else if place::is_heading(line) {
-            self.words(line);
+            self.note(TakenFor::Words);
         } else if let Some(command) = parse_command(line) {
             self.place.run(line);
             self.runs += 1;
@@ -258,17 +261,12 @@ impl Reader {
                 table.evidence.ellipsis = true;
             }
         } else {
-            self.words(line);
+            self.note(TakenFor::Words);
         }
         self.open = false;
     }
 
-    fn words(&mut self, line: &str) {
-        self.note(TakenFor::Words);
-        self.speaks_of_close_wait |= state::speaks_of_close_wait(line);
-    }
-
-    /// Words about CLOSE_WAIT where no row shows one tell that rows were left out.
+    /// Words about CLOSE_WAIT where no row shows one tell that rows were left out or not told apart.
     fn settle_what_words_say(&mut self) {
         let is_shown = self.tables.iter().any(Table::has_close_wait);
         if !self.speaks_of_close_wait || is_shown {

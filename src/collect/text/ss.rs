@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, parse_endpoint};
 use super::row::{Columns, Details, Owner, Read, Row, leading_number};
-use super::state::parse_state;
+use super::state::parse_state_of;
 use crate::model::{Gap, Layer, Reading, TcpAges, TcpState, Timer};
 
 /// Protocols that `ss` also lists, in its column Netid.
@@ -37,10 +37,12 @@ pub(super) fn recognise(line: &str, asked_for: Option<TcpState>) -> Read<Unfinis
     if word.eq_ignore_ascii_case("tcp") {
         word = next_word(&mut rest);
     }
-    let shown = parse_state(word);
-    if shown.is_some() {
+    let second = rest.split_whitespace().next().unwrap_or("");
+    let shown = parse_state_of(&[word, second]);
+    for _ in 0..shown.map_or(0, |(_, words)| words) {
         word = next_word(&mut rest);
     }
+    let shown = shown.map(|(state, _)| state);
     let Ok(recv_q) = word.parse() else {
         return without_queues(shown, word, rest);
     };

@@ -14,6 +14,20 @@ pub(super) fn parse_state(name: &str) -> Option<TcpState> {
     english(&letters).or_else(|| translated(&letters))
 }
 
+/// Reads the state at the beginning of `words`, of which a blank may have taken the sign in the middle; also returns how
+/// many words it is.
+pub(super) fn parse_state_of(words: &[&str]) -> Option<(TcpState, usize)> {
+    if let [first, second, ..] = words
+        && !second.is_empty()
+        && first.chars().all(char::is_alphabetic)
+        && second.chars().all(char::is_alphanumeric)
+        && let Some(state) = parse_state(&format!("{first} {second}"))
+    {
+        return Some((state, 2));
+    }
+    Some((parse_state(words.first()?)?, 1))
+}
+
 /// Returns whether words name CLOSE_WAIT, as people write it.
 pub(super) fn speaks_of_close_wait(words: &str) -> bool {
     let is_sign = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_'));
@@ -116,6 +130,27 @@ mod tests {
         ] {
             assert_eq!(parse_state(no_state), None, "{no_state}");
         }
+    }
+
+    #[test]
+    fn a_state_may_be_two_words() {
+        assert_eq!(
+            parse_state_of(&["CLOSE", "WAIT", "7/web"]),
+            Some((TcpState::CloseWait, 2))
+        );
+        assert_eq!(
+            parse_state_of(&["CLOSE", "7/web"]),
+            Some((TcpState::Close, 1))
+        );
+        assert_eq!(
+            parse_state_of(&["CLOSE_WAIT"]),
+            Some((TcpState::CloseWait, 1))
+        );
+        assert_eq!(
+            parse_state_of(&["LISTEN", "0"]),
+            Some((TcpState::Listen, 1))
+        );
+        assert_eq!(parse_state_of(&[]), None);
     }
 
     #[test]

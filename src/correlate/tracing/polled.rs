@@ -50,7 +50,7 @@ fn queue_changes(before: &SocketTable, after: &SocketTable, at: Duration) -> Vec
                 local: listener.local,
                 remote: unspecified,
             };
-            let socket = listener.inode.and_then(|inode| inode.number());
+            let socket = listener.inode.and_then(crate::model::Inode::number);
             let queue = listener.accept_queue_len;
             let kind = EventKind::QueueSeen { queue };
             event(at, socket.unwrap_or_default().into(), ends, kind)

@@ -85,7 +85,7 @@ pub(super) fn accept_records(trace: &Trace) -> Vec<AcceptRecord> {
                 let open = entry(&mut all, event, actor, listener);
                 open.round.accepted += 1;
                 open.round.last = Some(Ok(()));
-                open.round.last_step = step(event, false);
+                open.round.last_step = Some(step(event, false));
                 open.record.accepted += 1;
             }
             EventKind::AcceptFailed {
@@ -98,7 +98,7 @@ pub(super) fn accept_records(trace: &Trace) -> Vec<AcceptRecord> {
             EventKind::State { to, .. } if is_close(to) => {
                 let theirs = all.range_mut((actor.tid, 0)..=(actor.tid, u32::MAX));
                 for (_, open) in theirs.filter(|(_, open)| open.round.last == Some(Ok(()))) {
-                    open.round.last_step = step(event, true);
+                    open.round.last_step = Some(step(event, true));
                 }
             }
             EventKind::Waits(wait) if !wait.returns_at_once => {
@@ -141,11 +141,11 @@ fn is_close(to: TcpState) -> bool {
     matches!(to, TcpState::FinWait1 | TcpState::LastAck | TcpState::Close)
 }
 
-fn step(event: &Event, closes: bool) -> Option<LastStep> {
-    Some(LastStep {
+fn step(event: &Event, closes: bool) -> LastStep {
+    LastStep {
         closes,
         stack: event.stack.clone(),
-    })
+    }
 }
 
 impl Open {

@@ -181,6 +181,11 @@ fn next_link(facts: &Facts, wait: &ThreadWait) -> Option<Step> {
         Target::Thread { tid } => of_thread(facts, wait.pid, *tid),
         Target::Child { pid: Some(pid), .. } => of_process(facts, *pid, Confidence::Certain),
         Target::Child { pid: None, .. } => of_children(facts, wait.pid),
+        Target::Output { child } => of_process(facts, *child, Confidence::Certain),
+        Target::Datagram { from } => {
+            let pid = holder_of(facts, facts.receiver_of(*from)?)?;
+            of_process(facts, pid, Confidence::Certain)
+        }
         Target::Pipe { name, writes } => of_link(facts, wait.pid, name, *writes),
         Target::Unix { inode, .. } => of_unix(facts, wait.pid, *inode),
         _ => None,

@@ -23,6 +23,11 @@ pub(super) fn on_descriptor(facts: &Facts, process: &Process, fd: u32, call: &st
     if call == "flock" || call == "fcntl" {
         return (file_lock(facts, process, text), None);
     }
+    if let Some(child) = facts.child_behind(process, text)
+        && !is_write(call)
+    {
+        return (Target::Output { child }, None);
+    }
     let is_channel =
         text.starts_with("pipe:") || text.starts_with("/dev/pts/") || text.starts_with("/dev/tty");
     if is_channel || (text.starts_with('/') && !text.starts_with("/dev/")) {
@@ -67,6 +72,12 @@ pub(super) fn on_connection(facts: &Facts, connection: &Connection, call: &str) 
 fn on_other_socket(facts: &Facts, inode: Inode, call: &str, fd: u32) -> Target {
     let unix = inode.number().and_then(|number| facts.unix_socket(number));
     let Some(unix) = unix else {
+        match facts.udp_socket(inode).map(|socket| socket.remote) {
+            Some(Some(from)) if !is_write(call) => return Target::Datagram { from: plain(from) },
+            // One that is not connected takes what comes from anywhere, as a server does.
+            Some(None) if !is_write(call) => return Target::Events,
+            _ => {}
+        }
         return Target::Other(format!("{call} on fd {fd}, a socket of another kind"));
     };
     let peer = unix.peer.and_then(|peer| facts.unix_socket(peer));

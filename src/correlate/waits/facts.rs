@@ -10,8 +10,8 @@ use rustc_hash::FxHashMap;
 use super::super::matching::Listeners;
 use super::index::{Index, ends, plain};
 use crate::model::{
-    Connection, FutexWait, Inode, Pid, Process, Reading, Snapshot, TcpState, Thread, Timer,
-    UnixSocket,
+    Access, Connection, FutexWait, Inode, LinkHolder, Pid, Process, Reading, Snapshot, TcpState,
+    Thread, Timer, UdpSocket, UnixSocket,
 };
 
 /// The facts of a snapshot, by what they are asked for.
@@ -131,6 +131,46 @@ impl<'a> Facts<'a> {
     pub(super) fn has_children(&self, pid: Pid) -> bool {
         let children = self.snapshot.waits.children.get(&pid);
         children.is_some_and(|children| !children.is_empty())
+    }
+
+    /// The child that writes into a pipe and was started for a task: later than its parent, which may read from a
+    /// helper that it started with itself for as long as it runs.
+    pub(super) fn child_behind(&self, process: &Process, pipe: &str) -> Option<Pid> {
+        /// A tenth of a second, in the ticks of `starttime`.
+        const START_OF_A_SERVICE: u64 = 10;
+        let children = self.snapshot.waits.children.get(&process.pid)?;
+        let started = process.started_ticks.copied()?;
+        let is_later = |pid: Pid| {
+            let child = self.process(pid).and_then(|one| one.started_ticks.copied());
+            child.is_some_and(|child| child >= started + START_OF_A_SERVICE)
+        };
+        let writes = |link: &&LinkHolder| {
+            link.target == pipe
+                && children.contains(&link.pid)
+                && matches!(link.access, Reading::Known(Access::Write | Access::Both))
+        };
+        let mut links = self.snapshot.waits.links.iter().filter(writes);
+        links.find(|link| is_later(link.pid)).map(|link| link.pid)
+    }
+
+    /// The UDP socket with this inode.
+    pub(super) fn udp_socket(&self, inode: Inode) -> Option<UdpSocket> {
+        let mut sockets = self.snapshot.waits.udp_sockets.iter();
+        sockets.find(|socket| socket.inode == inode).copied()
+    }
+
+    /// The UDP socket of this host that has this address.
+    pub(super) fn receiver_of(&self, address: SocketAddr) -> Option<Inode> {
+        let is_at = |local: SocketAddr| {
+            local.port() == address.port()
+                && (plain(local).ip() == address.ip()
+                    || (local.ip().is_unspecified() && address.ip().is_loopback()))
+        };
+        let sockets = &self.snapshot.waits.udp_sockets;
+        let socket = sockets
+            .iter()
+            .find(|socket| socket.remote.is_none() && is_at(socket.local))?;
+        Some(socket.inode)
     }
 
     /// Whether a file with this inode is a listener or a connection.

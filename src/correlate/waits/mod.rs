@@ -9,6 +9,7 @@ mod facts;
 mod index;
 mod needs;
 mod polled;
+mod standstill;
 mod summary;
 mod target;
 mod thread;
@@ -16,6 +17,9 @@ mod thread;
 pub use chain::{Chain, Link, Party};
 pub use facts::{Facts, threads};
 pub(super) use index::Index;
-pub use needs::{Needs, Next, blocked_descriptors, channels_of_children, is_in_futex, needs, next};
+pub use needs::{
+    Needs, Next, blocked_descriptors, channels_of_children, is_in_futex, needs, needs_udp_sockets,
+    next,
+};
 pub use summary::{Group, Requests, Summary};
 pub use target::{Target, ThreadWait};

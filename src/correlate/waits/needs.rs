@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::activity::{self, Activity};
-use super::super::threads;
+use super::super::threads::{self, ThreadRecord};
 use super::facts::{Facts, asked, threads as threads_of};
 use super::target::{Target, ThreadWait};
 use super::thread::wait_of;
@@ -92,6 +92,29 @@ pub fn needs(snapshot: &Snapshot) -> Needs {
     needs
 }
 
+/// Whether a thread reads from a socket that is neither TCP nor unix, or polls nothing but one.
+pub fn needs_udp_sockets(snapshot: &Snapshot) -> bool {
+    let facts = Facts::of(snapshot);
+    if !snapshot.waits.udp_sockets.is_empty() {
+        return false;
+    }
+    let is_of_another_kind = |process: &Process, fd: u32| {
+        Facts::socket_of(process, fd).is_some_and(|inode| {
+            let number = inode.number();
+            let unix = number.and_then(|number| facts.unix_socket(number));
+            !number.is_some_and(|number| facts.is_tcp(number.into())) && unix.is_none()
+        })
+    };
+    followed(snapshot).any(|process| {
+        let records = threads::records(process, snapshot);
+        let mut usual = records.iter().filter_map(ThreadRecord::usual);
+        usual.any(|(activity, _)| match &descriptors(&activity)[..] {
+            [fd] => is_of_another_kind(process, *fd),
+            _ => false,
+        })
+    })
+}
+
 fn has_unknown_socket(facts: &Facts, process: &Process) -> bool {
     let listeners: InodeSet = facts
         .snapshot
@@ -149,7 +172,13 @@ pub fn next(snapshot: &Snapshot, front: &BTreeSet<Pid>) -> Next {
     let facts = Facts::of(snapshot);
     let mut next = Next::default();
     for process in front.iter().filter_map(|pid| facts.process(*pid)) {
-        let waits: Vec<ThreadWait> = threads::records(process, snapshot)
+        let records = threads::records(process, snapshot);
+        if facts.has_children(process.pid) {
+            let activities = records.iter().filter_map(ThreadRecord::usual);
+            let polled = activities.flat_map(|(activity, _)| polled_pipes(process, &activity));
+            next.links.extend(polled);
+        }
+        let waits: Vec<ThreadWait> = records
             .iter()
             .filter_map(|record| wait_of(&facts, process, record))
             .collect();
@@ -168,6 +197,27 @@ pub fn next(snapshot: &Snapshot, front: &BTreeSet<Pid>) -> Next {
         }
     }
     next
+}
+
+/// The most pipes in one poll whose other ends are looked for.
+const MOST_POLLED_PIPES: usize = 4;
+
+/// Pipes that a thread polls: a child may write into them.
+fn polled_pipes(process: &Process, activity: &Activity) -> Vec<String> {
+    let Activity::Poll { fds: Some(fds), .. } = activity else {
+        return Vec::new();
+    };
+    let texts = fds.iter().filter_map(|fd| Facts::target_text(process, *fd));
+    let texts: Vec<&str> = texts.collect();
+    // Beside a socket it is what a loop is woken with.
+    if texts.iter().any(|text| text.starts_with("socket:")) {
+        return Vec::new();
+    }
+    let pipes = texts.iter().filter(|text| text.starts_with("pipe:"));
+    pipes
+        .take(MOST_POLLED_PIPES)
+        .map(|text| (*text).to_owned())
+        .collect()
 }
 
 fn children(snapshot: &Snapshot, pid: Pid) -> impl Iterator<Item = Pid> {
@@ -192,6 +242,14 @@ fn note_wait(facts: &Facts, process: &Process, wait: &ThreadWait, next: &mut Nex
         }
         Target::Pipe { name, .. } => {
             next.links.insert(name.clone());
+        }
+        Target::Output { child } => {
+            next.pids.insert(*child);
+        }
+        Target::Datagram { from } => {
+            let receiver = facts.receiver_of(*from);
+            next.sockets
+                .extend(receiver.filter(|inode| !is_held_by_known(facts, *inode)));
         }
         Target::Unix { inode, .. } => next.links.extend(unix_end(facts, *inode)),
         _ => {}

@@ -30,6 +30,15 @@ pub(super) fn polled(facts: &Facts, process: &Process, fds: Option<&[u32]>, call
 /// beside them to be woken by.
 fn same_service(facts: &Facts, process: &Process, fds: &[u32]) -> Option<Found> {
     let mut found: Option<Found> = None;
+    let mut outputs = fds.iter().filter_map(|fd| {
+        let text = Facts::target_text(process, *fd)?;
+        facts.child_behind(process, text)
+    });
+    if let Some(child) = outputs.next() {
+        let of_others = outputs.any(|other| other != child);
+        let is_alone = fds.iter().all(|fd| is_alarm(facts, process, *fd));
+        return (is_alone && !of_others).then_some((Target::Output { child }, None));
+    }
     for fd in fds.iter().filter(|fd| !is_alarm(facts, process, **fd)) {
         let inode = Facts::socket_of(process, *fd)?;
         let one = on_connection(facts, facts.connection(inode)?, "poll");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::threads;
 use super::facts::{Facts, asked};
 use super::index::plain;
+use super::standstill;
 use super::target::{Target, ThreadWait};
 use super::thread::wait_of;
 use crate::model::{Pid, Process};
@@ -20,6 +21,9 @@ pub struct Summary {
     pub groups: Vec<Group>,
     /// Services that have not answered requests of these processes; the one with most requests first.
     pub requests: Vec<Requests>,
+    /// Processes that nothing inside of them wakes: each of their threads waits for another one, and none has a
+    /// time limit.
+    pub at_standstill: Vec<Pid>,
 }
 
 /// Threads that wait for the same.
@@ -70,6 +74,11 @@ impl Summary {
         Self {
             groups: groups(&counted),
             requests: requests(facts, &processes),
+            at_standstill: processes
+                .iter()
+                .filter(|process| standstill::is_at_standstill(facts, process))
+                .map(|process| process.pid)
+                .collect(),
             threads: waits,
         }
     }

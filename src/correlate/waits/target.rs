@@ -66,6 +66,18 @@ pub enum Target {
         /// Whether the child has still to execute its program (`vfork`).
         until_exec: bool,
     },
+    /// The output of a child that was started for a task, through a pipe.
+    Output {
+        /// The child.
+        child: Pid,
+    },
+    /// A datagram of the one address that a UDP socket is connected to.
+    Datagram {
+        /// The address.
+        from: SocketAddr,
+    },
+    /// Another process to open the other end of a named pipe.
+    OpenPipe,
     /// The other end of a pipe, a named pipe or a terminal.
     Pipe {
         /// `pipe:[7]` or a path.
@@ -118,6 +130,9 @@ impl Target {
             | Self::Lock { .. }
             | Self::Thread { .. }
             | Self::Child { .. }
+            | Self::Output { .. }
+            | Self::Datagram { .. }
+            | Self::OpenPipe
             | Self::Pipe { writes: true, .. }
             | Self::Unix { .. }
             | Self::Processor
@@ -156,7 +171,8 @@ impl Target {
                     name: Some(two), ..
                 },
             ) => one == two,
-            (Self::Kernel { .. }, Self::Kernel { .. }) => true,
+            (Self::Kernel { .. }, Self::Kernel { .. })
+            | (Self::Output { .. }, Self::Output { .. }) => true,
             _ => self == other,
         }
     }

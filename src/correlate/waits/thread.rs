@@ -75,6 +75,9 @@ fn target_of(
         Activity::Futex => futex(facts, process.pid, record.tid),
         Activity::Sleep { .. } => Target::Nap,
         Activity::ChildOrSignal { call } => child_or_signal(process, record.tid, call),
+        Activity::Other(_) if sleeps_in(process, record.tid).as_deref() == Some(OPEN_PIPE) => {
+            Target::OpenPipe
+        }
         Activity::Other(call) => Target::Other(call.clone()),
         Activity::OutsideCalls => Target::Other("no system call".to_owned()),
         Activity::Unseen(gap) => Target::Unseen(*gap),
@@ -109,11 +112,19 @@ fn is_nested_loop(facts: &Facts, process: &Process, tid: Pid, fd: u32) -> bool {
         && others.into_iter().any(serves)
 }
 
+/// Where `open` of a named pipe sleeps until another process opens the other end (`fs/pipe.c`).
+const OPEN_PIPE: &str = "wait_for_partner";
+
+/// The kernel function that a thread sleeps in.
+fn sleeps_in(process: &Process, tid: Pid) -> Option<String> {
+    let threads = process.examination.as_ref().and_then(|e| e.threads.known());
+    let thread = threads.into_iter().flatten().find(|one| one.tid == tid)?;
+    thread.wchan.known().cloned()
+}
+
 /// A parent in `vfork` sleeps in state D and waits for no disk.
 fn uninterruptible(process: &Process, tid: Pid) -> Target {
-    let threads = process.examination.as_ref().and_then(|e| e.threads.known());
-    let thread = threads.into_iter().flatten().find(|one| one.tid == tid);
-    let function = thread.and_then(|thread| thread.wchan.known().cloned());
+    let function = sleeps_in(process, tid);
     if function.as_deref() == Some("kernel_clone") {
         return Target::Child {
             pid: None,

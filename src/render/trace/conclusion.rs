@@ -139,18 +139,17 @@ fn verdict_text(trace: &Trace, record: &AcceptRecord, verdict: AcceptVerdict) ->
 /// How many connections are left after a failed accept, which a wait need not follow.
 fn last_queue(trace: &Trace, record: &AcceptRecord) -> u32 {
     let newest_first = trace.events.iter().rev();
-    let theirs = newest_first.filter(|event| {
+    let mut theirs = newest_first.filter(|event| {
         event
             .actor
             .as_ref()
             .is_some_and(|actor| actor.tid == record.thread.tid)
     });
     theirs
-        .filter_map(|event| match event.kind {
+        .find_map(|event| match event.kind {
             crate::model::EventKind::AcceptFailed { queue, .. } => Some(queue),
             _ => None,
         })
-        .next()
         .unwrap_or(record.left)
 }
 

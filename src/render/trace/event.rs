@@ -70,7 +70,7 @@ fn line(event: &Event, machine: &str, all: bool) -> Option<String> {
         EventKind::AcceptFailed { errno, queue, .. } => {
             let errno = words::errno(errno);
             return Some(with_place(
-                format!("{who} accept fails with {errno}, {} in the queue", queue),
+                format!("{who} accept fails with {errno}, {queue} in the queue"),
                 event,
             ));
         }

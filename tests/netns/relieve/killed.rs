@@ -205,6 +205,8 @@ fn assert_killed_anywhere(
     let plan = count_calls(&planned);
     let whole = count_calls(&carried_out);
     assert!(whole > plan, "{plan} calls of a plan, {whole} of all");
+    // What stays in force until it is undone.
+    aid.run(&["--port", "8080", "--undo", "--yes"]);
     for call in kills(plan, whole) {
         make();
         let mut strace = Command::new("strace");

@@ -19,6 +19,9 @@ use crate::collect::kernel::UnlistedSockets;
 /// Where the two addresses lie in `struct inet_diag_msg`.
 const ADDRESS_OFFSETS: [usize; 2] = [8, 24];
 
+/// Tables of sockets, which have the same form.
+const TABLES: [&str; 4] = ["net/tcp", "net/tcp6", "net/udp", "net/udp6"];
+
 /// The replacements made so far.
 #[derive(Default)]
 pub(super) struct Redactor {
@@ -158,7 +161,7 @@ impl Redactor {
             let text = String::from_utf8_lossy(bytes);
             let lines: Vec<String> = text.lines().map(|line| self.redact_cgroup(line)).collect();
             *bytes = lines.join("\n").into_bytes();
-        } else if path.ends_with("net/tcp") || path.ends_with("net/tcp6") {
+        } else if TABLES.iter().any(|table| path.ends_with(table)) {
             let text = String::from_utf8_lossy(bytes);
             let lines: Vec<String> = text.lines().map(|line| self.redact_row(line)).collect();
             *bytes = lines.join("\n").into_bytes();

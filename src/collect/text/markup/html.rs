@@ -237,7 +237,7 @@ mod tests {
             ("{color:#ff0000}x{color} {noformat} {x} {", "x  {x} {"),
             (
                 "<tr>\n<td>1</td>\n<td>2</td>\n</tr>\nx",
-                "\n\n 1   2   \n\nx",
+                "\n\n 1   2  \n\nx",
             ),
             ("<", "<"),
             ("<b", "<b"),

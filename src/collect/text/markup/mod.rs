@@ -50,13 +50,17 @@ fn has_zeros_at(bytes: &[u8], parity: usize) -> bool {
 
 /// Whether bytes are a program, an archive or the like rather than text.
 pub fn is_binary(bytes: &[u8]) -> bool {
-    /// A terminal's log may hold a few.
+    /// A terminal's log may hold a few, and `lsof -F0` prints one a line.
     const MOST_ZEROS_IN_TEXT: usize = 8;
+    const MOST_CONTROLS_PERCENT: usize = 10;
     let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-    let wide = marked || has_zeros_at(bytes, 0) || has_zeros_at(bytes, 1);
+    if marked || has_zeros_at(bytes, 0) || has_zeros_at(bytes, 1) {
+        return false;
+    }
     let beginning = &bytes[..bytes.len().min(BEGINNING)];
-    let parts = beginning.split(|byte| *byte == 0).count();
-    !wide && parts > MOST_ZEROS_IN_TEXT + 1
+    let zeros = beginning.split(|byte| *byte == 0).count() - 1;
+    let controls = beginning.iter().filter(|byte| **byte < b'\t').count();
+    zeros > MOST_ZEROS_IN_TEXT && controls * 100 > beginning.len() * MOST_CONTROLS_PERCENT
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
@@ -120,6 +124,9 @@ mod tests {
             &[b"\xff\xfe".as_slice(), &b"a\0".repeat(60)].concat()
         ));
         assert!(!is_binary(b"tcp 1 0\0"));
+        assert!(!is_binary(
+            &b"TST=CLOSE_WAIT\0PTCP\0n10.0.0.1:8080->10.0.0.2:5\0\n".repeat(9)
+        ));
     }
 
     #[test]

@@ -12,15 +12,15 @@ pub(super) fn plain(text: &str) -> String {
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            ESCAPE => escape_sequence(&mut characters, &mut out),
+            // The second is a picture of it.
+            ESCAPE | '\u{241b}' => escape_sequence(&mut characters, &mut out),
             '\u{9b}' => control_sequence(&mut characters, &mut out),
             // As `cat -v` and some web pages show it.
             '^' if characters.peek() == Some(&'[') => {
                 characters.next();
                 escape_sequence(&mut characters, &mut out);
             }
-            // As a picture of the control character, or as a program's source spells it.
-            '\u{241b}' => escape_sequence(&mut characters, &mut out),
+            // As a program's source spells it.
             '\\' => backslash(&mut characters, &mut out),
             '[' => bracket(&mut characters, &mut out),
             '\r' => {
@@ -38,10 +38,21 @@ pub(super) fn plain(text: &str) -> String {
             '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
                 out.push(' ');
             }
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{feff}' => {}
-            '\u{2010}'..='\u{2013}' | '\u{2212}' => out.push('-'),
+            // Without width, and how an editor shows the end of a line.
+            '\u{b6}'
+            | '\u{21b5}'
+            | '\u{23ce}'
+            | '\u{240a}'
+            | '\u{240d}'
+            | '\u{2424}'
+            | '\u{ad}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'
+            | '\u{feff}' => {}
+            '\u{2010}'..='\u{2015}' | '\u{2212}' => out.push('-'),
             '\u{2192}' => out.push_str("->"),
-            '\u{201c}' | '\u{201d}' | '\u{201e}' => out.push('"'),
+            '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{ab}' | '\u{bb}' => out.push('"'),
             '\u{ff1a}' => out.push(':'),
             character if character.is_control() => {}
             character => out.push(character),
@@ -181,6 +192,8 @@ mod tests {
             ("12/[migration]", "12/[migration]"),
             ("[39;49mx", "x"),
             ("CLOSE\u{2011}WAIT", "CLOSE-WAIT"),
+            ("CLOSE\u{2014}WAIT", "CLOSE-WAIT"),
+            ("CLOSE\u{ad}-WAIT\u{b6}", "CLOSE-WAIT"),
             ("\\033[1;31mred\\033[0m", "red"),
             ("\\x1b[31mred\\u001b[m \\e[1mbold", "red bold"),
             ("\u{241b}[31mred\u{241b}[0m", "red"),
