@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use closewait_doctor::collect::kernel::RecordedKernel;
-use closewait_doctor::render;
+use closewait_doctor::render::{
+    self,
+    metrics::{METRICS, PREFIX},
+};
 use closewait_doctor::rules::RULES;
 use flate2::Compression;
 use flate2::read::GzEncoder;
@@ -117,6 +120,69 @@ fn the_readme_names_every_command_and_every_option() {
                 "README.md says nothing of {option}, an option of {command}"
             );
         }
+    }
+}
+
+/// The table of metrics in docs/exporter.md, which stands at its end.
+#[test]
+fn the_table_of_metrics_is_made_from_the_catalogue() {
+    let rows = METRICS.iter().map(|metric| {
+        let labels: Vec<String> = metric
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        let name = metric.full_name();
+        let name = name.strip_prefix(PREFIX).expect("all names have it");
+        format!("| `{name}` | {} | {} |\n", labels.join(", "), metric.help)
+    });
+    let table: String = rows.collect();
+    let page = read("docs/exporter.md");
+    let (before, _) = page
+        .split_once("| metric |")
+        .expect("there is a table of metrics");
+    let head = "| metric | labels | what it says |\n| --- | --- | --- |\n";
+    assert_generated("docs/exporter.md", &format!("{before}{head}{table}"));
+}
+
+#[test]
+fn what_is_packaged_asks_only_for_metrics_that_exist() {
+    let names: BTreeSet<String> = METRICS.iter().map(|metric| metric.full_name()).collect();
+    for file in [
+        "packaging/prometheus/alerts.yml",
+        "packaging/prometheus/recording-rules.yml",
+        "packaging/prometheus/alerts.test.yml",
+        "packaging/grafana/closewait-doctor.json",
+    ] {
+        let text = read(file);
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let words = text.split(|c| !is_of_name(c));
+        for word in words.filter(|word| word.starts_with(PREFIX)) {
+            assert!(names.contains(word), "{file} asks for {word}");
+        }
+    }
+}
+
+#[test]
+fn alerts_fire_for_their_incidents_and_dashboards_are_json() {
+    let dashboard: Value = serde_json::from_str(&read("packaging/grafana/closewait-doctor.json"))
+        .expect("the dashboard is JSON");
+    assert!(
+        dashboard["panels"]
+            .as_array()
+            .is_some_and(|all| all.len() > 5)
+    );
+    let promtool = Command::new("promtool")
+        .args(["test", "rules", "alerts.test.yml"])
+        .current_dir(root().join("packaging/prometheus"))
+        .output();
+    match promtool {
+        Ok(run) => assert!(
+            run.status.success(),
+            "{}",
+            String::from_utf8_lossy(&run.stdout)
+        ),
+        Err(_) => eprintln!("SKIPPED: promtool is not installed"),
     }
 }
 
