@@ -12,9 +12,10 @@ use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
+use super::OutputOptions;
 use super::follower::{Follower, Taken};
 use super::options::{TargetArgs, parse_interval};
-use super::output::complain;
+use super::output::{self, complain};
 use crate::act;
 use crate::collect::rights;
 use crate::follow::{History, LookTally};
@@ -66,7 +67,8 @@ const ADDRESS: &str = "127.0.0.1:9742";
 /// After so many intervals without a look that succeeded, the exporter does not count as healthy.
 const FRESH_INTERVALS: u32 = 3;
 
-pub(super) fn run(arguments: &ExporterArgs) -> Result<()> {
+pub(super) fn run(arguments: &ExporterArgs, output_options: OutputOptions) -> Result<()> {
+    output::expect_no_json(output_options, "exporter")?;
     let addresses = addresses(arguments)?;
     let mut server = Server::listen(&addresses)?;
     let follower = follower(arguments)?;

@@ -146,7 +146,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitStatus {
         Command::Probe(arguments) => probe::run(&arguments, output_options),
         Command::Trace(arguments) => trace::run(&arguments, output_options),
         Command::Relieve(arguments) => relieve::run(&arguments, output_options),
-        Command::Exporter(arguments) => exporter::run(&arguments).map(looked),
+        Command::Exporter(arguments) => exporter::run(&arguments, output_options).map(looked),
         Command::Watch(arguments) => watch::run(&arguments, output_options).map(looked),
         Command::Helper { procfs, task } => relieve::helper(&procfs, &task).map(looked),
     };

@@ -53,19 +53,17 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &WatchArgs, output_options: OutputOptions) -> Result<()> {
-    let format = if output_options.json {
-        Format::Json
-    } else {
-        format(arguments)
-    };
-    match format {
+    match format(arguments, output_options) {
         Format::Screen => screen(arguments),
         Format::Lines => stream(arguments, output_options, render::write_event_lines),
         Format::Json => stream(arguments, output_options, render::write_json_events),
     }
 }
 
-fn format(arguments: &WatchArgs) -> Format {
+fn format(arguments: &WatchArgs, output_options: OutputOptions) -> Format {
+    if output_options.json {
+        return Format::Json;
+    }
     let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     let by_itself = if is_terminal && cfg!(feature = "watch") {
         Format::Screen

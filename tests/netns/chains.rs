@@ -176,8 +176,9 @@ fn ten_thousand_shared_pipes_are_no_endless_chain() {
 #[test]
 fn a_poll_set_that_changes_while_it_is_read_is_no_accident() {
     in_private_network(|| {
+        // What the array held at that moment is chance; the accused thread is not.
         look_at("poll_set_that_changes", |finding| {
-            assert!(says(finding, "poll"), "{finding:#}");
+            assert_eq!(finding["subject"]["port"], 8080, "{finding:#}");
         });
     });
 }
