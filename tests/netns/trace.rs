@@ -163,9 +163,12 @@ fn assert_cured(cure: &str, verdict: &str) {
 #[test]
 fn a_trace_until_something_is_stuck_ends_when_it_is() {
     traced(|| {
-        let _server = start_server(&["stall", "--stops", "after-one"]);
+        let server = Program::start(Command::new(example("incident")).arg("server"));
+        server.wait_for_line("listening");
         let trace = Running::start(&["--for", "15s", "--until-stuck"]);
-        let _clients = connect_many(4);
+        let clients =
+            Program::start(Command::new(example("incident")).args(["client", "--hold", "60"]));
+        clients.wait_for_line("holding");
         let seen = trace.end();
         seen.acceptor("stops-before-eagain");
         let elapsed = seen
