@@ -63,6 +63,14 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What a trace that has ended printed.
 struct Seen {
     lines: Vec<Value>,
@@ -155,9 +163,12 @@ fn assert_cured(cure: &str, verdict: &str) {
 #[test]
 fn a_trace_until_something_is_stuck_ends_when_it_is() {
     traced(|| {
-        let _server = start_server(&["stall", "--stops", "after-one"]);
+        let server = Program::start(Command::new(example("incident")).arg("server"));
+        server.wait_for_line("listening");
         let trace = Running::start(&["--for", "15s", "--until-stuck"]);
-        let _clients = connect_many(4);
+        let clients =
+            Program::start(Command::new(example("incident")).args(["client", "--hold", "60"]));
+        clients.wait_for_line("holding");
         let seen = trace.end();
         seen.acceptor("stops-before-eagain");
         let elapsed = seen
@@ -312,28 +323,30 @@ fn a_saved_trace_says_the_same_again() {
 #[test]
 fn a_trace_that_is_killed_leaves_nothing_in_the_kernel() {
     traced(|| {
-        let before = programs();
         let mut trace = Running::start(&["--for", "60s"]);
-        assert!(programs() > before, "the programs are loaded");
+        let loaded = programs(&trace.child.id().to_string());
+        assert_eq!(loaded.len(), 3, "{loaded:?}");
         trace.child.kill().expect("it is our child");
         trace.child.wait().expect("it is our child");
-        // The kernel frees them when nobody uses them any more.
-        wait_until("the programs are gone", || programs() <= before);
+        let processes = std::fs::read_dir("/proc").expect("procfs is mounted");
+        let left = processes
+            .flatten()
+            .flat_map(|process| programs(&process.file_name().to_string_lossy()));
+        assert_eq!(left.filter(|id| loaded.contains(id)).count(), 0);
     });
 }
 
-/// How many BPF programs this process could see loaded: descriptors of programs that any process holds.
-fn programs() -> usize {
-    let processes = std::fs::read_dir("/proc")
-        .expect("procfs is mounted")
-        .flatten();
-    let folders = processes.filter_map(|process| std::fs::read_dir(process.path().join("fd")).ok());
-    folders
-        .flatten()
-        .flatten()
-        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
-        .filter(|link| link.to_string_lossy().contains("bpf-prog"))
-        .count()
+/// The BPF programs that a process holds, by the kernel's ids for them.
+fn programs(pid: &str) -> std::collections::BTreeSet<String> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fdinfo"));
+    let texts = entries.into_iter().flatten().flatten();
+    texts
+        .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())
+        .filter_map(|text| {
+            let line = text.lines().find(|line| line.starts_with("prog_id:"))?;
+            Some(line.split_whitespace().nth(1)?.to_owned())
+        })
+        .collect()
 }
 
 #[test]

@@ -136,6 +136,7 @@ fn is_this_process(own: Option<Pid>) -> bool {
     own.is_some_and(|own| i32::try_from(own) == Ok(rustix::process::getpid().as_raw_pid()))
 }
 
+#[cfg(feature = "bpf")]
 /// Returns whether a socket could not be asked because nobody lets us, or nobody can.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(
