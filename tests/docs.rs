@@ -164,6 +164,7 @@ fn what_is_packaged_asks_only_for_metrics_that_exist() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
 fn alerts_fire_for_their_incidents_and_dashboards_are_json() {
     let dashboard: Value = serde_json::from_str(&read("packaging/grafana/closewait-doctor.json"))
         .expect("the dashboard is JSON");

@@ -14,9 +14,12 @@ use crate::rules::thresholds;
 /// What to look at, and how.
 #[derive(Args)]
 pub(super) struct TargetArgs {
-    /// Only this: a port or range (8080, :8080, 8000-8099), an address (10.0.0.5:8080, [::1]:443), or the
-    /// name of a process or unit (nginx).
-    #[arg(value_name = "TARGET")]
+    /// What to look at, as it is typed.
+    #[arg(
+        value_name = "TARGET",
+        help = "Only this: a port or range (8080, :8080, 8000-8099), an address (10.0.0.5:8080, [::1]:443), or \
+                the name of a process or unit (nginx)"
+    )]
     targets: Vec<Target>,
 
     /// Only listeners on this port or range, and connections with it on either end (repeatable, or a list:
