@@ -297,6 +297,13 @@ pub(super) const REMEDIES: &[Remedy] = &[
         runtimes(&[Runtime::DotNet]),
         ".NET: await instead of .Result and .Wait(); a CancellationToken with a time limit for each call",
     ),
+    // No event library of Python registers a listener so: the program does it itself.
+    code(
+        &[EDGE],
+        runtimes(&[Runtime::Python]),
+        "Python: accept until BlockingIOError, also after a close() at a limit; or register the listener without \
+         select.EPOLLET: it is then reported for as long as somebody waits",
+    ),
     code(
         &[EDGE],
         runtimes(&[Runtime::DotNet]),
