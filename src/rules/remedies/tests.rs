@@ -196,7 +196,9 @@ fn may_say(word: &str, facts: &Facts) -> bool {
         && software.library.is_none();
     let python = software.runtime == Runtime::Python;
     match word {
-        "epoll_ctl" | "EPOLL" | "EAGAIN" | "SOCK_CLOEXEC" => own_calls,
+        // Whoever uses EPOLLET in Python has set it.
+        "EPOLL" => own_calls || (python && facts.finding == "edge-triggered-stall"),
+        "epoll_ctl" | "EAGAIN" | "SOCK_CLOEXEC" => own_calls,
         "settimeout" => {
             let blocks = matches!(software.server, None | Some(Server::Gunicorn));
             python && software.library.is_none() && blocks
