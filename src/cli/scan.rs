@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anstream::ColorChoice;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -169,7 +170,12 @@ fn print(
     arguments: &ScanArgs,
     output_options: OutputOptions,
 ) -> Result<()> {
-    output::with_stdout(output_options.color, |out| match format {
+    let color = match format {
+        // It has no colours to take out, and may be long.
+        Format::Json => ColorChoice::AlwaysAnsi,
+        Format::Table => output_options.color,
+    };
+    output::with_stdout(color, |out| match format {
         Format::Json => render::write_json(report, arguments.limit, out),
         Format::Table => {
             let options = TableOptions {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use rustc_hash::FxHashMap;
+
 use super::blind_spots;
 use super::looker::Looker;
 use crate::collect::kernel::{self, DescriptorTable, KernelError};
@@ -131,17 +133,25 @@ impl Looker<'_> {
     fn read_descriptors(&mut self, snapshot: &mut Snapshot, pid: Pid, budget: &mut usize) {
         let blocked = waits::blocked_descriptors(snapshot, pid);
         let most = MOST_DESCRIPTORS.min(*budget);
-        let (mut descriptors, all) = match proc::read_descriptors(self.kernel, pid, most) {
-            Ok(found) => found,
-            Err(error) => {
-                // A process that has ended holds nothing.
-                if self.kernel.read(&format!("{pid}/stat")).is_ok() {
-                    let spot = blind_spots::descriptors_of_suspect(pid, &error);
-                    snapshot.blind_spots.push(spot);
+        // What was found to hold a socket a moment ago need not be asked again.
+        let known: FxHashMap<u32, u32> = snapshot
+            .holders
+            .iter()
+            .filter(|holder| holder.pid == pid && holder.via == Via::Table)
+            .filter_map(|holder| Some((holder.fd?, holder.inode.number()?)))
+            .collect();
+        let (mut descriptors, all) =
+            match proc::read_descriptors(self.kernel, pid, most, |fd| known.get(&fd).copied()) {
+                Ok(found) => found,
+                Err(error) => {
+                    // A process that has ended holds nothing.
+                    if self.kernel.read(&format!("{pid}/stat")).is_ok() {
+                        let spot = blind_spots::descriptors_of_suspect(pid, &error);
+                        snapshot.blind_spots.push(spot);
+                    }
+                    Default::default()
                 }
-                Default::default()
-            }
-        };
+            };
         *budget -= descriptors.len().min(*budget);
         for fd in blocked {
             if descriptors.iter().all(|descriptor| descriptor.fd != fd) {
@@ -248,8 +258,8 @@ impl Looker<'_> {
 
     /// The epoll sets and rings of a process.
     fn table_of(&mut self, pid: Pid) -> DescriptorTable {
-        let (descriptors, _) =
-            proc::read_descriptors(self.kernel, pid, MOST_DESCRIPTORS).unwrap_or_default();
+        let (descriptors, _) = proc::read_descriptors(self.kernel, pid, MOST_DESCRIPTORS, |_| None)
+            .unwrap_or_default();
         let of_kind = |kind: &str| {
             let matching = descriptors.iter().filter(|one| one.target == kind);
             matching.map(|descriptor| descriptor.fd).collect()

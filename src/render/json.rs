@@ -909,6 +909,9 @@ impl Formatter for Harmless<'_> {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return CompactFormatter.write_string_fragment(writer, fragment);
+        }
         let mut rest = fragment;
         while let Some((at, character)) = rest.char_indices().find(|(_, c)| is_dangerous(*c)) {
             CompactFormatter.write_string_fragment(writer, &rest[..at])?;

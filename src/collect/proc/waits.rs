@@ -6,7 +6,8 @@ use super::syscall::argument_words;
 use crate::collect::kernel::{Kernel, KernelError, parse_in_flight};
 use crate::model::{Access, Descriptor, FutexKind, Gap, Pid, Reading, Thread};
 
-/// Reads what the descriptors of a process refer to, the lowest numbers first.
+/// Reads what the descriptors of a process refer to, the lowest numbers first. Of some the inode of the socket is
+/// known already.
 ///
 /// Returns them, and whether they are all.
 ///
@@ -17,13 +18,20 @@ pub fn read_descriptors(
     kernel: &mut dyn Kernel,
     pid: Pid,
     most: usize,
+    known: impl Fn(u32) -> Option<u32>,
 ) -> Result<(Vec<Descriptor>, bool), KernelError> {
     let fds = kernel.list_lowest(&format!("{pid}/fd"), most)?;
     let all = fds.len() <= most;
     let descriptors = fds
         .into_iter()
         .take(most)
-        .filter_map(|fd| super::read_descriptor(kernel, pid, fd))
+        .filter_map(|fd| match known(fd) {
+            Some(inode) => Some(Descriptor {
+                fd,
+                target: format!("socket:[{inode}]"),
+            }),
+            None => super::read_descriptor(kernel, pid, fd),
+        })
         .collect();
     Ok((descriptors, all))
 }
