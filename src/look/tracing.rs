@@ -196,7 +196,6 @@ fn queues_at(listeners: &[TracedListener], at: Duration) -> Vec<Event> {
             kind: EventKind::QueueSeen {
                 queue: listener.queue,
             },
-            stack: Vec::new(),
         })
         .collect()
 }

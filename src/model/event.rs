@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Frame, Pid, TcpState};
+use super::{Pid, TcpState};
 
 /// Something that happened, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,6 @@ pub struct Event {
     pub ends: Ends,
     /// What happened.
     pub kind: EventKind,
-    /// Where in its code the thread was, the innermost frame first; empty where it is not known.
-    pub stack: Vec<Frame>,
 }
 
 /// The thread that did something.

@@ -16,7 +16,6 @@ mod scope;
 pub mod similar;
 mod snapshot;
 mod socket;
-mod stack;
 mod syscall;
 mod trace;
 mod waits;
@@ -39,7 +38,6 @@ pub use snapshot::{
     OpenConnections, Sample, Snapshot, SocketSource, SocketTable, ThreadSample,
 };
 pub use socket::{Connection, Inode, InodeSet, Layer, Listener, TcpAges, TcpState, Timer, Traffic};
-pub use stack::Frame;
 pub use syscall::{Call, CallKind};
 pub use trace::{Trace, TraceFilter, TraceSource, TracedListener, TracedWatch};
 pub use waits::{

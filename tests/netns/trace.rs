@@ -188,7 +188,10 @@ fn accept_without_descriptors_is_named_by_its_error() {
         let _clients = connect_many(40);
         let seen = trace.end();
         let acceptor = seen.acceptor("accept-fails");
-        assert_eq!(acceptor["failures"][0]["errno"], 24, "{acceptor:#}");
+        // EAGAIN comes before it where the server empties the queue between two clients.
+        let failures = acceptor["failures"].as_array().expect("a list");
+        let is_named = failures.iter().any(|failure| failure["errno"] == 24);
+        assert!(is_named, "{acceptor:#}");
         assert!(seen.says("EMFILE"), "{:#}", seen.conclusion());
     });
 }

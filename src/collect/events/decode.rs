@@ -42,7 +42,6 @@ impl Record {
             socket: self.socket,
             ends: self.ends,
             kind: self.kind,
-            stack: Vec::new(),
         }
     }
 }

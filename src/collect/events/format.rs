@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::lines::{Line, TRACE_SCHEMA, begin, event, event_line, header, millis};
 use crate::model::{Event, Trace};
 
-/// A line may be this long; a stack of a hundred long names is no longer.
+/// A line may be this long. The longest is the first, which names each listener and who has it.
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// So many events are read; more do not fit into memory on a small machine.
@@ -220,7 +220,6 @@ mod tests {
                     remote: local,
                 },
                 kind: EventKind::EndRead { fd: 5 },
-                stack: Vec::new(),
             }],
             lost: 2,
             elapsed: Duration::from_secs(1),
@@ -238,6 +237,15 @@ mod tests {
         let file = read_trace(&written()[..]).expect("a trace");
         assert_eq!(file.trace, trace());
         assert!(file.is_whole);
+    }
+
+    #[test]
+    fn a_field_of_another_version_is_passed_over() {
+        let text = String::from_utf8(written()).expect("JSON is UTF-8");
+        let of_another_version = text.replace("\"socket\"", "\"unknown\":[{\"a\":1}],\"socket\"");
+        assert_ne!(of_another_version, text);
+        let file = read_trace(of_another_version.as_bytes()).expect("a trace");
+        assert_eq!(file.trace, trace());
     }
 
     #[test]

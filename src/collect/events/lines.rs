@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Actor, Ends, Event, EventKind, Frame, Host, Pid, TcpState, Trace, TraceSource, TracedListener,
+    Actor, Ends, Event, EventKind, Host, Pid, TcpState, Trace, TraceSource, TracedListener,
     TracedWatch, Wait,
 };
 
@@ -77,8 +77,6 @@ pub(super) struct EventLine {
     command: Option<String>,
     #[serde(flatten)]
     what: What,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    stack: Vec<FrameLine>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -127,19 +125,6 @@ pub(super) enum What {
         state: u8,
     },
     Gone,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct FrameLine {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    function: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    line: Option<u32>,
-    module: String,
-    offset: u64,
-    inlined: bool,
 }
 
 pub(super) fn header(trace: &Trace) -> Header {
@@ -228,7 +213,6 @@ pub(super) fn event_line(event: &Event, socket: u64) -> EventLine {
         tid: actor.map(|actor| actor.tid),
         command: actor.map(|actor| actor.command.clone()),
         what: what(event.kind),
-        stack: event.stack.iter().map(frame_line).collect(),
     }
 }
 
@@ -247,7 +231,6 @@ pub(super) fn event(line: EventLine) -> Event {
             remote: line.remote,
         },
         kind: kind(line.what),
-        stack: line.stack.into_iter().map(frame).collect(),
     }
 }
 
@@ -349,28 +332,6 @@ fn kind(what: What) -> EventKind {
             state: TcpState::from_number(state),
         },
         What::Gone => EventKind::Gone,
-    }
-}
-
-fn frame_line(frame: &Frame) -> FrameLine {
-    FrameLine {
-        function: frame.function.clone(),
-        file: frame.file.clone(),
-        line: frame.line,
-        module: frame.module.clone(),
-        offset: frame.offset,
-        inlined: frame.inlined,
-    }
-}
-
-fn frame(line: FrameLine) -> Frame {
-    Frame {
-        function: line.function,
-        file: line.file,
-        line: line.line,
-        module: line.module,
-        offset: line.offset,
-        inlined: line.inlined,
     }
 }
 

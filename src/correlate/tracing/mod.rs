@@ -4,7 +4,6 @@
 
 mod conclusion;
 mod filter;
-mod frames;
 mod polled;
 mod rounds;
 mod stories;
@@ -12,8 +11,7 @@ mod verdict;
 
 pub use conclusion::{Conclusion, Queue, conclude};
 pub use filter::{trace_filter, traced_listeners};
-pub use frames::{innermost, own_frames};
 pub use polled::changes;
-pub use rounds::AcceptRecord;
+pub use rounds::{AcceptRecord, LastStep};
 pub use stories::{Fates, LeftOpen};
 pub use verdict::AcceptVerdict;

@@ -83,6 +83,5 @@ fn event(at: Duration, socket: u64, ends: Ends, kind: EventKind) -> Event {
         socket,
         ends,
         kind,
-        stack: Vec::new(),
     }
 }

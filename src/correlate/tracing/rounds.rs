@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::model::{Actor, Event, EventKind, Frame, Pid, TcpState, Trace, Wait};
+use crate::model::{Actor, Event, EventKind, Pid, TcpState, Trace, Wait};
 
 /// `EAGAIN`: the queue is empty.
 const EAGAIN: i32 = 11;
@@ -40,17 +40,17 @@ pub struct AcceptRecord {
     pub left: u32,
     /// The longest time that it slept although connections waited.
     pub slept: Duration,
-    /// What it did last in a stopped round before the wait: where in the code the loop ended.
+    /// What it did last in a stopped round before the wait.
     pub last_step: Option<LastStep>,
 }
 
 /// The last thing in a stopped round.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastStep {
-    /// Whether it was closing a connection; otherwise it was accepting one.
-    pub closes: bool,
-    /// Where.
-    pub stack: Vec<Frame>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastStep {
+    /// It accepted a connection.
+    Accept,
+    /// It closed a connection.
+    Close,
 }
 
 /// A thread that is asleep for so long, while connections wait at a listener that it watches, was not woken by
@@ -85,7 +85,7 @@ pub(super) fn accept_records(trace: &Trace) -> Vec<AcceptRecord> {
                 let open = entry(&mut all, event, actor, listener);
                 open.round.accepted += 1;
                 open.round.last = Some(Ok(()));
-                open.round.last_step = Some(step(event, false));
+                open.round.last_step = Some(LastStep::Accept);
                 open.record.accepted += 1;
             }
             EventKind::AcceptFailed {
@@ -98,7 +98,7 @@ pub(super) fn accept_records(trace: &Trace) -> Vec<AcceptRecord> {
             EventKind::State { to, .. } if is_close(to) => {
                 let theirs = all.range_mut((actor.tid, 0)..=(actor.tid, u32::MAX));
                 for (_, open) in theirs.filter(|(_, open)| open.round.last == Some(Ok(()))) {
-                    open.round.last_step = Some(step(event, true));
+                    open.round.last_step = Some(LastStep::Close);
                 }
             }
             EventKind::Waits(wait) if !wait.returns_at_once => {
@@ -139,13 +139,6 @@ fn entry<'a>(
 
 fn is_close(to: TcpState) -> bool {
     matches!(to, TcpState::FinWait1 | TcpState::LastAck | TcpState::Close)
-}
-
-fn step(event: &Event, closes: bool) -> LastStep {
-    LastStep {
-        closes,
-        stack: event.stack.clone(),
-    }
 }
 
 impl Open {
@@ -238,7 +231,6 @@ mod tests {
                 remote: local,
             },
             kind,
-            stack: Vec::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::model::{Actor, Event, EventKind, Frame, Pid, TcpState, Trace};
+use crate::model::{Actor, Event, EventKind, Pid, TcpState, Trace};
 
 /// Connections of listeners that are followed, by what became of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,8 +35,6 @@ pub struct LeftOpen {
     pub end_unread: usize,
     /// For how long the oldest has been closed by its client.
     pub oldest: Duration,
-    /// Where the end of stream of one of them was read.
-    pub read_at: Vec<Frame>,
 }
 
 /// One connection.
@@ -45,7 +43,7 @@ struct Story {
     arrived: bool,
     accepted: Option<Actor>,
     client_closed: Option<Duration>,
-    end_read: Option<Vec<Frame>>,
+    end_read: bool,
     closed: Option<Duration>,
     gone: bool,
 }
@@ -85,7 +83,7 @@ fn note(open: &mut HashMap<u64, Story>, fates: &mut Fates, event: &Event) {
             *fates.accepted_by.entry(pid).or_default() += 1;
         }
         EventKind::EndRead { .. } => {
-            open.entry(event.socket).or_default().end_read = Some(event.stack.clone());
+            open.entry(event.socket).or_default().end_read = true;
         }
         EventKind::State { from, to, .. } => {
             let Some(story) = open.get_mut(&event.socket) else {
@@ -137,12 +135,7 @@ impl Fates {
         let left = self.left_open.entry(actor.pid).or_default();
         left.command.clone_from(&actor.command);
         left.oldest = left.oldest.max(age);
-        match &story.end_read {
-            None => left.end_unread += 1,
-            Some(stack) => {
-                left.after_end_read += 1;
-                left.read_at.clone_from(stack);
-            }
-        }
+        left.after_end_read += usize::from(story.end_read);
+        left.end_unread += usize::from(!story.end_read);
     }
 }

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::words;
-use crate::correlate::tracing::{AcceptRecord, AcceptVerdict, Conclusion, Fates, LeftOpen};
+use crate::correlate::tracing::{
+    AcceptRecord, AcceptVerdict, Conclusion, Fates, LastStep, LeftOpen,
+};
 use crate::model::{EventKind, Trace, TraceSource};
 use crate::render::cells::TableOptions;
 use crate::render::escape::escape;
@@ -84,13 +86,11 @@ fn verdict_text(trace: &Trace, record: &AcceptRecord, verdict: AcceptVerdict) ->
     let thread = words::thread(&record.thread);
     match verdict {
         AcceptVerdict::StopsBeforeEagain { edge_triggered } => {
-            let step = record.last_step.as_ref().map_or_else(String::new, |step| {
-                let did = if step.closes { "close()" } else { "accept()" };
-                match words::place(&step.stack) {
-                    Some(place) => format!(" after the {did} at {place}"),
-                    None => format!(" after a {did}"),
-                }
-            });
+            let step = match record.last_step {
+                Some(LastStep::Accept) => " after an accept()",
+                Some(LastStep::Close) => " after a close()",
+                None => "",
+            };
             let edge = match edge_triggered {
                 Some(true) => {
                     " The listener is registered edge-triggered, so nothing wakes it for them."
@@ -181,9 +181,8 @@ fn left_open(fates: &Fates) -> impl Iterator<Item = String> {
         let name = format!("{}[{pid}]", escape(&left.command));
         let oldest = span(left.oldest);
         format!(
-            "{name} has not closed {} although their other end has, the oldest for {oldest}{}",
-            counts(left),
-            read_at(left)
+            "{name} has not closed {} although their other end has, the oldest for {oldest}",
+            counts(left)
         )
     })
 }
@@ -208,13 +207,6 @@ fn counts(left: &LeftOpen) -> String {
             "{} connections ({read} after reading the end of stream, {unread} without)",
             read + unread
         ),
-    }
-}
-
-fn read_at(left: &LeftOpen) -> String {
-    match words::place(&left.read_at) {
-        Some(place) => format!("; the end of stream is read at {place}"),
-        None => String::new(),
     }
 }
 

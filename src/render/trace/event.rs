@@ -52,11 +52,6 @@ pub fn write_events(
             continue;
         };
         writeln!(out, "{}  {line}", clock.tell(event.at))?;
-        if all {
-            for frame in &event.stack {
-                writeln!(out, "                {}", words::frame(frame))?;
-            }
-        }
     }
     Ok(())
 }
@@ -69,9 +64,8 @@ fn line(event: &Event, machine: &str, all: bool) -> Option<String> {
         EventKind::AcceptFailed { errno: 11, .. } if !all => return None,
         EventKind::AcceptFailed { errno, queue, .. } => {
             let errno = words::errno(errno);
-            return Some(with_place(
-                format!("{who} accept fails with {errno}, {queue} in the queue"),
-                event,
+            return Some(format!(
+                "{who} accept fails with {errno}, {queue} in the queue"
             ));
         }
         EventKind::Waits(wait) => return waits(event, wait, machine, all),
@@ -90,8 +84,8 @@ fn line(event: &Event, machine: &str, all: bool) -> Option<String> {
         EventKind::Seen { state } => ("seen", state.name().to_owned()),
         EventKind::Gone => ("gone", String::new()),
     };
-    let text = format!("{:<22}  {what:<11} {detail}", event.ends.remote.to_string());
-    Some(with_place(text, event))
+    let remote = event.ends.remote.to_string();
+    Some(format!("{remote:<22}  {what:<11} {detail}"))
 }
 
 /// What a change of state means, and who made it.
@@ -132,13 +126,7 @@ fn waits(event: &Event, wait: Wait, machine: &str, all: bool) -> Option<String> 
         .map(|epoll| format!(" on fd {epoll}"))
         .unwrap_or_default();
     let waiting = words::connections_wait(wait.queue);
-    let text = format!("{thread} waits in {call}{on} while {waiting} in the accept queue");
-    Some(with_place(text, event))
-}
-
-fn with_place(text: String, event: &Event) -> String {
-    match words::place(&event.stack) {
-        Some(place) => format!("{text}  {place}"),
-        None => text,
-    }
+    Some(format!(
+        "{thread} waits in {call}{on} while {waiting} in the accept queue"
+    ))
 }

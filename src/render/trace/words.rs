@@ -1,7 +1,6 @@
 //! Words that events and conclusions share.
 
-use crate::correlate::tracing::innermost;
-use crate::model::{Actor, Call, Frame};
+use crate::model::{Actor, Call};
 use crate::render::escape::escape;
 
 /// `server[88324]`.
@@ -15,25 +14,6 @@ pub(super) fn thread(actor: &Actor) -> String {
         return process(actor);
     }
     format!("{} thread {}", process(actor), actor.tid)
-}
-
-/// Where in the program a stack is: `handle_accept  server.c:18`; nothing where it is not known.
-pub(super) fn place(stack: &[Frame]) -> Option<String> {
-    innermost(stack).map(frame)
-}
-
-/// One frame: function and line; an address within the module where there is no symbol.
-pub(super) fn frame(frame: &Frame) -> String {
-    let module = escape(&frame.module);
-    let function = match &frame.function {
-        Some(function) => escape(function).into_owned(),
-        None => format!("{module}+{:#x}", frame.offset),
-    };
-    match (&frame.file, frame.line) {
-        (Some(file), Some(line)) => format!("{function}  {}:{line}", escape(file)),
-        _ if frame.function.is_some() => format!("{function}  {module}+{:#x}", frame.offset),
-        _ => function,
-    }
 }
 
 /// The name of a system call, or its number.
