@@ -165,7 +165,7 @@ fuzz_target!(|files: Files<'_>| {
             proc::read_futex(&mut kernel, PID, thread);
         }
     }
-    let _ = proc::read_descriptors(&mut kernel, PID, 16);
+    let _ = proc::read_descriptors(&mut kernel, PID, 16, |_| None);
     let _ = proc::read_locks(&mut kernel);
     let _ = proc::read_access(&mut kernel, PID, 3);
     proc::read_in_flight(&mut kernel, PID, 3);
