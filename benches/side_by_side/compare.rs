@@ -150,19 +150,15 @@ fn tell_totals(ours: &Contestant) {
     );
 }
 
-/// Rows in `CLOSE_WAIT`, and those that the table says it left out.
+/// The connections in `CLOSE_WAIT` of the groups that the table lists.
 fn table_total(table: &str) -> Option<u64> {
     let mut total = 0;
-    let mut in_close_wait = false;
-    let header = |line: &&str| !line.starts_with("CONNECTION ");
-    let listing = table.lines().skip_while(header).skip(1);
-    for line in listing {
-        if let Some(more) = line.strip_prefix("and ") {
-            let more: u64 = more.split(' ').next()?.parse().ok()?;
-            total += if in_close_wait { more } else { 0 };
-        } else {
-            in_close_wait = line.split_whitespace().nth(1) == Some("CLOSE_WAIT");
-            total += u64::from(in_close_wait);
+    let header = |line: &&str| !line.starts_with("NUMBER ");
+    for line in table.lines().skip_while(header).skip(1) {
+        let mut words = line.split_whitespace();
+        let number = words.next();
+        if words.next() == Some("CLOSE_WAIT") {
+            total += number?.parse::<u64>().ok()?;
         }
     }
     Some(total)
