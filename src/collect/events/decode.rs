@@ -37,13 +37,18 @@ impl Record {
     /// The event, its time counted from the beginning of the trace.
     pub(super) fn event(&self, start: Duration) -> Event {
         Event {
-            at: self.at.saturating_sub(start),
+            at: whole_micros(self.at.saturating_sub(start)),
             actor: self.by_thread.then(|| self.actor.clone()),
             socket: self.socket,
             ends: self.ends,
             kind: self.kind,
         }
     }
+}
+
+/// A saved trace has whole microseconds, and says the same.
+pub(super) fn whole_micros(time: Duration) -> Duration {
+    Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Decodes one event; none where the bytes are not one.

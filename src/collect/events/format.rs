@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
 
-use super::lines::{Line, TRACE_SCHEMA, begin, event, event_line, header, millis};
+use super::lines::{Line, TRACE_SCHEMA, begin, event, event_line, header, micros};
 use crate::model::{Event, Trace};
 
 /// A line may be this long. The longest is the first, which names each listener and who has it.
@@ -102,7 +102,7 @@ impl TraceWriter {
     /// When the writer fails.
     pub fn end(self, trace: &Trace, out: &mut dyn Write) -> io::Result<()> {
         let end = Line::End {
-            elapsed_ms: millis(trace.elapsed),
+            elapsed_us: micros(trace.elapsed),
             lost_events: trace.lost,
         };
         write_line(&end, out)
@@ -163,12 +163,12 @@ pub fn read_trace(mut file: impl BufRead) -> Result<TraceFile, TraceFileError> {
             }
             (
                 Ok(Line::End {
-                    elapsed_ms,
+                    elapsed_us,
                     lost_events,
                 }),
                 Some(trace),
             ) => {
-                trace.elapsed = Duration::from_millis(elapsed_ms);
+                trace.elapsed = Duration::from_micros(elapsed_us);
                 trace.lost = lost_events;
                 return Ok(TraceFile {
                     trace: trace.clone(),
@@ -267,7 +267,7 @@ mod tests {
             "",
             "hello",
             "{}",
-            "{\"type\":\"end\",\"elapsed_ms\":1,\"lost_events\":0}\n",
+            "{\"type\":\"end\",\"elapsed_us\":1,\"lost_events\":0}\n",
         ] {
             let refused = read_trace(text.as_bytes());
             assert!(matches!(refused, Err(TraceFileError::NoTrace)), "{text}");

@@ -18,7 +18,7 @@ pub(super) const TRACE_SCHEMA: &str = "closewait-doctor.trace/v1";
 pub(super) enum Line {
     Trace(Box<Header>),
     Event(Box<EventLine>),
-    End { elapsed_ms: u64, lost_events: u64 },
+    End { elapsed_us: u64, lost_events: u64 },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -335,10 +335,6 @@ fn kind(what: What) -> EventKind {
     }
 }
 
-fn micros(time: Duration) -> u64 {
+pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -15,7 +15,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::TraceError;
-use super::decode::decode_event;
+use super::decode::{decode_event, whole_micros};
 use crate::model::{Event, Pid, PortRange, TraceFilter};
 
 /// Compiled from `bpf/trace.bpf.c` by `bpf/build`.
@@ -102,7 +102,7 @@ impl Tracer {
 
     /// Returns how long it has been running.
     pub fn elapsed(&self) -> Duration {
-        monotonic_now().saturating_sub(self.start)
+        whole_micros(monotonic_now().saturating_sub(self.start))
     }
 }
 
