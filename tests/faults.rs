@@ -149,6 +149,10 @@ impl<K: Kernel> Kernel for Faulty<K> {
     fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError> {
         self.ask(path, |inner| inner.list_numbers(path))
     }
+
+    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError> {
+        self.ask(path, |inner| inner.list_lowest(path, most))
+    }
 }
 
 fn sick_recordings() -> Vec<PathBuf> {

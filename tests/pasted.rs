@@ -8,11 +8,14 @@
     reason = "the texts are files, and the program is run on them"
 )]
 
+mod golden;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use golden::Golden;
 use serde_json::{Value, json};
 
 fn texts() -> Vec<PathBuf> {
@@ -85,23 +88,13 @@ fn unread(report: &Value) -> Vec<&str> {
 
 #[test]
 fn every_text_is_read_as_it_was() {
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let texts = texts();
     assert!(!texts.is_empty(), "there are no texts");
-    let mut differ = Vec::new();
+    let mut golden = Golden::new();
     for text in &texts {
-        let golden = text.with_extension("json");
-        let answer = format!("{:#}\n", read(text));
-        if update {
-            std::fs::write(&golden, answer).expect("the folder can be written");
-        } else if std::fs::read_to_string(&golden).ok() != Some(answer) {
-            differ.push(golden.display().to_string());
-        }
+        golden.compare(&text.with_extension("json"), format!("{:#}\n", read(text)));
     }
-    assert!(
-        differ.is_empty(),
-        "these answers changed; see what UPDATE_GOLDEN=1 makes of them: {differ:#?}"
-    );
+    golden.end();
 }
 
 #[test]

@@ -8,9 +8,13 @@
     reason = "the recordings are files, and the program is run on them"
 )]
 
+mod golden;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use golden::Golden;
 
 /// What is compared: the ending of the file, and the arguments that print it.
 const ANSWERS: [(&str, &[&str]); 5] = [
@@ -60,25 +64,18 @@ fn replay(recording: &Path, arguments: &[&str]) -> String {
 
 #[test]
 fn every_recording_is_answered_as_it_was() {
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
-    let mut differ = Vec::new();
+    let mut golden = Golden::new();
     let all = recordings();
     assert!(!all.is_empty(), "there are no recordings");
     for recording in &all {
         for (ending, arguments) in ANSWERS {
-            let golden = recording.with_extension(ending);
-            let answer = replay(recording, arguments);
-            if update {
-                std::fs::write(&golden, answer).expect("the folder can be written");
-            } else if std::fs::read_to_string(&golden).ok() != Some(answer) {
-                differ.push(golden.display().to_string());
-            }
+            golden.compare(
+                &recording.with_extension(ending),
+                replay(recording, arguments),
+            );
         }
     }
-    assert!(
-        differ.is_empty(),
-        "these answers changed; see what UPDATE_GOLDEN=1 makes of them: {differ:#?}"
-    );
+    golden.end();
 }
 
 #[test]

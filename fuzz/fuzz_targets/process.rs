@@ -142,6 +142,13 @@ impl Kernel for Files<'_> {
             .map(|number| u32::from(*number))
             .collect())
     }
+
+    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError> {
+        let mut numbers = self.list_numbers(path)?;
+        numbers.sort_unstable();
+        numbers.truncate(most.saturating_add(1));
+        Ok(numbers)
+    }
 }
 
 fuzz_target!(|files: Files<'_>| {

@@ -175,18 +175,12 @@ fn is_local(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Reading;
+    use crate::correlate::fixtures;
 
     fn listener(local: &str, inode: u32) -> Listener {
         Listener {
-            local: local.parse().unwrap(),
-            interface: 0,
-            inode: Inode::new(inode),
-            accept_queue_len: 0,
-            queue_is_shown: true,
-            accept_queue_limit: Reading::Known(511),
             v6_only: Some(false),
-            cgroup: None,
+            ..fixtures::listener(local, inode)
         }
     }
 

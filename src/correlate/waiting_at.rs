@@ -58,19 +58,13 @@ pub fn is_accepted(connection: &Connection, listeners: &InodeSet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::fixtures::waiting_connection;
-    use crate::model::Reading;
+    use crate::correlate::fixtures::{self, waiting_connection};
 
     fn listener(local: &str, inode: u32) -> Listener {
         Listener {
-            local: local.parse().unwrap(),
-            interface: 0,
-            inode: Inode::new(inode),
             accept_queue_len: 1,
-            queue_is_shown: true,
-            accept_queue_limit: Reading::Known(511),
             v6_only: Some(false),
-            cgroup: None,
+            ..fixtures::listener(local, inode)
         }
     }
 

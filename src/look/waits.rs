@@ -1,7 +1,7 @@
 //! The last phase: wait chains, followed link by link from the processes that are about to be
 //! accused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -12,7 +12,9 @@ use crate::collect::proc;
 use crate::collect::sock_diag::Wanted;
 use crate::correlate::Triage;
 use crate::correlate::waits::{self, Next};
-use crate::model::{FutexWait, InFlight, InodeSet, LinkHolder, Pid, Snapshot, UnixSocket, Via};
+use crate::model::{
+    Descriptor, FutexWait, InFlight, InodeSet, LinkHolder, Pid, Snapshot, UnixSocket, Via,
+};
 
 /// The most links that are followed from the first thread to the last.
 const MOST_LINKS: usize = 4;
@@ -29,6 +31,14 @@ const MOST_DESCRIPTORS_IN_ALL: usize = 16 * 1024;
 const EPOLL: &str = "anon_inode:[eventpoll]";
 const IO_URING: &str = "anon_inode:[io_uring]";
 
+/// What is carried from one link to the next.
+struct Following {
+    /// How many descriptors may still be read.
+    budget: usize,
+    /// Descriptors of processes that come next, which were read to find their epoll sets, and whether they are all.
+    listed: BTreeMap<Pid, (Vec<Descriptor>, bool)>,
+}
+
 impl Looker<'_> {
     /// Follows the waits of the processes that hold what is suspicious.
     pub(super) fn follow_waits(&mut self, snapshot: &mut Snapshot, seen: &Triage) {
@@ -40,14 +50,17 @@ impl Looker<'_> {
         if front.is_empty() {
             return;
         }
-        let mut budget = MOST_DESCRIPTORS_IN_ALL;
+        let mut following = Following {
+            budget: MOST_DESCRIPTORS_IN_ALL,
+            listed: BTreeMap::new(),
+        };
         for _ in 0..MOST_LINKS {
             if self.kernel.is_out_of_time() {
                 break;
             }
-            self.read_what_they_wait_for(snapshot, &front, &mut budget);
+            self.read_what_they_wait_for(snapshot, &front, &mut following);
             let next = waits::next(snapshot, &front);
-            front = self.resolve(snapshot, next);
+            front = self.resolve(snapshot, next, &mut following);
             if front.is_empty() {
                 return;
             }
@@ -62,10 +75,10 @@ impl Looker<'_> {
         &mut self,
         snapshot: &mut Snapshot,
         pids: &BTreeSet<Pid>,
-        budget: &mut usize,
+        following: &mut Following,
     ) {
         for pid in pids {
-            self.read_descriptors(snapshot, *pid, budget);
+            self.read_descriptors(snapshot, *pid, following);
             self.read_futexes(snapshot, *pid);
             self.read_children(snapshot, *pid);
             snapshot.waits.followed.push(*pid);
@@ -130,29 +143,18 @@ impl Looker<'_> {
         }
     }
 
-    fn read_descriptors(&mut self, snapshot: &mut Snapshot, pid: Pid, budget: &mut usize) {
+    fn read_descriptors(&mut self, snapshot: &mut Snapshot, pid: Pid, following: &mut Following) {
         let blocked = waits::blocked_descriptors(snapshot, pid);
-        let most = MOST_DESCRIPTORS.min(*budget);
-        // What was found to hold a socket a moment ago need not be asked again.
-        let known: FxHashMap<u32, u32> = snapshot
-            .holders
-            .iter()
-            .filter(|holder| holder.pid == pid && holder.via == Via::Table)
-            .filter_map(|holder| Some((holder.fd?, holder.inode.number()?)))
-            .collect();
-        let (mut descriptors, all) =
-            match proc::read_descriptors(self.kernel, pid, most, |fd| known.get(&fd).copied()) {
-                Ok(found) => found,
-                Err(error) => {
-                    // A process that has ended holds nothing.
-                    if self.kernel.read(&format!("{pid}/stat")).is_ok() {
-                        let spot = blind_spots::descriptors_of_suspect(pid, &error);
-                        snapshot.blind_spots.push(spot);
-                    }
-                    Default::default()
-                }
-            };
-        *budget -= descriptors.len().min(*budget);
+        let most = MOST_DESCRIPTORS.min(following.budget);
+        let (mut descriptors, all) = match following.listed.remove(&pid) {
+            Some((mut listed, all)) => {
+                let fits = listed.len() <= most;
+                listed.truncate(most);
+                (listed, all && fits)
+            }
+            None => self.list_descriptors(snapshot, pid, most),
+        };
+        following.budget -= descriptors.len().min(following.budget);
         for fd in blocked {
             if descriptors.iter().all(|descriptor| descriptor.fd != fd) {
                 descriptors.extend(proc::read_descriptor(self.kernel, pid, fd));
@@ -163,6 +165,32 @@ impl Looker<'_> {
             examination.descriptors = descriptors;
             examination.descriptors_complete = all;
         }
+    }
+
+    /// Lists the descriptors of a suspect, and whether they are all.
+    fn list_descriptors(
+        &mut self,
+        snapshot: &mut Snapshot,
+        pid: Pid,
+        most: usize,
+    ) -> (Vec<Descriptor>, bool) {
+        // What was found to hold a socket a moment ago need not be asked again.
+        let known: FxHashMap<u32, u32> = snapshot
+            .holders
+            .iter()
+            .filter(|holder| holder.pid == pid && holder.via == Via::Table)
+            .filter_map(|holder| Some((holder.fd?, holder.inode.number()?)))
+            .collect();
+        proc::read_descriptors(self.kernel, pid, most, |fd| known.get(&fd).copied()).unwrap_or_else(
+            |error| {
+                // A process that has ended holds nothing.
+                if self.kernel.read(&format!("{pid}/stat")).is_ok() {
+                    let spot = blind_spots::descriptors_of_suspect(pid, &error);
+                    snapshot.blind_spots.push(spot);
+                }
+                Default::default()
+            },
+        )
     }
 
     fn read_futexes(&mut self, snapshot: &mut Snapshot, pid: Pid) {
@@ -191,7 +219,12 @@ impl Looker<'_> {
     }
 
     /// Finds the processes behind the next links, and reads them.
-    fn resolve(&mut self, snapshot: &mut Snapshot, next: Next) -> BTreeSet<Pid> {
+    fn resolve(
+        &mut self,
+        snapshot: &mut Snapshot,
+        next: Next,
+        following: &mut Following,
+    ) -> BTreeSet<Pid> {
         let mut found = next.pids;
         if !next.sockets.is_empty() {
             match self.kernel.descriptor_tables(&next.sockets) {
@@ -232,12 +265,19 @@ impl Looker<'_> {
             snapshot.waits.not_followed.push(more);
             new = new.into_iter().take(room).collect();
         }
-        new.retain(|pid| !self.kernel.is_out_of_time() && self.examine_followed(snapshot, *pid));
+        new.retain(|pid| {
+            !self.kernel.is_out_of_time() && self.examine_followed(snapshot, *pid, following)
+        });
         new
     }
 
     /// Reads a process that another waits for; false if it has ended.
-    fn examine_followed(&mut self, snapshot: &mut Snapshot, pid: Pid) -> bool {
+    fn examine_followed(
+        &mut self,
+        snapshot: &mut Snapshot,
+        pid: Pid,
+        following: &mut Following,
+    ) -> bool {
         if is_examined(snapshot, pid) {
             return true;
         }
@@ -245,7 +285,13 @@ impl Looker<'_> {
         let Some(process) = known.or_else(|| proc::read_process(self.kernel, pid)) else {
             return false;
         };
-        let table = self.table_of(pid);
+        // Where they cannot be listed, the next step asks again and says why.
+        let listed = proc::read_descriptors(self.kernel, pid, MOST_DESCRIPTORS, |_| None).ok();
+        let table = table_of(
+            pid,
+            listed.as_ref().map_or(&[], |(descriptors, _)| descriptors),
+        );
+        following.listed.extend(listed.map(|listed| (pid, listed)));
         let command_line = process.command_line.known().map_or("", String::as_str);
         let mut examination = proc::examine_process(self.kernel, &table, command_line);
         snapshot.processes.insert(pid, process);
@@ -255,22 +301,20 @@ impl Looker<'_> {
         }
         true
     }
+}
 
-    /// The epoll sets and rings of a process.
-    fn table_of(&mut self, pid: Pid) -> DescriptorTable {
-        let (descriptors, _) = proc::read_descriptors(self.kernel, pid, MOST_DESCRIPTORS, |_| None)
-            .unwrap_or_default();
-        let of_kind = |kind: &str| {
-            let matching = descriptors.iter().filter(|one| one.target == kind);
-            matching.map(|descriptor| descriptor.fd).collect()
-        };
-        DescriptorTable {
-            pid,
-            through: pid,
-            epolls: of_kind(EPOLL),
-            io_urings: of_kind(IO_URING),
-            ..DescriptorTable::default()
-        }
+/// The epoll sets and rings among the descriptors of a process.
+fn table_of(pid: Pid, descriptors: &[Descriptor]) -> DescriptorTable {
+    let of_kind = |kind: &str| {
+        let matching = descriptors.iter().filter(|one| one.target == kind);
+        matching.map(|descriptor| descriptor.fd).collect()
+    };
+    DescriptorTable {
+        pid,
+        through: pid,
+        epolls: of_kind(EPOLL),
+        io_urings: of_kind(IO_URING),
+        ..DescriptorTable::default()
     }
 }
 

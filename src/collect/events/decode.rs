@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::lines::micros;
 use crate::model::{Actor, Ends, Event, EventKind, Pid, TcpState, Wait};
 
 /// The size of `struct event`.
@@ -48,7 +49,7 @@ impl Record {
 
 /// A saved trace has whole microseconds, and says the same.
 pub(super) fn whole_micros(time: Duration) -> Duration {
-    Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    Duration::from_micros(micros(time))
 }
 
 /// Decodes one event; none where the bytes are not one.

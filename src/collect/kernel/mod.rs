@@ -184,12 +184,7 @@ pub trait Kernel {
     /// # Errors
     ///
     /// When it does not exist or may not be read.
-    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError> {
-        let mut numbers = self.list_numbers(path)?;
-        numbers.sort_unstable();
-        numbers.truncate(most.saturating_add(1));
-        Ok(numbers)
-    }
+    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError>;
 }
 
 /// The protocol that is asked about.

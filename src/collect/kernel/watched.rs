@@ -180,6 +180,10 @@ impl Kernel for WatchedKernel<'_> {
     fn list_numbers(&mut self, path: &str) -> Result<Vec<u32>, KernelError> {
         self.inner.list_numbers(path)
     }
+
+    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError> {
+        self.inner.list_lowest(path, most)
+    }
 }
 
 #[cfg(test)]

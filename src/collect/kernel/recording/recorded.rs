@@ -288,4 +288,11 @@ impl Kernel for RecordedKernel {
             _ => Err(wrong_form(&question)),
         }
     }
+
+    fn list_lowest(&mut self, path: &str, most: usize) -> Result<Vec<u32>, KernelError> {
+        let mut numbers = self.list_numbers(path)?;
+        numbers.sort_unstable();
+        numbers.truncate(most.saturating_add(1));
+        Ok(numbers)
+    }
 }
