@@ -40,6 +40,7 @@ use descriptors::{first_numbers, for_each_number, open_directory};
 use dump::RECEIVE_BYTES;
 #[cfg(feature = "bpf")]
 use holder_pass::HolderPass;
+use links::LinkSearch;
 use namespaces::Namespaces;
 #[cfg(not(feature = "bpf"))]
 use no_pass::HolderPass;
@@ -82,6 +83,8 @@ struct OneLook {
     budget: Duration,
     /// The socket of the last dump, of the namespace in which the thread is.
     socket: Option<Socket>,
+    /// Who holds pipes and the like, as seen from the namespace in which the thread is.
+    links: LinkSearch,
     travel: Travel,
 }
 
@@ -91,6 +94,7 @@ impl OneLook {
             started: Instant::now(),
             budget,
             socket: None,
+            links: LinkSearch::default(),
             travel: Travel::default(),
         }
     }
@@ -148,10 +152,11 @@ impl LiveKernel {
         answer.map_err(|error| KernelError::new(path, &error))
     }
 
-    /// A netlink socket stays in the namespace it was opened in.
+    /// A netlink socket stays in the namespace it was opened in, and what was seen gets old on the way.
     fn note_move(&mut self, moved: Result<bool, KernelError>) -> Result<(), KernelError> {
         if moved? {
             self.look.socket = None;
+            self.look.links = LinkSearch::default();
         }
         Ok(())
     }
@@ -183,6 +188,7 @@ impl Kernel for LiveKernel {
         self.pass.end_look();
         let home = self.look.travel.go_home();
         self.look.socket = None;
+        self.look.links = LinkSearch::default();
         rights::lower().map_err(|error| KernelError::new("capabilities", &error))?;
         home
     }
@@ -245,6 +251,7 @@ impl Kernel for LiveKernel {
         let unlisted = !pids.contains(&FIRST_PROCESS);
         let mut found = self.tables_of(&pids, wanted);
         found.unlisted = unlisted;
+        self.look.links.note_sockets(&found.tables);
         Ok(found)
     }
 
@@ -267,7 +274,7 @@ impl Kernel for LiveKernel {
 
     fn link_holders(&mut self, targets: &BTreeSet<String>) -> Result<LinkHolders, KernelError> {
         let pids = self.other_processes()?;
-        Ok(links::search(&self.procfs, &pids, targets))
+        Ok(self.look.links.holders(&self.procfs, &pids, targets))
     }
 
     fn unix_sockets(&mut self) -> Result<Vec<UnixSocket>, KernelError> {
