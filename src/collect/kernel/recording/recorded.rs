@@ -13,6 +13,9 @@ use crate::collect::kernel::{
 };
 use crate::model::{Host, InodeSet, PortRange};
 
+/// No look takes longer. A damaged recording may hold a time that cannot even be added to another.
+const LONGEST_LOOK: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A kernel that says again what it said when it was recorded.
 ///
 /// A question that was asked several times is answered in the recorded order, and from then on
@@ -190,7 +193,7 @@ impl Kernel for RecordedKernel {
     fn elapsed(&mut self) -> Result<Duration, KernelError> {
         let question = Question::Elapsed;
         match self.next(&question)? {
-            Answer::Time(elapsed) => Ok(elapsed),
+            Answer::Time(elapsed) if elapsed <= LONGEST_LOOK => Ok(elapsed),
             _ => Err(wrong_form(&question)),
         }
     }
@@ -294,5 +297,27 @@ impl Kernel for RecordedKernel {
         numbers.sort_unstable();
         numbers.truncate(most.saturating_add(1));
         Ok(numbers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::kernel::Kind;
+
+    fn elapsed(time: Duration) -> Result<Duration, KernelError> {
+        let answers = VecDeque::from([Outcome::Answer(Answer::Time(time))]);
+        let recording = include_bytes!("../../../../tests/recordings/unread-eof/silent.rec");
+        let mut kernel = RecordedKernel::read_from(&recording[..]).unwrap();
+        kernel.answers = HashMap::from([((None, Question::Elapsed), answers)]);
+        kernel.elapsed()
+    }
+
+    #[test]
+    fn a_time_that_no_look_takes_is_damage() {
+        assert_eq!(elapsed(LONGEST_LOOK).unwrap(), LONGEST_LOOK);
+        let beyond = elapsed(LONGEST_LOOK + Duration::from_nanos(1));
+        assert_eq!(beyond.unwrap_err().kind, Kind::Malformed);
+        assert_eq!(elapsed(Duration::MAX).unwrap_err().kind, Kind::Malformed);
     }
 }
